@@ -1,0 +1,58 @@
+// Keyed hashes over the stack's secret: flow tables, ports, ISNs, cookies.
+// Read first: RFC 6528 (ISNs from a keyed hash); J.-P. Aumasson and D. J. Bernstein, "SipHash" (2012), HalfSipHash.
+
+import { stack } from "./stack";
+
+/**
+ * HalfSipHash-2-4 over three words with the stack's secret: hard to predict from outside. For sequence numbers,
+ * cookies and ports.
+ */
+export function keyedHash(a: u32, b: u32, c: u32): u32 {
+  const k0 = stack.secret0;
+  const k1 = stack.secret1;
+  let v0 = k0;
+  let v1 = k1;
+  let v2: u32 = 0x6c796765 ^ k0;
+  let v3: u32 = 0x74656462 ^ k1;
+  for (let i = 0; i < 4; i++) {
+    const m = i == 0 ? a : i == 1 ? b : i == 2 ? c : <u32>12 << 24;
+    v3 ^= m;
+    for (let round = 0; round < 2; round++) {
+      v0 += v1;
+      v1 = rotl<u32>(v1, 5) ^ v0;
+      v0 = rotl<u32>(v0, 16);
+      v2 += v3;
+      v3 = rotl<u32>(v3, 8) ^ v2;
+      v0 += v3;
+      v3 = rotl<u32>(v3, 7) ^ v0;
+      v2 += v1;
+      v1 = rotl<u32>(v1, 13) ^ v2;
+      v2 = rotl<u32>(v2, 16);
+    }
+    v0 ^= m;
+  }
+  v2 ^= 0xff;
+  for (let round = 0; round < 4; round++) {
+    v0 += v1;
+    v1 = rotl<u32>(v1, 5) ^ v0;
+    v0 = rotl<u32>(v0, 16);
+    v2 += v3;
+    v3 = rotl<u32>(v3, 8) ^ v2;
+    v0 += v3;
+    v3 = rotl<u32>(v3, 7) ^ v0;
+    v2 += v1;
+    v1 = rotl<u32>(v1, 13) ^ v2;
+    v2 = rotl<u32>(v2, 16);
+  }
+  return v1 ^ v3;
+}
+
+/** A quick seeded mix of a 4-tuple for table lookups; collisions cannot be made without the secret. */
+export function flowHash(localAddress: u32, remoteAddress: u32, ports: u32): u32 {
+  const k0 = u64(stack.secret2) | (u64(stack.secret3) << 32);
+  let h = (u64(remoteAddress) | (u64(localAddress) << 32)) ^ k0;
+  h *= 0x9e3779b97f4a7c15;
+  h ^= h >> 32;
+  h = (h + ports) * 0xd6e8feb86659fd93;
+  return u32(h >> 32) ^ u32(h);
+}

@@ -1,0 +1,103 @@
+// The error queue of IP_RECVERR: each error in a small chunk, with the datagram that it is about.
+// Read first: ip(7), IP_RECVERR; struct sock_extended_err.
+
+import {
+  EAGAIN,
+  ERROR_CODE,
+  ERROR_ERRNO,
+  ERROR_INFO,
+  ERROR_OFFENDER,
+  ERROR_ORIGIN,
+  ERROR_TYPE,
+  EXCHANGE_ADDRESS,
+  EXCHANGE_ARGS,
+  MSG_ERRQUEUE,
+  MSG_PEEK,
+  MSG_TRUNC,
+} from "../layout";
+import { Chunk, chunkAlloc, chunkData, chunkFree } from "../memory/chunk";
+import { extraOf } from "../socket/extra";
+import { Socket, SocketExtra } from "../socket/socket";
+import { stack } from "../stack";
+
+/** Errors that a socket holds at most; the oldest are the ones that count, so later ones are lost. */
+const ERRORS_MAX: u32 = 32;
+/** Payload kept of the datagram. */
+const PAYLOAD_MAX: u32 = 1024;
+
+/** One record: what is left at EXCHANGE_ARGS, the datagram's destination, its payload. */
+const DESTINATION: usize = 24;
+const PORT: usize = 28;
+const RECORD_HEADER: u32 = 32;
+
+/**
+ * Notes an error: positive `errno`, `origin` SO_EE_ORIGIN_*, `type` and `code` of the ICMP message, `info` the MTU,
+ * `offender` who told, and the datagram it is about.
+ */
+export function errorQueuePush(
+  s: Socket,
+  errno: i32,
+  origin: u32,
+  type: u32,
+  code: u32,
+  info: u32,
+  offender: u32,
+  destination: u32,
+  port: u32,
+  payload: usize,
+  length: u32,
+): void {
+  const extra = extraOf(s);
+  if (extra === null || extra.errorCount >= ERRORS_MAX) return;
+  const kept = min(length, PAYLOAD_MAX);
+  const c = chunkAlloc(RECORD_HEADER + kept);
+  if (c === null) return;
+  const p = chunkData(c);
+  store<u32>(p, errno, ERROR_ERRNO);
+  store<u32>(p, origin, ERROR_ORIGIN);
+  store<u32>(p, type, ERROR_TYPE);
+  store<u32>(p, code, ERROR_CODE);
+  store<u32>(p, info, ERROR_INFO);
+  store<u32>(p, offender, ERROR_OFFENDER);
+  store<u32>(p, destination, DESTINATION);
+  store<u32>(p, port, PORT);
+  memory.copy(p + RECORD_HEADER, payload, kept);
+  c.length = u16(RECORD_HEADER + kept);
+  const at = u32(changetype<usize>(c));
+  if (extra.errorTail != 0) changetype<Chunk>(extra.errorTail).next = at;
+  else extra.errorHead = at;
+  extra.errorTail = at;
+  extra.errorCount++;
+}
+
+/** Errors that wait. */
+export function errorQueueCount(s: Socket): u32 {
+  return s.extra == 0 ? 0 : changetype<SocketExtra>(s.extra).errorCount;
+}
+
+/**
+ * recvmsg(MSG_ERRQUEUE): the payload of the datagram to `target`, its destination to EXCHANGE_ADDRESS (with the flags
+ * MSG_ERRQUEUE, and MSG_TRUNC when `length` was too short), the error to EXCHANGE_ARGS (ERROR_*).
+ * Returns the bytes copied, or -EAGAIN when there is none.
+ */
+export function errorQueueRead(s: Socket, target: usize, length: u32, flags: u32): i32 {
+  if (errorQueueCount(s) == 0) return -EAGAIN;
+  const extra = changetype<SocketExtra>(s.extra);
+  const c = changetype<Chunk>(extra.errorHead);
+  const p = chunkData(c);
+  const kept = u32(c.length) - RECORD_HEADER;
+  const n = min(kept, length);
+  const exchange = usize(stack.exchange);
+  memory.copy(target, p + RECORD_HEADER, n);
+  memory.copy(exchange + EXCHANGE_ARGS, p, DESTINATION);
+  store<u32>(exchange, load<u32>(p, DESTINATION), EXCHANGE_ADDRESS);
+  store<u32>(exchange, load<u32>(p, PORT), EXCHANGE_ADDRESS + 4);
+  store<u32>(exchange, MSG_ERRQUEUE | (n < kept ? MSG_TRUNC : 0), EXCHANGE_ADDRESS + 8);
+  store<u32>(exchange, kept, EXCHANGE_ADDRESS + 12);
+  if (flags & MSG_PEEK) return n;
+  extra.errorHead = c.next;
+  if (c.next == 0) extra.errorTail = 0;
+  extra.errorCount--;
+  chunkFree(c);
+  return n;
+}

@@ -1,0 +1,88 @@
+// What every socket has, whatever its protocol; TCBs, listeners, UDP sockets and epoll instances extend it.
+// The first 20 bytes are those of any object on the timing wheel (timer.ts).
+
+import { Timer } from "../timer";
+
+/** flags */
+export const SF_NONBLOCK: u32 = 1;
+export const SF_REUSEADDR: u32 = 2;
+export const SF_REUSEPORT: u32 = 4;
+export const SF_KEEPALIVE: u32 = 8;
+export const SF_BROADCAST: u32 = 16;
+export const SF_LINGER: u32 = 32;
+export const SF_RECVERR: u32 = 64;
+export const SF_BOUND_ADDRESS: u32 = 128; // bind() named an address
+export const SF_BOUND_PORT: u32 = 256; // in the bind table
+export const SF_RCVBUF_LOCKED: u32 = 512; // SO_RCVBUF was set: no autotuning
+export const SF_SNDBUF_LOCKED: u32 = 1024;
+export const SF_OOBINLINE: u32 = 2048;
+export const SF_WANT_SPACE: u32 = 4096; // a writer found the send buffer full
+
+/** shut */
+export const SHUT_READ: u32 = 1;
+export const SHUT_WRITE: u32 = 2;
+
+@unmanaged
+export class Socket extends Timer {
+  /** Pending error, a positive errno (SO_ERROR). */
+  error: u16;
+  /** SHUT_READ, SHUT_WRITE. */
+  shut: u8;
+  ttl: u8;
+  tos: u8;
+  pmtuDiscover: u8;
+  flags: u16;
+  /** First epoll item that watches this socket, or 0. */
+  epitems: u32;
+  localAddress: u32;
+  remoteAddress: u32;
+  localPort: u16;
+  remotePort: u16;
+  /** Received bytes (TCP) or datagrams (UDP): a ByteQueue. */
+  rcvHead: u32;
+  rcvTail: u32;
+  rcvBytes: u32;
+  rcvBuf: u32;
+  /** Options that few sockets set (SocketExtra), or 0. */
+  extra: u32;
+  /** Next socket in its bucket of the bind table. */
+  bindNext: u32;
+}
+
+/** Options that few sockets set; a chunk is taken for them. */
+@unmanaged
+export class SocketExtra {
+  link: u32;
+  mark: u32;
+  rcvLowat: u32;
+  lingerMillis: u32;
+  rcvTimeoutMicros: f64;
+  sndTimeoutMicros: f64;
+  /** SO_ERROR queue of IP_RECVERR: chunks, each one record. */
+  errorHead: u32;
+  errorTail: u32;
+  errorCount: u32;
+  multicastIf: u32;
+  multicastTtl: u32;
+  multicastLoop: u32;
+  /** Memberships: group addresses with interface indices. */
+  groupCount: u32;
+  keepIdleMillis: u32;
+  keepIntervalMillis: u32;
+  keepCount: u32;
+  deferAcceptSeconds: u32;
+  synCount: u32;
+  linger2Millis: u32;
+  /** SO_PRIORITY */
+  priority: u32;
+  /** Ancillary data that recvmsg wants (CMSG_*). */
+  control: u32;
+  reserved: u32;
+  /** First of IP_MAX_MEMBERSHIPS memberships, 8 bytes each: group address, interface index. */
+  groups: u32;
+}
+
+/** SocketExtra.control */
+export const CMSG_PKTINFO: u32 = 1;
+export const CMSG_TTL: u32 = 2;
+export const CMSG_TOS: u32 = 4;

@@ -1,0 +1,295 @@
+// Acknowledgments: what they take out of the send queue, the clock readings they bring, and what follows for
+// the congestion window. Read first: RFC 9293 3.10.7.4 (fifth step), RFC 5681 section 3, RFC 5961 section 5.
+
+import { ECE, FIN, SYN } from "../layout";
+import { queueConsume } from "../memory/chunk";
+import { Netif, netifFlush } from "../net/netif";
+import { nowMicros, nowMillis } from "../stack";
+import { congestionAvoid } from "./congestion";
+import { cubicRtt } from "./cubic";
+import { currentMss } from "./output";
+import { RACK_REORDER_SEEN, probeAcked, rackAdvance, rackUpdateReoWnd, updateMinRtt, usesRack } from "./rack";
+import {
+  ACK_ADVANCED,
+  ACK_ALERT,
+  ACK_DATA,
+  ACK_ECE,
+  ACK_NOT_DUP,
+  ACK_RETRANS,
+  ACK_WINDOW,
+  REXMIT_LOST,
+  enterCwr,
+  fastRetransmitAlert,
+  prrUpdate,
+} from "./recovery";
+import { rttSample } from "./rtt";
+import { SACK_DSACK, noteAckReordering, sackClear, sackHasSample, sackReceive, sackSampleMicros } from "./sack";
+import { inFlight, scoreboardShift, scoreboardTrimHead } from "./scoreboard";
+import { segAck, segDataLen, segFlags, segHasTs, segSackCount, segSeq, segTsEcr, segWindow } from "./segment";
+import { seqGt, seqLt } from "./sequence";
+import {
+  ARMED_RTO,
+  CA_CWR,
+  CA_DISORDER,
+  CA_LOSS,
+  CA_OPEN,
+  CA_RECOVERY,
+  Flight,
+  TF_CWND_LIMITED,
+  TF_ECN,
+  TF_LOSS_PROBE,
+  TF_PROBING,
+  TF_REO_TIMER,
+  TF_SACK,
+  TS_EVER_RETRANS,
+  TS_SACKED,
+  Tcb,
+  TxSeg,
+  sndQueue,
+} from "./tcb";
+import { disarmTimer, rearmRto } from "./timers";
+import { retransmitLost, tcpOutput, unsentBytes } from "./transmit";
+
+/** What tcpAck() says of the segment. */
+export const ACKED_OK: i32 = 1;
+/** Older than anything in the window: drop it with a challenge ACK (RFC 5961 5.2). */
+export const ACKED_TOO_OLD: i32 = -1;
+/** Acknowledges what was never sent: answer with an ACK, drop it. */
+export const ACKED_FUTURE: i32 = -2;
+
+/** Updates SND.WND from the current segment (RFC 9293 3.10.7.4: SND.WL1, SND.WL2); true when it changed. */
+function updateWindow(t: Tcb): bool {
+  const window = segFlags & SYN ? segWindow : segWindow << u32(t.sndScale);
+  const newer = seqGt(segAck, t.sndUna) || seqGt(segSeq, t.sndWl1) || (segSeq == t.sndWl1 && window > t.sndWnd);
+  if (!newer && !(segSeq == t.sndWl1 && window == 0 && t.sndWnd != 0)) return false;
+  t.sndWl1 = segSeq;
+  if (t.sndWnd == window) return false;
+  t.sndWnd = window;
+  if (window > t.maxSndWnd) t.maxSndWnd = window;
+  return true;
+}
+
+/** Frees the segments that are acknowledged; returns how many wire segments they stood for. */
+let ackedSegments: u32 = 0;
+let firstSample: u32 = 0;
+let lastSample: u32 = 0;
+let hasSample: bool = false;
+let ackedRetrans: bool = false;
+let newlyDelivered: u32 = 0;
+
+function cleanScoreboard(t: Tcb, f: Flight, una: u32): void {
+  ackedSegments = 0;
+  hasSample = false;
+  ackedRetrans = false;
+  newlyDelivered = 0;
+  let lowest: u32 = 0;
+  let anyOriginal = false;
+  while (f.segHead != 0) {
+    const s = changetype<TxSeg>(f.segHead);
+    if (seqGt(s.endSeq, una)) {
+      if (seqLt(s.seq, una)) ackedSegments += scoreboardTrimHead(f, una, max<u32>(currentMss(t), 1));
+      break;
+    }
+    const flags = u32(s.flags);
+    if (flags & TS_EVER_RETRANS) {
+      ackedRetrans = true;
+    } else if (!(flags & TS_SACKED)) {
+      if (!hasSample) firstSample = s.sentMicros;
+      lastSample = s.sentMicros;
+      hasSample = true;
+      if (!anyOriginal) {
+        lowest = s.seq;
+        anyOriginal = true;
+      }
+    }
+    if (!(flags & TS_SACKED)) {
+      newlyDelivered += s.pcount;
+      rackAdvance(t, f, s);
+    }
+    ackedSegments += s.pcount;
+    scoreboardShift(f);
+  }
+  f.delivered += newlyDelivered;
+  if (anyOriginal && f.sackedOut > 0) noteAckReordering(t, f, lowest);
+}
+
+/** Drops acknowledged bytes from the send queue; a FIN that was acknowledged takes no byte. */
+function cleanQueue(t: Tcb, f: Flight, ack: u32): void {
+  const bytes = min(ack - t.sndUna, t.sndBytes);
+  if (ack == t.sndNxt) f.cursorChunk = 0;
+  if (bytes > 0) {
+    const nif = changetype<Netif>(t.netif);
+    // The NIC may still have to gather what is about to be freed.
+    if (t.netif != 0 && nif.txExternal != 0) netifFlush();
+    queueConsume(sndQueue(t), bytes);
+  }
+  t.sndUna = ack;
+  if (i32(t.sndSml - ack) < 0) t.sndSml = ack;
+  f.bytesAckedLow += bytes;
+}
+
+/** A round-trip sample: from the scoreboard, else from the timestamps (RFC 7323 section 4). */
+function sampleRtt(t: Tcb, f: Flight, advanced: bool): void {
+  if (hasSample) {
+    const rtt = nowMicros - firstSample;
+    rttSample(t, rtt);
+    updateMinRtt(f, nowMicros - lastSample);
+    cubicRtt(t, f, nowMicros - lastSample);
+  } else if (sackHasSample) {
+    rttSample(t, nowMicros - sackSampleMicros);
+    updateMinRtt(f, nowMicros - sackSampleMicros);
+  } else if (advanced && segHasTs && segTsEcr != 0) {
+    const delta = nowMillis + t.tsOffset - segTsEcr;
+    if (delta < 60000) rttSample(t, max<u32>(delta, 1) * 1000);
+  } else {
+    return;
+  }
+  t.backoff = 0;
+}
+
+/** ECN: the peer echoes a congestion mark (RFC 3168 6.1.2). */
+function isEce(t: Tcb): bool {
+  return (segFlags & ECE) != 0 && !(segFlags & SYN) && (t.tflags & TF_ECN) != 0;
+}
+
+/**
+ * Takes the acknowledgment of the current segment in (states from ESTABLISHED on). Returns ACKED_*. May send; the
+ * TCB lives on.
+ */
+export function tcpAck(t: Tcb): i32 {
+  const una = t.sndUna;
+  const ack = segAck;
+  if (seqGt(ack, t.sndNxt)) return ACKED_FUTURE;
+  if (seqLt(ack, una)) {
+    if (seqLt(ack, una - max<u32>(t.maxSndWnd, 1))) return ACKED_TOO_OLD;
+    if (t.flight != 0 && segSackCount > 0 && t.tflags & TF_SACK) staleSack(t, changetype<Flight>(t.flight), una);
+    return ACKED_OK;
+  }
+  let flag: u32 = segDataLen > 0 || segFlags & FIN ? ACK_DATA : 0;
+  if (updateWindow(t)) flag |= ACK_WINDOW;
+  if (ack != una) {
+    flag |= ACK_ADVANCED;
+    t.retransmits = 0;
+  }
+  t.probes = 0;
+  if (t.flight == 0) {
+    afterIdleAck(t);
+    return ACKED_OK;
+  }
+  const f = changetype<Flight>(t.flight);
+  if (f.packetsOut == 0) {
+    if (ack != una) cleanQueue(t, f, ack);
+    afterIdleAck(t);
+    return ACKED_OK;
+  }
+  takeAck(t, f, una, ack, flag);
+  return ACKED_OK;
+}
+
+function takeAck(t: Tcb, f: Flight, una: u32, ack: u32, flag: u32): void {
+  const priorOut = f.packetsOut;
+  const priorDelivered = f.delivered;
+  const priorLost = f.lostSegments;
+  if (isEce(t)) flag |= ACK_ECE;
+  sackClear();
+  if (segSackCount > 0 && t.tflags & TF_SACK) flag |= sackReceive(t, f, una);
+  if (flag & ACK_ADVANCED) {
+    cleanScoreboard(t, f, ack);
+    cleanQueue(t, f, ack);
+    if (!(t.tflags & TF_SACK) && f.sackedOut > 0 && t.caState < CA_RECOVERY) f.sackedOut = 0;
+    if (ackedRetrans) flag |= ACK_RETRANS;
+  } else {
+    ackedSegments = 0;
+    hasSample = false;
+  }
+  sampleRtt(t, f, (flag & ACK_ADVANCED) != 0);
+  if (usesRack(t)) rackUpdate(t, f, ack, flag);
+  if (f.tlpHighSeq != 0) probeAnswered(t, f, ack, flag);
+  settle(t, f, flag, priorOut, priorDelivered, priorLost);
+}
+
+function rackUpdate(t: Tcb, f: Flight, ack: u32, flag: u32): void {
+  const roundOver = f.rackDsackRound == 0 || seqGt(ack, f.rackDsackRound);
+  if (flag & ACK_ADVANCED && roundOver && f.rackDsackRound != 0) {
+    f.rackDsackRound = 0;
+    if (f.reoWndPersist > 0) f.reoWndPersist--;
+  }
+  rackUpdateReoWnd(t, f, roundOver);
+}
+
+/** Decides on recovery, the window's growth, the timer, and sends what may go. */
+function settle(t: Tcb, f: Flight, flag: u32, priorOut: u32, priorDelivered: u32, priorLost: u32): void {
+  let rexmit: u32 = 0;
+  const dubious = !(flag & ACK_NOT_DUP) || (flag & ACK_ALERT) != 0 || t.caState != CA_OPEN;
+  if (dubious) {
+    const duplicates = flag & (ACK_ADVANCED | ACK_NOT_DUP | SACK_DSACK) ? 0 : 1;
+    rexmit = fastRetransmitAlert(t, f, ackedSegments, u32(duplicates), flag);
+  }
+  const delivered = f.delivered - priorDelivered;
+  if (t.caState == CA_CWR || t.caState == CA_RECOVERY) {
+    prrUpdate(t, f, delivered, f.lostSegments - priorLost, flag);
+  } else if (flag & ACK_ADVANCED && mayRaise(t, f, flag)) {
+    congestionAvoid(t, f, ackedSegments);
+  }
+  if (f.packetsOut == 0) {
+    disarmTimer(t, ARMED_RTO);
+    t.tflags &= ~(TF_LOSS_PROBE | TF_REO_TIMER | TF_PROBING);
+    f.tlpHighSeq = 0;
+  } else if (flag & ACK_ADVANCED && !(t.tflags & TF_REO_TIMER)) {
+    rearmRto(t, f);
+  }
+  if (rexmit == REXMIT_LOST) retransmitLost(t, f);
+  if (rexmit != 0 || unsentBytes(t) > 0) tcpOutput(t);
+  if (inFlight(f) < t.cwnd) t.tflags &= ~TF_CWND_LIMITED;
+}
+
+/** An ACK while nothing is in flight: the window may have opened (RFC 9293 3.8.6.1). */
+function afterIdleAck(t: Tcb): void {
+  if (t.tflags & TF_PROBING) {
+    const unsent = unsentBytes(t);
+    if (unsent == 0 || i32(t.sndUna + t.sndWnd - t.sndNxt) >= i32(min(unsent, u32(t.mss)))) {
+      t.backoff = 0;
+      t.tflags &= ~TF_PROBING;
+      disarmTimer(t, ARMED_RTO);
+    }
+  }
+  tcpOutput(t);
+}
+
+/** May this ACK raise cwnd? With much reordering any progress counts, else only what SND.UNA gained. */
+function mayRaise(t: Tcb, f: Flight, flag: u32): bool {
+  if (t.caState == CA_LOSS && f.lostOut > 0 && t.cwnd >= t.ssthresh) return false;
+  return ackedSegments > 0 && (t.caState != CA_DISORDER || (f.rackFlags & RACK_REORDER_SEEN) != 0 || !(flag & ACK_ECE));
+}
+
+/** SACK blocks on an ACK below SND.UNA still tell what arrived. */
+function staleSack(t: Tcb, f: Flight, una: u32): void {
+  if (f.packetsOut == 0) return;
+  const priorDelivered = f.delivered;
+  const priorLost = f.lostSegments;
+  sackClear();
+  ackedSegments = 0;
+  hasSample = false;
+  const flag = sackReceive(t, f, una);
+  if (!flag) return;
+  const rexmit = fastRetransmitAlert(t, f, 0, 0, flag);
+  if (t.caState == CA_CWR || t.caState == CA_RECOVERY) {
+    prrUpdate(t, f, f.delivered - priorDelivered, f.lostSegments - priorLost, flag);
+  }
+  if (rexmit == REXMIT_LOST) retransmitLost(t, f);
+}
+
+/** A tail loss probe was sent up to tlpHighSeq: did it repair a loss? (RFC 8985 7.4) */
+function probeAnswered(t: Tcb, f: Flight, ack: u32, flag: u32): void {
+  if (!probeAcked(f, ack)) return;
+  if (!f.tlpRetrans || flag & SACK_DSACK) {
+    f.tlpHighSeq = 0;
+  } else if (seqGt(ack, f.tlpHighSeq)) {
+    f.tlpHighSeq = 0;
+    enterCwr(t, f);
+    t.cwnd = t.ssthresh;
+    t.caState = u8(CA_OPEN);
+  } else if (!(flag & (ACK_NOT_DUP | ACK_ALERT))) {
+    f.tlpHighSeq = 0;
+  }
+}

@@ -1,0 +1,215 @@
+// SYN-SENT and SYN-RECEIVED (RFC 9293 3.10.7.3 and 3.10.7.4), simultaneous open included.
+
+import {
+  ACK,
+  ECE,
+  ECONNREFUSED,
+  EPOLLIN,
+  EPOLLOUT,
+  FIN,
+  MIB_TCP_PAWS_REJECTED,
+  RST,
+  SYN,
+  SYSCTL_TCP_ECN,
+  SYSCTL_TCP_INIT_RTO,
+} from "../layout";
+import { socketNotify } from "../socket/notify";
+import { count, nowMicros, nowMillis, sysctl } from "../stack";
+import { tcpAbort, tcpDone } from "./close";
+import { challengeAck, established, noteTimestamp, takeData } from "./established";
+import { resetSegment } from "./input";
+import {
+  abortsOnOverflow,
+  acceptQueueHolds,
+  defersAccept,
+  listenerAnnounce,
+  listenerPromote,
+} from "./listen";
+import { takePeerOptions } from "./open";
+import { sendAck, sendSyn } from "./output";
+import { rttSample } from "./rtt";
+import {
+  segAck,
+  segDataLen,
+  segFlags,
+  segHasTs,
+  segLength,
+  segSeq,
+  segTrimFront,
+  segTsEcr,
+  segTsVal,
+  segWindow,
+} from "./segment";
+import { seqGt, seqLe } from "./sequence";
+import { EV_CLOSE, EV_SYN, EV_SYN_ACKED, setState } from "./state";
+import {
+  ARMED_RTO,
+  TF_COOKIE,
+  TF_DEFERRED,
+  TF_ECN,
+  TF_FIN_QUEUED,
+  TF_ORPHAN,
+  TF_SYN_SEEN,
+  TF_TIMESTAMPS,
+  TF_WSCALE,
+  Tcb,
+} from "./tcb";
+import { armTimer, disarmTimer } from "./timers";
+import { tcpOutput } from "./transmit";
+
+/** The current segment belongs to `t` in SYN-SENT. */
+export function synSentInput(t: Tcb): void {
+  const flags = segFlags;
+  if (flags & ACK) {
+    // "If SEG.ACK =< ISS or SEG.ACK > SND.NXT, send a reset (unless the RST bit is set)"
+    if (seqLe(segAck, t.iss) || seqGt(segAck, t.sndNxt)) {
+      resetSegment(t);
+      return;
+    }
+    if (t.tflags & TF_TIMESTAMPS && segHasTs && segTsEcr != 0 && i32(segTsEcr - (nowMillis + t.tsOffset)) > 0) {
+      // An echo of what was never sent
+      count(MIB_TCP_PAWS_REJECTED);
+      resetSegment(t);
+      return;
+    }
+  }
+  if (flags & RST) {
+    if (flags & ACK) tcpDone(t, ECONNREFUSED);
+    return;
+  }
+  if (!(flags & SYN)) return;
+  takePeerOptions(t, segSeq);
+  if (!(t.tflags & TF_WSCALE)) t.rcvScale = 0;
+  if (flags & ACK) synAcked(t);
+  else simultaneousOpen(t);
+}
+
+/** SYN,ACK: the connection is established. */
+function synAcked(t: Tcb): void {
+  if (segFlags & ECE && sysctl(SYSCTL_TCP_ECN) == 1) t.tflags |= TF_ECN;
+  t.sndUna = segAck;
+  t.sndSml = segAck;
+  sampleSyn(t);
+  disarmTimer(t, ARMED_RTO);
+  setState(t, EV_SYN_ACKED);
+  established(t);
+  socketNotify(t, EPOLLOUT);
+  // Data on the SYN,ACK is taken as if it had come behind it.
+  if (segDataLen > 0 || segFlags & FIN) {
+    segTrimFront(1);
+    takeData(t);
+  } else {
+    sendAck(t);
+  }
+}
+
+/** The handshake's round trip; after a repeated SYN only the timestamps can tell which one was answered (Karn). */
+function sampleSyn(t: Tcb): void {
+  if (t.synRetries == 0) {
+    rttSample(t, nowMicros - t.synMicros);
+  } else if (segHasTs && t.tflags & TF_TIMESTAMPS && segTsEcr != 0) {
+    rttSample(t, min<u32>(nowMillis + t.tsOffset - segTsEcr, 60000) * 1000);
+  } else {
+    // "If the timer expires awaiting the ACK of a SYN ..., the RTO MUST be re-initialized to 3 seconds" (RFC 6298 5.7)
+    t.rtoMillis = 3000;
+  }
+  t.backoff = 0;
+  t.synRetries = 0;
+}
+
+/** Both sides have sent a SYN (RFC 9293 figure 7). */
+function simultaneousOpen(t: Tcb): void {
+  setState(t, EV_SYN);
+  t.tflags |= TF_SYN_SEEN;
+  t.synRetries = 0;
+  t.backoff = 0;
+  sendSyn(t, SYN | ACK);
+  armTimer(t, ARMED_RTO, sysctl(SYSCTL_TCP_INIT_RTO));
+}
+
+/** The current segment belongs to `t` in SYN-RECEIVED, or came as the ACK of a SYN cookie. */
+export function handshakeInput(t: Tcb): void {
+  const flags = segFlags;
+  const cookie = (t.tflags & TF_COOKIE) != 0 && t.parent != 0;
+  const repeatedSyn = flags & SYN && segSeq == t.irs;
+  if (segHasTs && t.tflags & TF_TIMESTAMPS && i32(segTsVal - t.tsRecent) < 0 && !(flags & RST) && !repeatedSyn) {
+    count(MIB_TCP_PAWS_REJECTED);
+    challengeAck(t);
+    return;
+  }
+  if (repeatedSyn) {
+    if (flags & ACK && t.tflags & TF_SYN_SEEN && segAck == t.sndNxt) completed(t, false);
+    else if (!(flags & (RST | ACK))) sendSyn(t, SYN | ACK);
+    return;
+  }
+  if (seqGt(segSeq, t.rcvNxt + t.rcvWnd) || seqGt(t.rcvNxt, segSeq + segLength())) {
+    if (!(flags & RST)) sendAck(t);
+    return;
+  }
+  if (flags & RST) {
+    resetEmbryonic(t);
+    return;
+  }
+  if (flags & SYN) {
+    challengeAck(t);
+    return;
+  }
+  if (!(flags & ACK)) return;
+  // "If SND.UNA < SEG.ACK =< SND.NXT, then enter ESTABLISHED; if not, form a reset"
+  if (segAck != t.sndUna + 1) {
+    resetSegment(t);
+    if (cookie) dropCookie(t);
+    return;
+  }
+  completed(t, cookie);
+}
+
+function resetEmbryonic(t: Tcb): void {
+  if (segSeq == t.rcvNxt) tcpDone(t, ECONNREFUSED);
+  else challengeAck(t);
+}
+
+/** The third segment of the handshake. */
+function completed(t: Tcb, cookie: bool): void {
+  if (t.parent != 0 && !acceptQueueHolds(t) && !promote(t, cookie)) return;
+  t.tflags &= ~(TF_COOKIE | TF_DEFERRED);
+  const closing = (t.tflags & TF_FIN_QUEUED) != 0;
+  t.sndUna = segAck;
+  t.sndSml = segAck;
+  t.sndWnd = segWindow << u32(t.sndScale);
+  t.maxSndWnd = max(t.sndWnd, t.maxSndWnd);
+  t.sndWl1 = segSeq;
+  if (!closing && !cookie) sampleSyn(t);
+  disarmTimer(t, ARMED_RTO);
+  if (cookie) setState(t, EV_SYN);
+  setState(t, EV_SYN_ACKED);
+  if (closing) setState(t, EV_CLOSE);
+  noteTimestamp(t);
+  established(t);
+  if (t.parent != 0) listenerAnnounce(t);
+  else socketNotify(t, EPOLLIN | EPOLLOUT);
+  if (segDataLen > 0 || segFlags & FIN) takeData(t);
+  if (closing) tcpOutput(t);
+}
+
+/** Moves an embryonic connection to the accept queue; false when the ACK is to count as lost. */
+function promote(t: Tcb, cookie: bool): bool {
+  const wait = defersAccept(t);
+  if (wait > 0 && segDataLen == 0 && !(segFlags & FIN) && !(t.tflags & TF_DEFERRED) && !cookie) {
+    // TCP_DEFER_ACCEPT: the bare ACK is forgotten; the SYN,ACK goes again when the time is over, and then it counts
+    t.tflags |= TF_DEFERRED;
+    armTimer(t, ARMED_RTO, wait * 1000);
+    return false;
+  }
+  if (listenerPromote(t, !cookie)) return true;
+  if (cookie) dropCookie(t);
+  else if (abortsOnOverflow()) tcpAbort(t, 0);
+  return false;
+}
+
+/** A connection that came from a cookie and finds no place: nothing was promised, nothing is kept. */
+function dropCookie(t: Tcb): void {
+  t.parent = 0;
+  t.tflags |= TF_ORPHAN;
+  tcpDone(t, 0);
+}

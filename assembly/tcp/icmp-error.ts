@@ -1,0 +1,87 @@
+// ICMP errors about our segments: hard while a connection is opening, soft afterwards (RFC 1122 4.2.3.9, RFC 5927),
+// and path MTU discovery (RFC 1191). An error that quotes a sequence number out of flight is a forgery.
+
+import {
+  EHOSTUNREACH,
+  EPOLLERR,
+  KIND_TCP,
+  MIB_TCP_PMTU_REDUCTIONS,
+  SYSCTL_TCP_MIN_SND_MSS,
+  TCP_CLOSED,
+  TCP_LISTEN,
+  TCP_SYN_RECEIVED,
+  TCP_SYN_SENT,
+} from "../layout";
+import { flowFind } from "../flow";
+import { icmpErrno } from "../net/icmp-errno";
+import { SF_RECVERR } from "../socket/socket";
+import { socketNotify } from "../socket/notify";
+import { count, sysctl } from "../stack";
+import { ICMP_UNREACHABLE } from "../wire/icmp";
+import { get16, get32 } from "../wire/tcp";
+import { tcpDone } from "./close";
+import { currentMss } from "./output";
+import { markTooBig } from "./recovery";
+import { seqGt, seqLt } from "./sequence";
+import { Flight, Tcb } from "./tcb";
+import { retransmitLost } from "./transmit";
+
+const CODE_FRAGMENTATION_NEEDED: u32 = 4;
+
+/**
+ * An ICMP error quotes a segment that we (`source`) sent to `destination`; `length` bytes of it are there (at least 8).
+ * `mtu` is that of a "fragmentation needed".
+ */
+export function tcpIcmpError(
+  type: u32,
+  code: u32,
+  source: u32,
+  destination: u32,
+  segment: usize,
+  length: u32,
+  mtu: u32,
+  from: u32,
+): void {
+  if (length < 8) return;
+  const found = flowFind(source, destination, (get16(segment) << 16) | get16(segment + 2));
+  if (found == 0) return;
+  const t = changetype<Tcb>(found);
+  if (t.kind != KIND_TCP) return;
+  const state = i32(t.state);
+  if (state == TCP_CLOSED || state == TCP_LISTEN) return;
+  const seq = get32(segment + 4);
+  if (seqLt(seq, t.sndUna) || seqGt(seq, t.sndNxt)) return;
+  if (type == ICMP_UNREACHABLE && code == CODE_FRAGMENTATION_NEEDED) {
+    if (t.pmtuDiscover != 0) pathMtu(t, mtu);
+    return;
+  }
+  const error = icmpErrno(type, code);
+  if (error == 0) return;
+  if (state == TCP_SYN_SENT) {
+    tcpDone(t, error);
+  } else if (state != TCP_SYN_RECEIVED && t.flags & SF_RECVERR) {
+    t.error = u16(error);
+    socketNotify(t, EPOLLERR);
+  }
+}
+
+/** The path carries less than was thought: smaller segments from now on, what was too big goes again at once. */
+export function pathMtu(t: Tcb, mtu: u32): void {
+  const mss = max(mtu - 40, sysctl(SYSCTL_TCP_MIN_SND_MSS));
+  if (mtu < 68 || mss >= u32(t.mss)) return;
+  t.mss = u16(mss);
+  count(MIB_TCP_PMTU_REDUCTIONS);
+  if (t.flight == 0) return;
+  const f = changetype<Flight>(t.flight);
+  if (f.packetsOut == 0) return;
+  markTooBig(t, f, currentMss(t));
+  retransmitLost(t, f);
+}
+
+/** ARP has given up on the next hop: what was to go there fails as if a router had said so. */
+export function tcpUnreachable(source: u32, destination: u32, ports: u32): void {
+  const found = flowFind(source, destination, ports);
+  if (found == 0) return;
+  const t = changetype<Tcb>(found);
+  if (t.kind == KIND_TCP && t.state == TCP_SYN_SENT) tcpDone(t, EHOSTUNREACH);
+}

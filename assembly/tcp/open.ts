@@ -1,0 +1,237 @@
+// Opening: what a new TCB starts with, the options of both SYNs (RFC 7323, 2018, 9293 3.7.1), and connect().
+// Read first: RFC 9293 3.10.1 (OPEN), RFC 6056 (choice of ports).
+
+import {
+  EADDRINUSE,
+  EADDRNOTAVAIL,
+  EALREADY,
+  EINPROGRESS,
+  EINVAL,
+  EISCONN,
+  ENETUNREACH,
+  IPPROTO_TCP,
+  IP_PMTUDISC_WANT,
+  KIND_TIME_WAIT,
+  MIB_TCP_ACTIVE_OPENS,
+  SYN,
+  SYSCTL_IP_DEFAULT_TTL,
+  SYSCTL_PORT_RANGE_HIGH,
+  SYSCTL_PORT_RANGE_LOW,
+  SYSCTL_TCP_CONGESTION,
+  SYSCTL_TCP_INIT_CWND,
+  SYSCTL_TCP_INIT_RTO,
+  SYSCTL_TCP_MIN_SND_MSS,
+  SYSCTL_TCP_RMEM_DEFAULT,
+  SYSCTL_TCP_RMEM_MAX,
+  SYSCTL_TCP_SACK,
+  SYSCTL_TCP_TIMESTAMPS,
+  SYSCTL_TCP_WINDOW_SCALING,
+  SYSCTL_TCP_WMEM_DEFAULT,
+  TCP_CLOSED,
+  TCP_ESTABLISHED,
+  TCP_SYN_RECEIVED,
+  TCP_SYN_SENT,
+} from "../layout";
+import { flowAdd, flowFind } from "../flow";
+import { keyedHash } from "../hash";
+import { Netif, netifQueueOf } from "../net/netif";
+import { ipv4Mtu } from "../net/pmtu";
+import { isBroadcast, routeLookup, routeNetif, routeSource } from "../net/route";
+import { bindPortTaken } from "../socket/bind";
+import { SF_BOUND_ADDRESS, SF_BOUND_PORT } from "../socket/socket";
+import { count, nowMicros, nowMillis, stack, sysctl } from "../stack";
+import { SSTHRESH_INFINITE } from "./congestion";
+import { initialSequence, timestampOffset } from "./isn";
+import { sendSyn, tcpRoute } from "./output";
+import { segHasTs, segMss, segSackPermitted, segScale, segSeq, segTsVal, segWindow } from "./segment";
+import { EV_ACTIVE_OPEN, setState } from "./state";
+import {
+  ARMED_RTO,
+  TF_ACCEPTED,
+  TF_IN_FLOW,
+  TF_SACK,
+  TF_TIMESTAMPS,
+  TF_WSCALE,
+  Tcb,
+} from "./tcb";
+import { TimeWait, timeWaitFree, timeWaitReusable } from "./time-wait";
+import { ATO_MIN_MILLIS, armTimer } from "./timers";
+import { fullWindow } from "./window";
+
+/** "If an MSS Option is not received at connection setup, ... 536" (RFC 9293 3.7.1 MUST-15). */
+const MSS_DEFAULT: u32 = 536;
+/** Most ports that one connect() tries. */
+const PORT_TRIES_MAX: u32 = 65536;
+
+/** Defaults of a new TCB. */
+export function tcbDefaults(t: Tcb): void {
+  t.ttl = u8(sysctl(SYSCTL_IP_DEFAULT_TTL));
+  t.pmtuDiscover = u8(IP_PMTUDISC_WANT);
+  t.rcvBuf = sysctl(SYSCTL_TCP_RMEM_DEFAULT);
+  t.sndBuf = sysctl(SYSCTL_TCP_WMEM_DEFAULT);
+  t.congestion = u8(sysctl(SYSCTL_TCP_CONGESTION));
+  t.rtoMillis = sysctl(SYSCTL_TCP_INIT_RTO);
+  t.cwnd = sysctl(SYSCTL_TCP_INIT_CWND);
+  t.ssthresh = SSTHRESH_INFINITE;
+  t.atoMillis = u16(ATO_MIN_MILLIS);
+  t.mss = u16(MSS_DEFAULT);
+  t.rcvMss = u16(MSS_DEFAULT);
+  t.lastRcvMillis = nowMillis;
+  t.synMicros = nowMicros;
+}
+
+/** The options that this stack offers. */
+export function initialFlags(): u32 {
+  return (
+    (sysctl(SYSCTL_TCP_SACK) ? TF_SACK : 0) |
+    (sysctl(SYSCTL_TCP_TIMESTAMPS) ? TF_TIMESTAMPS : 0) |
+    (sysctl(SYSCTL_TCP_WINDOW_SCALING) ? TF_WSCALE : 0)
+  );
+}
+
+/** The MSS to announce: the interface's MTU less both headers, or what TCP_MAXSEG says if that is less. */
+function announcedMss(t: Tcb): u32 {
+  const mss = changetype<Netif>(t.netif).mtu - 40;
+  return min(t.userMss != 0 ? min(mss, u32(t.userMss)) : mss, 65495);
+}
+
+/** Chooses the MSS, the window scale and the first window of this side. The route is known. */
+export function advertise(t: Tcb): void {
+  t.advMss = u16(announcedMss(t));
+  if (t.tflags & TF_WSCALE) {
+    // Room for the largest buffer that autotuning may reach (Linux: tcp_select_initial_window)
+    const most = max(sysctl(SYSCTL_TCP_RMEM_MAX), t.rcvBuf);
+    const log = 31 - i32(clz<u32>(most));
+    t.rcvScale = u8(min(max(log - 15, 0), 14));
+  } else {
+    t.rcvScale = 0;
+  }
+  const mss = u32(t.advMss);
+  let space = fullWindow(t);
+  if (space > mss) space -= space % mss;
+  t.rcvWnd = min<u32>(space, 65535);
+  t.rcvWup = t.rcvNxt;
+}
+
+/** Takes the peer's SYN in: its sequence number and options. */
+export function takePeerOptions(t: Tcb, irs: u32): void {
+  t.irs = irs;
+  t.rcvNxt = irs + 1;
+  t.rcvWup = irs + 1;
+  if (!segHasTs) t.tflags &= ~TF_TIMESTAMPS;
+  if (!segSackPermitted) t.tflags &= ~TF_SACK;
+  if (segScale < 0) t.tflags &= ~TF_WSCALE;
+  t.sndScale = t.tflags & TF_WSCALE ? u8(segScale) : 0;
+  if (t.tflags & TF_TIMESTAMPS) {
+    t.tsRecent = segTsVal;
+    t.tsRecentMillis = nowMillis;
+  }
+  t.sndWnd = segWindow;
+  t.maxSndWnd = segWindow;
+  t.sndWl1 = segSeq;
+  setPeerMss(t, segMss != 0 ? segMss : MSS_DEFAULT);
+}
+
+/** The MSS to send with: the peer's, the path's and the user's limits (RFC 6691). */
+export function setPeerMss(t: Tcb, peer: u32): void {
+  const nif = changetype<Netif>(t.netif);
+  let mss = min(peer, ipv4Mtu(nif, t.remoteAddress) - 40);
+  if (t.userMss != 0) mss = min(mss, u32(t.userMss));
+  t.mss = u16(max(mss, sysctl(SYSCTL_TCP_MIN_SND_MSS)));
+  // Linux: tcp_initialize_rcv_mss
+  t.rcvMss = u16(max<u32>(min(u32(t.mss), MSS_DEFAULT), 88));
+}
+
+/** connect(2): -EINPROGRESS when the SYN is on its way. */
+export function tcpConnect(t: Tcb, address: u32, port: u32): i32 {
+  const state = i32(t.state);
+  if (state == TCP_SYN_SENT || state == TCP_SYN_RECEIVED) return -EALREADY;
+  if (state >= TCP_ESTABLISHED && state != TCP_CLOSED) return -EISCONN;
+  if (t.error != 0) {
+    const error = i32(t.error);
+    t.error = 0;
+    return -error;
+  }
+  if (port == 0) return -EADDRNOTAVAIL;
+  if (address >>> 28 >= 14 || isBroadcast(address)) return -ENETUNREACH;
+  if (!routeLookup(address)) return -ENETUNREACH;
+  if (!(t.flags & SF_BOUND_ADDRESS)) t.localAddress = routeSource;
+  const nif = routeNetif;
+  const error = choosePort(t, nif, address, port);
+  if (error < 0) return error;
+  open(t);
+  return -EINPROGRESS;
+}
+
+/** Everything that an earlier, failed attempt may have left is set anew. */
+function open(t: Tcb): void {
+  t.routeGeneration = stack.routeGeneration - 1;
+  if (!tcpRoute(t)) return;
+  t.shut = 0;
+  t.tflags = (t.tflags & ~(TF_SACK | TF_TIMESTAMPS | TF_WSCALE)) | initialFlags() | TF_ACCEPTED;
+  t.rcvNxt = 0;
+  t.synRetries = 0;
+  t.backoff = 0;
+  t.retransmits = 0;
+  t.rtoMillis = sysctl(SYSCTL_TCP_INIT_RTO);
+  t.cwnd = sysctl(SYSCTL_TCP_INIT_CWND);
+  t.ssthresh = SSTHRESH_INFINITE;
+  t.lastRcvMillis = nowMillis;
+  t.synMicros = nowMicros;
+  advertise(t);
+  const ports = (u32(t.localPort) << 16) | u32(t.remotePort);
+  if (t.iss == 0) t.iss = initialSequence(t.localAddress, t.remoteAddress, ports);
+  t.tsOffset = timestampOffset(t.localAddress, t.remoteAddress);
+  t.sndUna = t.iss;
+  t.sndNxt = t.iss + 1;
+  t.sndSml = t.sndNxt;
+  flowAdd(t);
+  t.tflags |= TF_IN_FLOW;
+  setState(t, EV_ACTIVE_OPEN);
+  count(MIB_TCP_ACTIVE_OPENS);
+  sendSyn(t, SYN);
+  armTimer(t, ARMED_RTO, t.rtoMillis);
+}
+
+/** True when the 4-tuple with this local port is free; a TIME-WAIT record that may be reused makes way. */
+function tupleIsFree(t: Tcb, address: u32, port: u32, localPort: u32): bool {
+  const found = flowFind(t.localAddress, address, (localPort << 16) | port);
+  if (found == 0) return true;
+  const w = changetype<TimeWait>(found);
+  if (w.kind != KIND_TIME_WAIT || !timeWaitReusable(w)) return false;
+  // Sequence numbers and timestamps go on above those of the past (RFC 6191).
+  t.iss = max<u32>(w.sndNxt + 65535 + 2, 1);
+  timeWaitFree(w);
+  return true;
+}
+
+function choosePort(t: Tcb, nif: Netif, address: u32, port: u32): i32 {
+  t.iss = 0;
+  if (t.flags & SF_BOUND_PORT) {
+    if (!tupleIsFree(t, address, port, t.localPort)) return -EADDRINUSE;
+    t.remoteAddress = address;
+    t.remotePort = u16(port);
+    return 0;
+  }
+  const low = sysctl(SYSCTL_PORT_RANGE_LOW);
+  const high = sysctl(SYSCTL_PORT_RANGE_HIGH);
+  if (high < low) return -EINVAL;
+  const range = high - low + 1;
+  // RFC 6056 algorithm 3: an offset that only this host knows, and a counter
+  const offset = keyedHash(t.localAddress, address, port) + stack.portHint;
+  const tries = min(range, PORT_TRIES_MAX);
+  for (let pass = 0; pass < 2; pass++) {
+    for (let i: u32 = 0; i < tries; i++) {
+      const candidate = low + ((offset + i) % range);
+      // Answers should come back to the queue of this stack: first only ports whose hash says so.
+      if (pass == 0 && netifQueueOf(nif, IPPROTO_TCP, address, t.localAddress, port, candidate) != nif.queue) continue;
+      if (bindPortTaken(IPPROTO_TCP, candidate) || !tupleIsFree(t, address, port, candidate)) continue;
+      t.localPort = u16(candidate);
+      t.remoteAddress = address;
+      t.remotePort = u16(port);
+      stack.portHint += i + 1;
+      return 0;
+    }
+  }
+  return -EADDRNOTAVAIL;
+}

@@ -1,0 +1,421 @@
+// TCP's timers: one place on the wheel for each connection, several deadlines behind it. A deadline that moves back
+// does not touch the wheel: whoever runs looks at the deadlines and arms the earliest again.
+// Read first: RFC 6298 section 5 (RTO), RFC 8985 7 (TLP), RFC 9293 3.8.6.1 (persist), 3.8.4 (keepalive), RFC 5482.
+
+import {
+  KIND_LISTENER,
+  MIB_TCP_ABORT_ON_TIMEOUT,
+  MIB_TCP_DELAYED_ACKS,
+  MIB_TCP_KEEPALIVE_PROBES,
+  MIB_TCP_PERSIST_PROBES,
+  MIB_TCP_SYN_RETRANS,
+  MIB_TCP_TIMEOUTS,
+  POOL_FLIGHT,
+  SYN,
+  SYSCTL_TCP_KEEPALIVE_INTVL,
+  SYSCTL_TCP_KEEPALIVE_PROBES,
+  SYSCTL_TCP_KEEPALIVE_TIME,
+  SYSCTL_TCP_ORPHAN_RETRIES,
+  SYSCTL_TCP_RETRIES2,
+  SYSCTL_TCP_RTO_MIN,
+  SYSCTL_TCP_SYNACK_RETRIES,
+  SYSCTL_TCP_SYN_RETRIES,
+  ACK,
+  ETIMEDOUT,
+  TCP_ESTABLISHED,
+  TCP_FIN_WAIT_2,
+  TCP_SYN_RECEIVED,
+  TCP_SYN_SENT,
+} from "../layout";
+import { SF_KEEPALIVE, SocketExtra } from "../socket/socket";
+import { count, nowMillis, poolAt, sysctl } from "../stack";
+import { Timer, timerNotLater } from "../timer";
+import { tcpDone } from "./close";
+import { listenerTimer } from "./listen";
+import { currentMss, sendAck, sendProbe, sendReset, sendSyn } from "./output";
+import { countProbe, probeTimeout, rackDetectLoss } from "./rack";
+import { enterLoss, enterRecovery } from "./recovery";
+import { RTO_MAX_MILLIS, backedOffRto } from "./rtt";
+import { flightDrop, inFlight, scoreboardSplit } from "./scoreboard";
+import {
+  ARMED_ACK,
+  ARMED_IDLE,
+  ARMED_KEEP,
+  ARMED_RTO,
+  CA_LOSS,
+  CA_OPEN,
+  CA_RECOVERY,
+  Flight,
+  TF_ACK_PENDING,
+  TF_CORK_FLUSH,
+  TF_FIN_QUEUED,
+  TF_FIN_SENT,
+  TF_LOSS_PROBE,
+  TF_ORPHAN,
+  TF_PINGPONG,
+  TF_PROBING,
+  TF_REO_TIMER,
+  TF_URGENT,
+  TS_FIN,
+  TS_LOST,
+  TS_SACKED,
+  Tcb,
+  TxSeg,
+} from "./tcb";
+import { corkHolds, retransmit, retransmitLost, sendPart, tcpOutput, unsentBytes } from "./transmit";
+
+/** Least delayed-ACK time, Linux's TCP_ATO_MIN, ms. */
+export const ATO_MIN_MILLIS: u32 = 40;
+/** Idle time after which a connection gives its Flight back, ms; a second when the pool runs low. */
+const FLIGHT_IDLE_MILLIS: u32 = 30000;
+const FLIGHT_IDLE_SHORT_MILLIS: u32 = 1000;
+
+/** Arms one of the connection's deadlines in `delayMillis` (at least 1). */
+export function armTimer(t: Tcb, which: u32, delayMillis: u32): void {
+  const at = nowMillis + max<u32>(delayMillis, 1);
+  switch (which) {
+    case ARMED_RTO:
+      t.rtoAt = at;
+      break;
+    case ARMED_ACK:
+      t.ackAt = at;
+      break;
+    case ARMED_KEEP:
+      t.keepAt = at;
+      break;
+    default:
+      t.idleAt = at;
+      break;
+  }
+  t.armed |= u8(which);
+  timerNotLater(t, at);
+}
+
+/** Lets a deadline go. */
+export function disarmTimer(t: Tcb, which: u32): void {
+  t.armed &= ~u8(which);
+}
+
+/** New data was acknowledged: the RTO starts anew, or a tail loss probe takes its place (RFC 6298 5.3). */
+export function rearmRto(t: Tcb, f: Flight): void {
+  t.tflags &= ~(TF_LOSS_PROBE | TF_REO_TIMER | TF_PROBING);
+  if (!scheduleLossProbe(t, f)) armTimer(t, ARMED_RTO, backedOffRto(t));
+}
+
+/** Arms a tail loss probe in the place of the RTO; false when none is due. */
+export function scheduleLossProbe(t: Tcb, f: Flight): bool {
+  const timeout = probeTimeout(t, f);
+  if (timeout == 0) return false;
+  t.tflags |= TF_LOSS_PROBE;
+  armTimer(t, ARMED_RTO, timeout);
+  return true;
+}
+
+/** RACK waits `micros` for reordered segments before it calls them lost. */
+export function armReorderingTimer(t: Tcb, micros: u32): void {
+  t.tflags = (t.tflags & ~TF_LOSS_PROBE) | TF_REO_TIMER;
+  armTimer(t, ARMED_RTO, min((micros + 999) / 1000 + 1, backedOffRto(t)));
+}
+
+function isDue(t: Tcb, which: u32, at: u32): bool {
+  return (t.armed & which) != 0 && i32(nowMillis - at) >= 0;
+}
+
+/** The wheel has come to this connection: runs what is due, arms the earliest of the rest. */
+export function tcpTimer(timer: Timer): void {
+  const t = changetype<Tcb>(timer);
+  if (t.kind == KIND_LISTENER) {
+    listenerTimer(t);
+    return;
+  }
+  if (isDue(t, ARMED_ACK, t.ackAt)) {
+    disarmTimer(t, ARMED_ACK);
+    delayedAck(t);
+  }
+  if (isDue(t, ARMED_RTO, t.rtoAt)) {
+    disarmTimer(t, ARMED_RTO);
+    if (!retransmissionTimer(t)) return;
+  }
+  if (isDue(t, ARMED_KEEP, t.keepAt)) {
+    disarmTimer(t, ARMED_KEEP);
+    if (!keepTimer(t)) return;
+  }
+  if (isDue(t, ARMED_IDLE, t.idleAt)) {
+    disarmTimer(t, ARMED_IDLE);
+    idleTimer(t);
+  }
+  rearmWheel(t);
+}
+
+function rearmWheel(t: Tcb): void {
+  const armed = u32(t.armed);
+  if (armed & ARMED_RTO) timerNotLater(t, t.rtoAt);
+  if (armed & ARMED_ACK) timerNotLater(t, t.ackAt);
+  if (armed & ARMED_KEEP) timerNotLater(t, t.keepAt);
+  if (armed & ARMED_IDLE) timerNotLater(t, t.idleAt);
+}
+
+function delayedAck(t: Tcb): void {
+  if (!(t.tflags & TF_ACK_PENDING)) return;
+  if (!(t.tflags & TF_PINGPONG)) {
+    t.atoMillis = u16(min<u32>(u32(t.atoMillis) << 1, min<u32>(t.rtoMillis, 1000)));
+  } else {
+    // The hope for a reply to ride on was in vain.
+    t.tflags &= ~TF_PINGPONG;
+    t.atoMillis = u16(ATO_MIN_MILLIS);
+  }
+  count(MIB_TCP_DELAYED_ACKS);
+  sendAck(t);
+}
+
+/** The Flight goes when nothing has used it for a while. */
+function idleTimer(t: Tcb): void {
+  if (t.flight == 0) return;
+  const f = changetype<Flight>(t.flight);
+  const pool = poolAt(POOL_FLIGHT);
+  const short = pool.inUse > pool.capacity >>> 1;
+  const limit = short ? FLIGHT_IDLE_SHORT_MILLIS : FLIGHT_IDLE_MILLIS;
+  const used = nowMillis - (i32(t.lastSndMillis - t.lastRcvMillis) > 0 ? t.lastSndMillis : t.lastRcvMillis);
+  const quiet = f.packetsOut == 0 && f.islandCount == 0 && t.sndBytes == 0 && t.caState == CA_OPEN && !(t.tflags & TF_URGENT);
+  if (quiet && used >= limit) flightDrop(t);
+  else armTimer(t, ARMED_IDLE, FLIGHT_IDLE_SHORT_MILLIS);
+}
+
+/** RTO, persist, tail loss probe and reordering timer share one deadline. False when the connection is gone. */
+function retransmissionTimer(t: Tcb): bool {
+  if (t.state == TCP_SYN_SENT || t.state == TCP_SYN_RECEIVED) return synTimer(t);
+  const flags = t.tflags;
+  t.tflags &= ~(TF_LOSS_PROBE | TF_REO_TIMER);
+  if (flags & TF_PROBING) return persistTimer(t);
+  if (t.flight == 0) return true;
+  const f = changetype<Flight>(t.flight);
+  if (f.packetsOut == 0) {
+    tcpOutput(t);
+    return true;
+  }
+  if (flags & TF_REO_TIMER) reorderingTimer(t, f);
+  else if (flags & TF_LOSS_PROBE) lossProbe(t, f);
+  else return retransmissionTimeout(t, f);
+  return true;
+}
+
+/** SYN or SYN-ACK was not answered (RFC 6298 2.1, 5.7; RFC 9293 3.8.3 R2 for SYN). */
+function synTimer(t: Tcb): bool {
+  const passive = t.state == TCP_SYN_RECEIVED;
+  let most = sysctl(passive ? SYSCTL_TCP_SYNACK_RETRIES : SYSCTL_TCP_SYN_RETRIES);
+  if (!passive && t.extra != 0) {
+    const wanted = changetype<SocketExtra>(t.extra).synCount;
+    if (wanted != 0) most = wanted;
+  }
+  const expired = t.userTimeoutMillis != 0 && nowMillis - t.lastRcvMillis >= t.userTimeoutMillis && !passive;
+  if (t.synRetries >= most || expired) {
+    count(MIB_TCP_ABORT_ON_TIMEOUT);
+    tcpDone(t, ETIMEDOUT);
+    return false;
+  }
+  t.synRetries++;
+  t.backoff++;
+  count(MIB_TCP_SYN_RETRANS);
+  sendSyn(t, passive ? SYN | ACK : SYN);
+  armTimer(t, ARMED_RTO, backedOffRto(t));
+  return true;
+}
+
+/** What `retries` doublings of the least RTO would take, ms: R2 as a time (Linux: tcp_model_timeout). */
+function modelTimeout(retries: u32): u32 {
+  const base = sysctl(SYSCTL_TCP_RTO_MIN);
+  if (retries <= 9) return ((2 << retries) - 1) * base;
+  return 1023 * base + (retries - 9) * RTO_MAX_MILLIS;
+}
+
+/** True when the peer has been silent for too long: R2, or the user's own limit (RFC 5482). */
+function isTimedOut(t: Tcb): bool {
+  if (t.retransStampMillis == 0 || t.retransmits == 0) return false;
+  const elapsed = nowMillis - t.retransStampMillis;
+  if (t.userTimeoutMillis != 0) return elapsed >= t.userTimeoutMillis;
+  const orphan = (t.tflags & TF_ORPHAN) != 0;
+  return elapsed >= modelTimeout(sysctl(orphan ? SYSCTL_TCP_ORPHAN_RETRIES : SYSCTL_TCP_RETRIES2));
+}
+
+function retransmissionTimeout(t: Tcb, f: Flight): bool {
+  if (isTimedOut(t)) {
+    count(MIB_TCP_ABORT_ON_TIMEOUT);
+    tcpDone(t, ETIMEDOUT);
+    return false;
+  }
+  count(MIB_TCP_TIMEOUTS);
+  enterLoss(t, f);
+  if (t.retransmits < 255) t.retransmits++;
+  const head = changetype<TxSeg>(f.segHead);
+  if (retransmit(t, f, head, 1) == 0) {
+    // No memory or no route now: half a second, not a backed-off RTO (Linux: TCP_RESOURCE_PROBE_INTERVAL)
+    armTimer(t, ARMED_RTO, min<u32>(backedOffRto(t), 500));
+    return true;
+  }
+  if (f.undoMarker != 0) f.undoRetrans = f.undoRetrans == u32.MAX_VALUE ? 1 : f.undoRetrans + 1;
+  if (t.backoff < 16) t.backoff++;
+  armTimer(t, ARMED_RTO, backedOffRto(t));
+  return true;
+}
+
+/** RACK's reordering timer: what is still missing is lost (RFC 8985 6.3). */
+function reorderingTimer(t: Tcb, f: Flight): void {
+  if (f.segHead != 0 && changetype<TxSeg>(f.segHead).flags & TS_SACKED) {
+    // The receiver went back on its SACKs; only the timeout's rules help (RFC 2018 section 8).
+    enterLoss(t, f);
+    retransmitLost(t, f);
+    armTimer(t, ARMED_RTO, backedOffRto(t));
+    return;
+  }
+  const before = inFlight(f);
+  const micros = rackDetectLoss(t, f);
+  if (before != inFlight(f)) {
+    if (t.caState < CA_RECOVERY) {
+      enterRecovery(t, f, false);
+      if (t.caState != CA_LOSS) t.cwnd = inFlight(f) + 1;
+    }
+    retransmitLost(t, f);
+    tcpOutput(t);
+  }
+  if (micros > 0) armReorderingTimer(t, micros);
+  else if (f.packetsOut > 0) armTimer(t, ARMED_RTO, backedOffRto(t));
+}
+
+/** A tail loss probe: new data if there is any, else the last segment again (RFC 8985 7.3). */
+function lossProbe(t: Tcb, f: Flight): void {
+  if (f.tlpHighSeq == 0) {
+    const unsent = unsentBytes(t);
+    if (unsent > 0 && i32(t.sndUna + t.sndWnd - t.sndNxt) >= i32(min(unsent, currentMss(t)))) {
+      const cwnd = t.cwnd;
+      const before = t.sndNxt;
+      t.cwnd = inFlight(f) + 1;
+      tcpOutput(t);
+      t.cwnd = cwnd;
+      if (t.sndNxt != before) probeSent(t, f, false);
+    } else {
+      probeLast(t, f);
+    }
+  }
+  t.tflags &= ~TF_LOSS_PROBE;
+  armTimer(t, ARMED_RTO, backedOffRto(t));
+}
+
+function probeLast(t: Tcb, f: Flight): void {
+  let s = changetype<TxSeg>(f.segTail);
+  const mss = currentMss(t);
+  const bytes = s.endSeq - s.seq - (s.flags & TS_FIN ? 1 : 0);
+  if (bytes > mss && scoreboardSplit(f, s, s.seq + ((bytes - 1) / mss) * mss, mss)) s = changetype<TxSeg>(f.segTail);
+  if (s.flags & (TS_LOST | TS_SACKED)) return;
+  if (retransmit(t, f, s, 1) > 0) probeSent(t, f, true);
+}
+
+function probeSent(t: Tcb, f: Flight, again: bool): void {
+  f.tlpHighSeq = t.sndNxt;
+  f.tlpRetrans = u32(again);
+  countProbe();
+}
+
+/** The window is shut, or memory was missing: ask, or try again (RFC 9293 3.8.6.1; RFC 1122 4.2.2.17). */
+function persistTimer(t: Tcb): bool {
+  const finWaits = (t.tflags & (TF_FIN_QUEUED | TF_FIN_SENT)) == TF_FIN_QUEUED;
+  const f = t.flight;
+  const out = f != 0 ? changetype<Flight>(f).packetsOut : 0;
+  t.tflags &= ~TF_PROBING;
+  if (out > 0 || (unsentBytes(t) == 0 && !finWaits)) {
+    t.probes = 0;
+    if (out > 0) armTimer(t, ARMED_RTO, backedOffRto(t));
+    return true;
+  }
+  if (corkHolds(t)) {
+    t.tflags |= TF_CORK_FLUSH;
+    tcpOutput(t);
+    return true;
+  }
+  if (tcpOutput(t) > 0) return true;
+  return probeWindow(t);
+}
+
+function probeWindow(t: Tcb): bool {
+  const orphan = (t.tflags & TF_ORPHAN) != 0;
+  if (t.probes == 0) t.retransStampMillis = max<u32>(nowMillis, 1);
+  const silent = nowMillis - t.retransStampMillis;
+  const byUser = t.userTimeoutMillis != 0 && t.probes > 0 && silent >= t.userTimeoutMillis;
+  const most = sysctl(orphan ? SYSCTL_TCP_ORPHAN_RETRIES : SYSCTL_TCP_RETRIES2);
+  if (byUser || (t.probes >= most && nowMillis - t.lastRcvMillis >= backedOffRto(t))) {
+    count(MIB_TCP_ABORT_ON_TIMEOUT);
+    tcpDone(t, ETIMEDOUT);
+    return false;
+  }
+  count(MIB_TCP_PERSIST_PROBES);
+  const room = i32(t.sndUna + t.sndWnd - t.sndNxt);
+  const unsent = unsentBytes(t);
+  if (room > 0 && unsent > 0) sendPartial(t, min(u32(room), unsent));
+  else sendProbe(t);
+  if (t.probes < 255) t.probes++;
+  if (t.backoff < 16) t.backoff++;
+  t.tflags |= TF_PROBING;
+  armTimer(t, ARMED_RTO, backedOffRto(t));
+  return true;
+}
+
+/** The window is open but by less than a segment: after the wait it is used (RFC 9293 3.8.6.2.1, the override timeout). */
+function sendPartial(t: Tcb, bytes: u32): void {
+  const f = t.flight;
+  if (f == 0) return;
+  const mss = currentMss(t);
+  sendPart(t, changetype<Flight>(f), min(bytes, mss), mss);
+}
+
+/** Keepalive (RFC 9293 3.8.4), and FIN-WAIT-2's limit for connections that nobody holds any more. */
+function keepTimer(t: Tcb): bool {
+  if (t.tflags & TF_ORPHAN) {
+    if (t.state == TCP_FIN_WAIT_2) {
+      tcpDone(t, 0);
+      return false;
+    }
+    return true;
+  }
+  if (!(t.flags & SF_KEEPALIVE) || t.state == TCP_SYN_SENT) return true;
+  const idle = keepIdle(t);
+  const busy = t.sndBytes > 0;
+  const elapsed = nowMillis - t.lastRcvMillis;
+  if (busy || elapsed < idle) {
+    armTimer(t, ARMED_KEEP, busy ? idle : idle - elapsed);
+    return true;
+  }
+  const byUser = t.userTimeoutMillis != 0 && elapsed >= t.userTimeoutMillis && t.keepProbes > 0;
+  if (byUser || (t.userTimeoutMillis == 0 && t.keepProbes >= keepCount(t))) {
+    count(MIB_TCP_ABORT_ON_TIMEOUT);
+    sendReset(t);
+    tcpDone(t, ETIMEDOUT);
+    return false;
+  }
+  count(MIB_TCP_KEEPALIVE_PROBES);
+  sendProbe(t);
+  t.keepProbes++;
+  armTimer(t, ARMED_KEEP, keepInterval(t));
+  return true;
+}
+
+/** SO_KEEPALIVE was set, or the connection came up with it. */
+export function startKeepalive(t: Tcb): void {
+  if (t.flags & SF_KEEPALIVE && i32(t.state) >= TCP_ESTABLISHED) armTimer(t, ARMED_KEEP, keepIdle(t));
+}
+
+/** TCP_KEEPIDLE or the default, ms. */
+export function keepIdle(t: Tcb): u32 {
+  const own = t.extra != 0 ? changetype<SocketExtra>(t.extra).keepIdleMillis : 0;
+  return own != 0 ? own : sysctl(SYSCTL_TCP_KEEPALIVE_TIME);
+}
+
+/** TCP_KEEPINTVL or the default, ms. */
+export function keepInterval(t: Tcb): u32 {
+  const own = t.extra != 0 ? changetype<SocketExtra>(t.extra).keepIntervalMillis : 0;
+  return own != 0 ? own : sysctl(SYSCTL_TCP_KEEPALIVE_INTVL);
+}
+
+/** TCP_KEEPCNT or the default. */
+export function keepCount(t: Tcb): u32 {
+  const own = t.extra != 0 ? changetype<SocketExtra>(t.extra).keepCount : 0;
+  return own != 0 ? own : sysctl(SYSCTL_TCP_KEEPALIVE_PROBES);
+}

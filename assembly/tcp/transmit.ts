@@ -1,0 +1,278 @@
+// What may be sent, and when: new data under the windows, Nagle and the cork; retransmissions; the persist state.
+// Read first: RFC 9293 3.7.4 (Nagle), 3.8.6.2.1 (silly windows), RFC 6675 section 5 for what recovery may send.
+
+import {
+  ACK,
+  CAP_TX_TSO,
+  FIN,
+  MIB_TCP_RETRANS_SEGS,
+  PSH,
+  SYSCTL_TCP_INIT_CWND,
+  SYSCTL_TCP_SLOW_START_AFTER_IDLE,
+} from "../layout";
+import { Chunk } from "../memory/chunk";
+import { Netif } from "../net/netif";
+import { countBy, nowMillis, sysctl } from "../stack";
+import { restartWindow } from "./congestion";
+import { currentMss, sendSegment, tcpRoute } from "./output";
+import { backedOffRto } from "./rtt";
+import { flightOf, inFlight, scoreboardAdd, scoreboardSplit, timeAppend } from "./scoreboard";
+import { seqGt } from "./sequence";
+import {
+  ARMED_RTO,
+  CA_CWR,
+  CA_OPEN,
+  CA_RECOVERY,
+  Flight,
+  TF_CORK,
+  TF_CORK_FLUSH,
+  TF_CWND_LIMITED,
+  TF_FIN_QUEUED,
+  TF_FIN_SENT,
+  TF_MORE,
+  TF_NODELAY,
+  TF_PINGPONG,
+  TF_PROBING,
+  TS_EVER_RETRANS,
+  TS_FIN,
+  TS_LOST,
+  TS_RETRANS,
+  Tcb,
+  TxSeg,
+} from "./tcb";
+import { armTimer, disarmTimer, scheduleLossProbe } from "./timers";
+
+/** Largest payload of one descriptor with TSO: an IP datagram less its headers. */
+const TSO_BYTES_MAX: u32 = 65535 - 20 - 60;
+/** Time that a cork holds a part of a segment at most (tcp(7)), ms. */
+const CORK_MILLIS: u32 = 200;
+
+/** Bytes that have not been sent yet. */
+export function unsentBytes(t: Tcb): u32 {
+  if (t.tflags & TF_FIN_SENT) return 0;
+  return t.sndUna + t.sndBytes - t.sndNxt;
+}
+
+/** Sends what the windows, the congestion control and the options allow. Returns how many packets left. */
+export function tcpOutput(t: Tcb): u32 {
+  const unsent = unsentBytes(t);
+  const finWaits = (t.tflags & (TF_FIN_QUEUED | TF_FIN_SENT)) == TF_FIN_QUEUED;
+  if (unsent == 0 && !finWaits) return 0;
+  const f = flightOf(t);
+  if (f === null || !tcpRoute(t)) {
+    retryLater(t);
+    return 0;
+  }
+  if (f.packetsOut == 0) restartAfterIdle(t);
+  const mss = currentMss(t);
+  const tso = (changetype<Netif>(t.netif).caps & CAP_TX_TSO) != 0;
+  let sent: u32 = 0;
+  while (true) {
+    const n = sendNext(t, f, mss, tso);
+    if (n == 0) break;
+    sent += n;
+  }
+  if (sent > 0) {
+    if (f.packetsOut > f.maxPacketsOut || seqGt(t.sndUna, f.limitedSeq)) {
+      f.maxPacketsOut = f.packetsOut;
+      f.limitedSeq = t.sndNxt;
+    }
+    if (t.tflags & TF_PROBING) {
+      t.tflags &= ~TF_PROBING;
+      disarmTimer(t, ARMED_RTO);
+    }
+    if (!scheduleLossProbe(t, f) && !(t.armed & ARMED_RTO)) armTimer(t, ARMED_RTO, backedOffRto(t));
+  } else if (f.packetsOut == 0 && !(t.armed & ARMED_RTO) && (unsentBytes(t) > 0 || finWaits)) {
+    startPersist(t);
+  }
+  return sent;
+}
+
+/** Nothing in flight and the window shut: the persist timer asks for it (RFC 9293 3.8.6.1). */
+function startPersist(t: Tcb): void {
+  if (corkHolds(t)) {
+    armTimer(t, ARMED_RTO, CORK_MILLIS);
+    t.tflags |= TF_PROBING;
+    return;
+  }
+  t.tflags |= TF_PROBING;
+  armTimer(t, ARMED_RTO, backedOffRto(t));
+}
+
+/** True when it is the cork, not the window, that holds the data back. */
+export function corkHolds(t: Tcb): bool {
+  const unsent = unsentBytes(t);
+  return (t.tflags & (TF_CORK | TF_MORE)) != 0 && unsent > 0 && i32(t.sndUna + t.sndWnd - t.sndNxt) >= i32(unsent);
+}
+
+/** Memory or route is missing: the retransmission timer looks again. */
+function retryLater(t: Tcb): void {
+  if (t.armed & ARMED_RTO) return;
+  t.tflags |= TF_PROBING;
+  armTimer(t, ARMED_RTO, backedOffRto(t));
+}
+
+/** RFC 5681 section 4.1: a sender that was idle for more than an RTO starts over from the initial window. */
+function restartAfterIdle(t: Tcb): void {
+  const idle = nowMillis - t.lastSndMillis;
+  if (idle <= t.rtoMillis || !sysctl(SYSCTL_TCP_SLOW_START_AFTER_IDLE)) return;
+  if (t.caState == CA_OPEN && t.lastSndMillis != 0) restartWindow(t, sysctl(SYSCTL_TCP_INIT_CWND), idle);
+}
+
+/** Sends the next new segment if it may go; returns how many wire segments it stands for, or 0. */
+function sendNext(t: Tcb, f: Flight, mss: u32, tso: bool): u32 {
+  const unsent = unsentBytes(t);
+  const finWaits = (t.tflags & (TF_FIN_QUEUED | TF_FIN_SENT)) == TF_FIN_QUEUED;
+  if (unsent == 0 && !finWaits) return 0;
+  const pipe = inFlight(f);
+  if (pipe >= t.cwnd) {
+    t.tflags |= TF_CWND_LIMITED;
+    f.maxPacketsOut = max(f.maxPacketsOut, f.packetsOut);
+    return 0;
+  }
+  const room = i32(t.sndUna + t.sndWnd - t.sndNxt);
+  let length = min(unsent, mss);
+  if (room < i32(length) || (unsent == 0 && room < 0)) return 0;
+  if (tso && unsent > mss) {
+    const most = min(min(TSO_BYTES_MAX, u32(room)), (t.cwnd - pipe) * mss);
+    length = unsent <= most ? unsent : most - (most % mss);
+    if (length > mss && length % mss != 0 && holdsPartial(t, f, finWaits)) length -= length % mss;
+  }
+  if (length < mss && holdsPartial(t, f, finWaits)) return 0;
+  return emitNew(t, f, length, mss, unsent, finWaits);
+}
+
+/** Should the last part of the data, less than a segment, wait for more? (Nagle in Minshall's form, and the cork.) */
+function holdsPartial(t: Tcb, f: Flight, finWaits: bool): bool {
+  if (finWaits) return false;
+  if (t.tflags & (TF_CORK | TF_MORE) && !(t.tflags & TF_CORK_FLUSH)) return true;
+  if (t.tflags & (TF_NODELAY | TF_CORK_FLUSH)) return false;
+  return f.packetsOut > 0 && seqGt(t.sndSml, t.sndUna);
+}
+
+function emitNew(t: Tcb, f: Flight, length: u32, mss: u32, unsent: u32, finWaits: bool): u32 {
+  const last = length == unsent;
+  const fin = last && finWaits;
+  let flags: u32 = ACK;
+  if (last && length > 0) flags |= PSH;
+  if (fin) flags |= FIN;
+  locate(t, f);
+  const pcount = length <= mss ? 1 : (length + mss - 1) / mss;
+  const seq = t.sndNxt;
+  const end = seq + length + u32(fin);
+  if (!scoreboardAdd(f, seq, end, pcount, fin ? TS_FIN : 0)) {
+    retryLater(t);
+    return 0;
+  }
+  const chunk = f.cursorChunk;
+  const offset = chunk == 0 ? 0 : f.cursorOffset - u32(changetype<Chunk>(chunk).start);
+  // Whether or not an mbuf was to be had: what did not leave is like a loss on the wire.
+  sendSegment(t, seq, flags, chunk, offset, length, mss);
+  t.sndNxt = end;
+  if (t.caState == CA_RECOVERY || t.caState == CA_CWR) f.prrOut += pcount;
+  if (fin) t.tflags |= TF_FIN_SENT;
+  if (length % mss != 0) t.sndSml = t.sndNxt;
+  if (last) t.tflags &= ~TF_CORK_FLUSH;
+  t.tflags |= length > 0 && nowMillis - t.lastRcvMillis < t.atoMillis ? TF_PINGPONG : 0;
+  moveCursor(f, length);
+  return pcount;
+}
+
+/** Sends `length` new bytes whatever Nagle thinks: the override of the silly window's timer. */
+export function sendPart(t: Tcb, f: Flight, length: u32, mss: u32): void {
+  emitNew(t, f, length, mss, unsentBytes(t), false);
+}
+
+/** Finds where sndNxt lies in the send queue. */
+function locate(t: Tcb, f: Flight): void {
+  if (f.cursorChunk == 0) {
+    let at = t.sndHead;
+    if (at == 0) return;
+    let offset = t.sndNxt - t.sndUna;
+    while (offset >= u32(changetype<Chunk>(at).length) && changetype<Chunk>(at).next != 0) {
+      offset -= changetype<Chunk>(at).length;
+      at = changetype<Chunk>(at).next;
+    }
+    f.cursorChunk = at;
+    f.cursorOffset = u32(changetype<Chunk>(at).start) + offset;
+  }
+  moveCursor(f, 0);
+}
+
+/** Moves the place of sndNxt by `bytes`; kept as an offset in the chunk that the chunk's consumption does not move. */
+function moveCursor(f: Flight, bytes: u32): void {
+  if (f.cursorChunk == 0) return;
+  let offset = f.cursorOffset + bytes;
+  let c = changetype<Chunk>(f.cursorChunk);
+  while (offset >= u32(c.start) + u32(c.length) && c.next != 0) {
+    offset -= u32(c.start) + u32(c.length);
+    c = changetype<Chunk>(c.next);
+    offset += c.start;
+  }
+  f.cursorChunk = u32(changetype<usize>(c));
+  f.cursorOffset = offset;
+}
+
+/**
+ * Sends a segment of the scoreboard again, at most `segments` of the wire's. Returns how many went out, 0 when the
+ * window forbids it or memory ran out.
+ */
+export function retransmit(t: Tcb, f: Flight, s: TxSeg, segments: u32): u32 {
+  const mss = currentMss(t);
+  const bytes = s.endSeq - s.seq - (s.flags & TS_FIN ? 1 : 0);
+  const room = i32(t.sndUna + t.sndWnd - s.seq);
+  // The window may have shrunk; the first segment goes all the same, it is the probe (RFC 9293 3.8.6.1)
+  if (room <= 0 && s.seq != t.sndUna) return 0;
+  let most = max<u32>(segments, 1) * mss;
+  if (!(changetype<Netif>(t.netif).caps & CAP_TX_TSO)) most = mss;
+  if (bytes > most && !scoreboardSplit(f, s, s.seq + most, mss)) return 0;
+  const length = min(bytes, most);
+  const fin = (s.flags & TS_FIN) != 0;
+  if (!tcpRoute(t)) return 0;
+  if (!(s.flags & TS_RETRANS)) {
+    s.flags |= u8(TS_RETRANS | TS_EVER_RETRANS);
+    f.retransOut += s.pcount;
+  }
+  f.totalRetrans += s.pcount;
+  countBy(MIB_TCP_RETRANS_SEGS, s.pcount);
+  timeAppend(f, s);
+  sendFromQueue(t, s.seq, length, fin, mss);
+  if (t.retransStampMillis == 0) t.retransStampMillis = max<u32>(nowMillis, 1);
+  return s.pcount;
+}
+
+/** Sends `length` bytes at `seq`, which lies between sndUna and sndNxt. */
+export function sendFromQueue(t: Tcb, seq: u32, length: u32, fin: bool, mss: u32): bool {
+  let at = t.sndHead;
+  let offset = seq - t.sndUna;
+  if (length > 0) {
+    while (offset >= u32(changetype<Chunk>(at).length)) {
+      offset -= changetype<Chunk>(at).length;
+      at = changetype<Chunk>(at).next;
+    }
+  }
+  const last = seq + length == t.sndUna + t.sndBytes;
+  const flags = ACK | (last && length > 0 ? PSH : 0) | (fin ? FIN : 0);
+  return sendSegment(t, seq, flags, at, offset, length, mss);
+}
+
+/** Sends lost segments again as far as cwnd allows (RFC 6675 section 5, step C). */
+export function retransmitLost(t: Tcb, f: Flight): void {
+  let at = f.retransHint != 0 ? f.retransHint : f.segHead;
+  while (at != 0) {
+    const s = changetype<TxSeg>(at);
+    const pipe = inFlight(f);
+    if (pipe >= t.cwnd) break;
+    const flags = u32(s.flags);
+    if (flags & TS_LOST && !(flags & TS_RETRANS)) {
+      const n = retransmit(t, f, s, t.cwnd - pipe);
+      if (n == 0) break;
+      if (f.undoMarker != 0 && f.undoRetrans != u32.MAX_VALUE) f.undoRetrans += n;
+      else if (f.undoMarker != 0) f.undoRetrans = n;
+      f.prrOut += n;
+      if (!(t.armed & ARMED_RTO) || at == f.segHead) armTimer(t, ARMED_RTO, backedOffRto(t));
+    }
+    at = s.next;
+  }
+  f.retransHint = at;
+}

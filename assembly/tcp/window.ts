@@ -1,0 +1,115 @@
+// The receive window: what to announce (RFC 9293 3.8.6.2.2, never shrunk), how it grows with the connection
+// (Linux's receive buffer autotuning), and when a reader's progress is worth an ACK.
+
+import { SYSCTL_TCP_MODERATE_RCVBUF, SYSCTL_TCP_RMEM_MAX } from "../layout";
+import { SF_RCVBUF_LOCKED, SHUT_READ } from "../socket/socket";
+import { nowMicros, sysctl } from "../stack";
+import { Flight, TF_ACK_PENDING, TF_PINGPONG, TF_WSCALE, Tcb } from "./tcb";
+
+/** Share of a receive buffer that is announced as window: half, as Linux with tcp_adv_win_scale = 1. */
+export function windowSpace(rcvBuf: u32): u32 {
+  return rcvBuf >>> 1;
+}
+
+/** Window that an empty receive queue would give, bytes. */
+export function fullWindow(t: Tcb): u32 {
+  const space = windowSpace(t.rcvBuf);
+  return t.windowClamp != 0 ? min(space, u32(t.windowClamp) << 6) : space;
+}
+
+/** Bytes that still fit. */
+export function freeWindow(t: Tcb): u32 {
+  const full = fullWindow(t);
+  const held = t.rcvBytes + (t.flight != 0 ? changetype<Flight>(t.flight).islandBytes : 0);
+  return held >= full ? 0 : full - held;
+}
+
+/** What is left of the announced window. */
+export function openWindow(t: Tcb): u32 {
+  const left = i32(t.rcvWup + t.rcvWnd - t.rcvNxt);
+  return left > 0 ? u32(left) : 0;
+}
+
+/** The window that could be announced now: zero rather than a silly one. */
+export function newWindow(t: Tcb): u32 {
+  const full = fullWindow(t);
+  const mss = min<u32>(t.rcvMss, full);
+  let free = freeWindow(t);
+  if (free < full >>> 1) {
+    free &= ~((1 << u32(t.rcvScale)) - 1);
+    if (free < full >>> 4 || free < mss) return 0;
+  }
+  if (t.tflags & TF_WSCALE && t.rcvScale != 0) {
+    const unit = (1 << u32(t.rcvScale)) - 1;
+    return (free + unit) & ~unit;
+  }
+  // Without scaling: move only by whole segments (RFC 1122 4.2.3.3)
+  const window = t.rcvWnd;
+  if (window + mss <= free || window > free) return free - (free % max<u32>(mss, 1));
+  return window;
+}
+
+/** Chooses the window, notes it as announced and returns the header's field. */
+export function selectWindow(t: Tcb): u32 {
+  const scale = u32(t.rcvScale);
+  const open = openWindow(t);
+  let window = newWindow(t);
+  if (window < open) {
+    // "The receiver SHOULD NOT shrink the window" (RFC 9293 3.8.6.2.2)
+    const unit = (1 << scale) - 1;
+    window = (open + unit) & ~unit;
+  }
+  const most = <u32>65535 << scale;
+  if (window > most) window = most;
+  t.rcvWnd = window;
+  t.rcvWup = t.rcvNxt;
+  return window >>> scale;
+}
+
+/** True when the application's reading of `copied` bytes calls for an ACK now. */
+export function readWantsAck(t: Tcb, copied: u32): bool {
+  if (t.tflags & TF_ACK_PENDING) {
+    if (t.rcvNxt - t.rcvWup > u32(t.rcvMss)) return true;
+    if (copied > 0 && !(t.tflags & TF_PINGPONG) && t.rcvBytes == 0) return true;
+  }
+  if (copied == 0 || t.shut & SHUT_READ) return false;
+  const open = openWindow(t);
+  if (open << 1 > fullWindow(t)) return false;
+  const window = newWindow(t);
+  return window != 0 && window >= open << 1;
+}
+
+/** Measures a round trip from the receiver's side: the time one window takes to arrive. */
+export function measureRcvRtt(t: Tcb, f: Flight): void {
+  if (f.rcvRttSeq != 0 && i32(t.rcvNxt - f.rcvRttSeq) < 0) return;
+  if (f.rcvRttSeq != 0) {
+    const sample = max<u32>(nowMicros - f.rcvRttStamp, 1);
+    if (f.rcvRttMicros == 0 || sample < f.rcvRttMicros) f.rcvRttMicros = sample;
+    else f.rcvRttMicros += (sample - f.rcvRttMicros) >>> 3;
+  }
+  f.rcvRttSeq = max<u32>(t.rcvNxt + t.rcvWnd, 1);
+  f.rcvRttStamp = nowMicros;
+}
+
+/** Called after the application has read: lets the buffer grow to twice what it reads in a round trip. */
+export function tuneRcvBuf(t: Tcb, f: Flight): void {
+  if (t.flags & SF_RCVBUF_LOCKED || !sysctl(SYSCTL_TCP_MODERATE_RCVBUF)) return;
+  const read = t.rcvNxt - t.rcvBytes;
+  if (f.tuneMicros == 0) {
+    f.tuneMicros = max<u32>(nowMicros, 1);
+    f.tuneSeq = read;
+    f.tuneSpace = windowSpace(t.rcvBuf) >>> 1;
+    return;
+  }
+  if (f.rcvRttMicros == 0 || nowMicros - f.tuneMicros < f.rcvRttMicros) return;
+  const copied = read - f.tuneSeq;
+  if (i32(copied) > 0 && copied > f.tuneSpace) {
+    const wanted = min<u32>((copied << 1) + 16 * u32(t.advMss), 1 << 30) << 1;
+    const most = sysctl(SYSCTL_TCP_RMEM_MAX);
+    const size = min(wanted, most);
+    if (size > t.rcvBuf) t.rcvBuf = size;
+    f.tuneSpace = copied;
+  }
+  f.tuneSeq = read;
+  f.tuneMicros = max<u32>(nowMicros, 1);
+}

@@ -1,0 +1,162 @@
+// socket, bind, listen, accept, connect, shutdown, close and the names of both ends, blocking where C's calls block.
+// Read first: the section 2 pages of each; socket(7) SO_LINGER.
+
+import {
+  AF_INET,
+  AF_UNSPEC,
+  EAFNOSUPPORT,
+  EAGAIN,
+  EALREADY,
+  EINPROGRESS,
+  EPOLLERR,
+  EPOLLHUP,
+  EPOLLOUT,
+  FIONBIO,
+  FIONREAD,
+  IPPROTO_TCP,
+  SHUT_WR,
+  SO_ERROR,
+  SO_LINGER,
+  SOL_SOCKET,
+  TCP_CLOSING,
+  TCP_FIN_WAIT_1,
+  TCP_INFO,
+  TCP_LAST_ACK,
+} from "../../assembly/layout.ts";
+import { parseAddress, portOf, type SocketAddress, type SocketAddressResult } from "./address.ts";
+import { checkPort, invalidType } from "./arguments.ts";
+import type { PosixContext } from "./context.ts";
+
+/** `bind(fd, { address, port })` or `bind(fd, address, port)`; so connect. */
+export interface Naming {
+  (fd: number, address: SocketAddress): number;
+  (fd: number, address: string | number, port: number): number;
+}
+
+export interface ConnectionCalls {
+  socket(domain: number, type: number, protocol?: number): number;
+  bind: Naming;
+  listen(fd: number, backlog: number): number;
+  accept(fd: number, peer?: SocketAddressResult | null): number;
+  accept4(fd: number, peer: SocketAddressResult | null | undefined, flags: number): number;
+  connect: Naming;
+  shutdown(fd: number, how: number): number;
+  close(fd: number): number;
+  getsockname(fd: number, name: SocketAddressResult): number;
+  getpeername(fd: number, name: SocketAddressResult): number;
+  fcntl(fd: number, command: number, argument?: number): number;
+  /** FIONREAD (SIOCINQ), SIOCOUTQ and SIOCOUTQNSD return their figure, or put it into `result.value` and return 0. */
+  ioctl(fd: number, request: number, result?: { value?: number } | number | boolean): number;
+}
+
+/** Makes the calls for one stack. */
+export function createConnection(context: PosixContext): ConnectionCalls {
+  const { core, args, argsAt, waiter } = context;
+
+  function bind(fd: number, where: SocketAddress | string | number, port?: number): number {
+    const to = socketAddress(where, port);
+    const address = parseAddress(to.address);
+    // As Linux: AF_UNSPEC passes for AF_INET with the wildcard address.
+    if (!isInternet(to) && !(to.family === AF_UNSPEC && address === 0)) return -EAFNOSUPPORT;
+    return core.bind(fd, address, portOf(to));
+  }
+
+  function accept4(fd: number, peer: SocketAddressResult | null | undefined, flags: number): number {
+    let accepted = core.accept(fd, flags);
+    if (accepted === -EAGAIN) accepted = acceptWaiting(fd, flags);
+    if (accepted >= 0 && peer !== undefined && peer !== null) context.giveAddress(peer);
+    return accepted;
+  }
+
+  function acceptWaiting(fd: number, flags: number): number {
+    const deadline = context.deadline(fd, 0);
+    while (true) {
+      const waited = context.wait(deadline);
+      if (waited < 0) return waited;
+      const accepted = core.accept(fd, flags);
+      if (accepted !== -EAGAIN) return accepted;
+    }
+  }
+
+  function connect(fd: number, where: SocketAddress | string | number, port?: number): number {
+    const to = socketAddress(where, port);
+    if (to.family === AF_UNSPEC) return core.disconnect(fd);
+    if (!isInternet(to)) return -EAFNOSUPPORT;
+    const started = core.connect(fd, parseAddress(to.address), portOf(to));
+    if (started !== -EINPROGRESS && started !== -EALREADY) return started;
+    // Also a connect that was begun without blocking may be waited for with a second call (as Linux).
+    const deadline = context.deadline(fd, 1);
+    while (!(core.pollEvents(fd) & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
+      const waited = context.wait(deadline);
+      if (waited < 0) return waited === -EAGAIN ? started : waited;
+    }
+    core.getsockopt(fd, SOL_SOCKET, SO_ERROR, argsAt, 4);
+    return -args.getInt32(0, true);
+  }
+
+  function close(fd: number): number {
+    linger(fd);
+    return core.close(fd);
+  }
+
+  /** SO_LINGER with a time: waits until the peer has acknowledged all, FIN included, or the time is over. */
+  function linger(fd: number): void {
+    const length = core.getsockopt(fd, SOL_SOCKET, SO_LINGER, argsAt, 8);
+    if (length < 8 || args.getInt32(0, true) === 0) return;
+    const seconds = args.getInt32(4, true);
+    // Unread bytes make close() reset the connection at once (RFC 2525 section 2.17).
+    if (seconds <= 0 || core.ioctl(fd, FIONREAD, 0) !== 0 || core.shutdown(fd, SHUT_WR) < 0) return;
+    const deadline = waiter.now() + seconds * 1e6;
+    while (isClosing(stateOf(fd)) && context.wait(deadline) === 0);
+  }
+
+  function stateOf(fd: number): number {
+    return core.getsockopt(fd, IPPROTO_TCP, TCP_INFO, argsAt, 8) > 0 ? args.getUint8(0) : 0;
+  }
+
+  function name(call: (fd: number) => number, fd: number, target: SocketAddressResult): number {
+    if (typeof target !== "object" || target === null) invalidType("name", "of type object", target);
+    const result = call(fd);
+    if (result === 0) context.giveAddress(target);
+    return result;
+  }
+
+  function ioctl(fd: number, request: number, result?: { value?: number } | number | boolean): number {
+    if (typeof result !== "object") return core.ioctl(fd, request, Number(result ?? 0));
+    const figure = core.ioctl(fd, request, request === FIONBIO ? Number(result.value ?? 0) : 0);
+    if (figure < 0 || request === FIONBIO) return figure;
+    result.value = figure;
+    return 0;
+  }
+
+  return {
+    socket: (domain, type, protocol = 0) => core.socket(domain, type, protocol),
+    bind,
+    listen: (fd, backlog) => core.listen(fd, backlog),
+    accept: (fd, peer) => accept4(fd, peer, 0),
+    accept4,
+    connect,
+    shutdown: (fd, how) => core.shutdown(fd, how),
+    close,
+    getsockname: (fd, target) => name(core.getsockname, fd, target),
+    getpeername: (fd, target) => name(core.getpeername, fd, target),
+    fcntl: (fd, command, argument = 0) => core.fcntl(fd, command, argument),
+    ioctl,
+  };
+}
+
+function socketAddress(where: SocketAddress | string | number, port: number | undefined): SocketAddress {
+  if (typeof where === "object" && where !== null) return where;
+  if (typeof where !== "string" && typeof where !== "number") {
+    invalidType("address", "an object { address, port }, a string or a number", where);
+  }
+  return { address: where, port: checkPort(port) };
+}
+
+function isInternet(address: SocketAddress): boolean {
+  return address.family === undefined || address.family === AF_INET;
+}
+
+function isClosing(state: number): boolean {
+  return state === TCP_FIN_WAIT_1 || state === TCP_CLOSING || state === TCP_LAST_ACK;
+}

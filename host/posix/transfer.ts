@@ -1,0 +1,309 @@
+// send, recv and their like: small payloads through the exchange area in one call of the core, bulk straight into and
+// out of the socket's queues, buffers in the stack's own memory without a copy by the host.
+// Read first: send(2), recv(2).
+
+import {
+  EAGAIN,
+  EOPNOTSUPP,
+  EPOLLERR,
+  EPOLLHUP,
+  EPOLLRDHUP,
+  EXCHANGE_DATA_BYTES,
+  FIONREAD,
+  MSG_DONTWAIT,
+  MSG_ERRQUEUE,
+  MSG_MORE,
+  MSG_OOB,
+  MSG_PEEK,
+  MSG_TRUNC,
+  MSG_WAITALL,
+  SO_TYPE,
+  SOCK_STREAM,
+  SOL_SOCKET,
+} from "../../assembly/layout.ts";
+import { parseAddress, portOf, type SocketAddress, type SocketAddressResult } from "./address.ts";
+import { type Bytes, checkLength, toBytes } from "./arguments.ts";
+import type { PosixContext } from "./context.ts";
+
+/** Payloads up to this size go through the exchange area: cheaper than the three calls of the direct way. */
+const SMALL = 4096;
+/** Bytes asked for at once on the direct way; a run of the queue is never longer. */
+const RUN = 65536;
+/** Flags that only the core can answer for. */
+const PARTICULAR = MSG_PEEK | MSG_TRUNC | MSG_OOB | MSG_ERRQUEUE;
+/** Nothing more will come. */
+const ENDED = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+
+/** `send(fd, buffer, flags?)`, or as in C `send(fd, buffer, length, flags)`. */
+export interface Transfer {
+  (fd: number, buffer: Bytes, flags?: number): number;
+  (fd: number, buffer: Bytes, length: number, flags: number): number;
+}
+
+export interface SendTo {
+  (fd: number, buffer: Bytes, flags?: number, to?: SocketAddress | null): number;
+  (fd: number, buffer: Bytes, length: number, flags: number, to?: SocketAddress | null): number;
+}
+
+export interface RecvFrom {
+  (fd: number, buffer: Bytes, flags?: number, from?: SocketAddressResult | null): number;
+  (fd: number, buffer: Bytes, length: number, flags: number, from?: SocketAddressResult | null): number;
+}
+
+/** The calls that move payload, and their blocking cores for sendmsg and recvmsg. */
+export interface TransferCalls {
+  send: Transfer;
+  recv: Transfer;
+  sendto: SendTo;
+  recvfrom: RecvFrom;
+  read(fd: number, buffer: Bytes, length?: number): number;
+  write(fd: number, buffer: Bytes, length?: number): number;
+}
+
+/** Makes the calls for one stack. */
+export function createTransfer(context: PosixContext): TransferCalls {
+  const { core, data, dataAt, bytes, pointer } = context;
+  const coreSend = core.send;
+  const coreRecv = core.recv;
+
+  function send(fd: number, buffer: Bytes, a = 0, b?: number): number {
+    if (!(buffer instanceof Uint8Array)) buffer = toBytes(buffer);
+    let length = buffer.length;
+    let flags = a;
+    if (b !== undefined) {
+      if (a !== length) {
+        checkLength(a, length);
+        buffer = buffer.subarray(0, (length = a));
+      }
+      flags = b;
+    }
+    if (length > SMALL) return sendLarge(fd, buffer, flags);
+    data.set(buffer);
+    const n = coreSend(fd, dataAt, length, flags);
+    return n === length || (n < 0 && n !== -EAGAIN) ? n : sendRest(fd, buffer, flags, Math.max(n, 0));
+  }
+
+  function recv(fd: number, buffer: Bytes, a = 0, b?: number): number {
+    if (!(buffer instanceof Uint8Array)) buffer = toBytes(buffer);
+    let length = buffer.length;
+    let flags = a;
+    if (b !== undefined) {
+      if (a !== length) checkLength((length = a), buffer.length);
+      flags = b;
+    }
+    const n = receiveNow(fd, buffer, length, flags);
+    if (n === -EAGAIN) return recvWaiting(fd, buffer, length, flags, 0);
+    if (flags & MSG_WAITALL && n > 0 && n < length) return recvAll(fd, buffer, length, flags, n);
+    return n;
+  }
+
+  /** What can be received at once. */
+  function receiveNow(fd: number, buffer: Bytes, length: number, flags: number): number {
+    if (length > SMALL && !(flags & PARTICULAR)) return receiveRuns(fd, buffer, length, flags);
+    const n = coreRecv(fd, dataAt, length > EXCHANGE_DATA_BYTES ? EXCHANGE_DATA_BYTES : length, flags);
+    // With MSG_TRUNC a datagram's whole length comes back; TCP drops the bytes unseen.
+    if (n > 0 && !(flags & MSG_TRUNC && isStream(fd))) buffer.set(context.head(n < length ? n : length));
+    return n;
+  }
+
+  /** Copies from the queue's own chunks. Ends when the queue is empty or the buffer full. */
+  function receiveRuns(fd: number, buffer: Bytes, length: number, flags: number): number {
+    const target = context.addressIn(buffer);
+    if (target >= 0) return coreRecv(fd, target, length, flags);
+    let done = 0;
+    while (true) {
+      const run = core.recvPeek(fd);
+      if (run === -EOPNOTSUPP) return receiveStaged(fd, buffer, length, flags);
+      if (run <= 0) return done > 0 ? done : run;
+      const n = run < length - done ? run : length - done;
+      const at = pointer[0] as number;
+      buffer.set(bytes.subarray(at, at + n), done);
+      done += n;
+      // To ask an empty queue once more would take the error that the next call is to report.
+      if (core.recvConsume(fd, n) === 0 || done === length) return done;
+    }
+  }
+
+  function receiveStaged(fd: number, buffer: Bytes, length: number, flags: number): number {
+    const n = coreRecv(fd, dataAt, length > EXCHANGE_DATA_BYTES ? EXCHANGE_DATA_BYTES : length, flags);
+    if (n > 0) buffer.set(context.head(n));
+    return n;
+  }
+
+  /** Waits until something can be received. */
+  function recvWaiting(fd: number, buffer: Bytes, length: number, flags: number, done: number): number {
+    if (flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) return -EAGAIN;
+    const deadline = context.deadline(fd, 0);
+    while (true) {
+      const waited = context.wait(deadline);
+      if (waited < 0) return waited;
+      const n = receiveNow(fd, buffer, length, flags);
+      if (n === -EAGAIN) continue;
+      if (flags & MSG_WAITALL && n > 0 && n < length && done === 0) return recvAll(fd, buffer, length, flags, n);
+      return n;
+    }
+  }
+
+  /** MSG_WAITALL on a stream: goes on until the buffer is full, the stream ends, or an error or timeout comes. */
+  function recvAll(fd: number, buffer: Bytes, length: number, flags: number, done: number): number {
+    if (flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE) || !isStream(fd)) return done;
+    const deadline = context.deadline(fd, 0);
+    while (done < length) {
+      if (core.ioctl(fd, FIONREAD, 0) > (flags & MSG_PEEK ? done : 0)) {
+        const n = receiveMore(fd, buffer, flags & MSG_PEEK ? 0 : done, length, flags);
+        if (n <= 0) return done;
+        done = flags & MSG_PEEK ? n : done + n;
+        continue;
+      }
+      // An error is left for the next call to report.
+      if (core.pollEvents(fd) & ENDED || context.wait(deadline) < 0) return done;
+    }
+    return done;
+  }
+
+  function receiveMore(fd: number, buffer: Bytes, done: number, length: number, flags: number): number {
+    return receiveNow(fd, buffer.subarray(done, length), length - done, flags);
+  }
+
+  /** Goes on after `done` bytes, waiting for room as long as the descriptor may block. */
+  function sendRest(fd: number, buffer: Bytes, flags: number, done: number): number {
+    if (flags & MSG_DONTWAIT) return done > 0 ? done : -EAGAIN;
+    const deadline = context.deadline(fd, 1);
+    while (true) {
+      const waited = context.wait(deadline);
+      if (waited < 0) return done > 0 ? done : waited;
+      // An error after the first bytes is left for the next call to report.
+      if (done > 0 && core.pollEvents(fd) & EPOLLERR) return done;
+      const n = sendNow(fd, done === 0 ? buffer : buffer.subarray(done), flags);
+      if (n === -EAGAIN) continue;
+      if (n < 0) return done > 0 ? done : n;
+      done += n;
+      if (done >= buffer.length) return done;
+    }
+  }
+
+  function sendLarge(fd: number, buffer: Bytes, flags: number): number {
+    const n = sendNow(fd, buffer, flags);
+    return n === buffer.length || (n < 0 && n !== -EAGAIN) ? n : sendRest(fd, buffer, flags, Math.max(n, 0));
+  }
+
+  /** What can be sent at once. */
+  function sendNow(fd: number, buffer: Bytes, flags: number): number {
+    const length = buffer.length;
+    if (length <= SMALL || flags & MSG_OOB) return sendStaged(fd, buffer, flags);
+    const source = context.addressIn(buffer);
+    if (source >= 0) return coreSend(fd, source, length, flags);
+    let done = 0;
+    while (done < length) {
+      const left = length - done;
+      const room = core.sendReserve(fd, left < RUN ? left : RUN);
+      if (room === -EOPNOTSUPP) return sendStaged(fd, buffer, flags);
+      if (room <= 0) return done > 0 ? done : room;
+      const n = room < left ? room : left;
+      bytes.set(buffer.subarray(done, done + n), pointer[0] as number);
+      // More follows at once: segments stay whole.
+      const sent = core.sendCommit(fd, n, n < left ? flags | MSG_MORE : flags);
+      if (sent < 0) return done > 0 ? done : sent;
+      done += n;
+    }
+    return done;
+  }
+
+  /** Through the exchange area; a datagram is larger than it in no case, a stream takes what fits. */
+  function sendStaged(fd: number, buffer: Bytes, flags: number): number {
+    const fits = buffer.length <= EXCHANGE_DATA_BYTES;
+    data.set(fits ? buffer : buffer.subarray(0, EXCHANGE_DATA_BYTES));
+    return coreSend(fd, dataAt, fits ? buffer.length : EXCHANGE_DATA_BYTES, flags);
+  }
+
+  function sendto(
+    fd: number,
+    buffer: Bytes,
+    a: number = 0,
+    b?: number | SocketAddress | null,
+    to?: SocketAddress | null,
+  ): number {
+    if (typeof b === "number") {
+      if (to === undefined || to === null) return send(fd, buffer, a, b);
+      checkLength(a, (buffer = toBytes(buffer)).length);
+      return sendtoAddress(fd, buffer.subarray(0, a), b, to);
+    }
+    if (b === undefined || b === null) return send(fd, buffer, a);
+    return sendtoAddress(fd, buffer, a, b);
+  }
+
+  function sendtoAddress(fd: number, buffer: Bytes, flags: number, to: SocketAddress): number {
+    if (!(buffer instanceof Uint8Array)) buffer = toBytes(buffer);
+    const address = parseAddress(to.address);
+    const port = portOf(to);
+    const length = buffer.length;
+    const part = length > EXCHANGE_DATA_BYTES ? buffer.subarray(0, EXCHANGE_DATA_BYTES) : buffer;
+    data.set(part);
+    let n = core.sendto(fd, dataAt, part.length, flags, address, port);
+    if (n === length) return n;
+    if (n === -EAGAIN && !(flags & MSG_DONTWAIT)) {
+      const deadline = context.deadline(fd, 1);
+      while (n === -EAGAIN) {
+        const waited = context.wait(deadline);
+        if (waited < 0) return waited;
+        // Whoever was served meanwhile may have used the exchange area.
+        data.set(part);
+        n = core.sendto(fd, dataAt, part.length, flags, address, port);
+      }
+    }
+    // A stream, which ignores the address, has taken a part.
+    return n >= 0 && n < length ? sendRest(fd, buffer, flags, n) : n;
+  }
+
+  function recvfrom(
+    fd: number,
+    buffer: Bytes,
+    a: number = 0,
+    b?: number | SocketAddressResult | null,
+    c?: SocketAddressResult | null,
+  ): number {
+    if (!(buffer instanceof Uint8Array)) buffer = toBytes(buffer);
+    const asInC = typeof b === "number";
+    const from = asInC ? c : b;
+    if (from === undefined || from === null) return asInC ? recv(fd, buffer, a, b) : recv(fd, buffer, a);
+    const flags = asInC ? b : a;
+    let length = buffer.length;
+    if (asInC && a !== length) checkLength((length = a), buffer.length);
+    let n = receiveFrom(fd, buffer, length, flags, from);
+    if (n !== -EAGAIN || flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) return n;
+    const deadline = context.deadline(fd, 0);
+    while (n === -EAGAIN) {
+      const waited = context.wait(deadline);
+      if (waited < 0) return waited;
+      n = receiveFrom(fd, buffer, length, flags, from);
+    }
+    return n;
+  }
+
+  function receiveFrom(fd: number, buffer: Bytes, length: number, flags: number, from: SocketAddressResult): number {
+    const n = core.recvfrom(fd, dataAt, length > EXCHANGE_DATA_BYTES ? EXCHANGE_DATA_BYTES : length, flags);
+    if (n < 0) return n;
+    if (context.address[1] === 0 && context.address[0] === 0) {
+      // A stream: no sender, and bytes that were taken as recv() takes them.
+      if (n > 0 && !(flags & MSG_TRUNC)) buffer.set(context.head(n));
+      return flags & MSG_WAITALL && n > 0 && n < length ? recvAll(fd, buffer, length, flags, n) : n;
+    }
+    if (n > 0) buffer.set(context.head(n < length ? n : length));
+    context.giveAddress(from);
+    return n;
+  }
+
+  function isStream(fd: number): boolean {
+    const length = core.getsockopt(fd, SOL_SOCKET, SO_TYPE, context.argsAt, 4);
+    return length === 4 && context.args.getInt32(0, true) === SOCK_STREAM;
+  }
+
+  return {
+    send,
+    recv,
+    sendto,
+    recvfrom,
+    read: (fd, buffer, length) => (length === undefined ? recv(fd, buffer) : recv(fd, buffer, length, 0)),
+    write: (fd, buffer, length) => (length === undefined ? send(fd, buffer) : send(fd, buffer, length, 0)),
+  };
+}

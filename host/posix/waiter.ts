@@ -1,0 +1,14 @@
+// How a blocking call waits: it asks the driver of the network to go on until something has happened.
+
+/** What drives a network (real time, virtual time, threads) as the POSIX layer sees it. */
+export interface Waiter {
+  /** One step of the stack (of all stacks that share the thread). Returns the work done, 0 for none. Never sleeps. */
+  poll(): number;
+  /** The time, microseconds. */
+  now(): number;
+  /**
+   * Steps until something has happened or the time `untilMicros` (Infinity: none) is reached. Virtual time moves on as
+   * needed. False: waiting can never end, since nothing is scheduled and nobody else can act.
+   */
+  wait(untilMicros: number): boolean;
+}

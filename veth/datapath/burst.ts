@@ -1,0 +1,160 @@
+// What one burst remembers while its frames are on the way: open lanes to RX queues, MAC look-ups, frame views.
+// A lane gathers frames for one RX queue, so that ring, pool and doorbell are touched once for several frames.
+
+import { BURST_MAX, DOORBELL_SEQUENCE, DOORBELL_SLEEPING } from "../../assembly/layout";
+import { Pool, poolAlloc } from "../../assembly/memory/pool";
+import { burstRingPush, burstRingUsed } from "../../assembly/memory/ring";
+import { Frame, FRAME_BYTES } from "./frame";
+import { poolGiveChain, poolTakeChain } from "./pool-chain";
+import { RxQueue, rxPool } from "./port";
+
+/** Lanes of a burst, a power of two. Queues that share a lane close it for one another. */
+export const LANES: u32 = 8;
+/** The frame views of a burst; a stage reads the view of the one before. */
+export const VIEW_SENT: u32 = 0;
+export const VIEW_TAGGED: u32 = 1; // with the tag that the sender wants inserted
+export const VIEW_SEGMENT: u32 = 2; // one segment of a large packet
+export const VIEW_EGRESS: u32 = 3; // with the tag of the bridge's port
+export const VIEW_STRIPPED: u32 = 4; // without its tag
+export const VIEW_CAPTURED: u32 = 5;
+export const VIEW_LINK: u32 = 6; // out of a link's buffer: + LINK_TO_WIRE, LINK_TO_HOST
+const VIEWS: u32 = 8;
+
+@unmanaged
+export class Burst {
+  /** When the frame in hand reaches the next stage, microseconds. */
+  at: f64;
+  /** Not 0: a frame whose receiver has no room may stop the burst (BUSY); 0: it is dropped. */
+  mayBlock: u32;
+  /** One bit for each open lane. */
+  touched: u32;
+  /** Frames of the burst that are still to come, this one included. */
+  remaining: u32;
+  /** The port that took the last frame, when a frame with the same addresses goes there too; else 0. */
+  receiver: u32;
+  /** The addresses of that frame: its first eight bytes and the next four. */
+  addresses: u64;
+  addressesEnd: u32;
+  forwarded: u32;
+  flooded: u32;
+}
+
+@unmanaged
+export class Lane {
+  /** RX queue it leads to, 0 = closed. */
+  queue: u32;
+  /** Frames gathered. */
+  count: u32;
+  /** Descriptors that were free when last looked at, less the frames gathered since. */
+  room: i32;
+  /** Mbufs taken from the queue's shared pool and not used yet, linked by their first word. */
+  stash: u32;
+}
+
+/** Most mbufs that a lane takes from a shared pool at once. */
+const STASH_MAX: u32 = 16;
+const LANES_OFFSET: u32 = 64;
+const VALUES_OFFSET: u32 = u32(offsetof<Lane>());
+const LANE_BYTES: u32 = VALUES_OFFSET + <u32>BURST_MAX * 4;
+const FRAMES_OFFSET: u32 = LANES_OFFSET + LANES * LANE_BYTES;
+export const BURST_BYTES: u32 = FRAMES_OFFSET + VIEWS * FRAME_BYTES;
+if (u32(offsetof<Burst>()) > LANES_OFFSET) ERROR("Burst layout");
+
+/** Starts a burst of up to `count` frames at `now`, microseconds. */
+export function burstOpen(b: Burst, count: u32, now: f64, mayBlock: bool): void {
+  b.at = now;
+  b.mayBlock = u32(mayBlock);
+  b.touched = 0;
+  b.remaining = count;
+  b.receiver = 0;
+  b.forwarded = 0;
+  b.flooded = 0;
+}
+
+/** Hands over what the lanes hold. */
+export function burstClose(b: Burst): void {
+  let touched = b.touched;
+  while (touched != 0) {
+    laneClose(laneAt(b, ctz(touched)));
+    touched &= touched - 1;
+  }
+  b.touched = 0;
+}
+
+/** The burst's time in milliseconds, modulo 2^32, for the bridge's table. */
+export function burstMillis(b: Burst): u32 {
+  // Below 2^52 a sum with 2^52 holds the number, rounded, in its lowest bits: several times faster than a conversion.
+  return u32(reinterpret<u64>(b.at * 0.001 + 4503599627370496));
+}
+
+/** One of the burst's frame views, VIEW_*. */
+export function burstFrame(b: Burst, view: u32): Frame {
+  return changetype<Frame>(changetype<usize>(b) + FRAMES_OFFSET + view * FRAME_BYTES);
+}
+
+/** The open lane to an RX queue. */
+export function laneTo(b: Burst, q: RxQueue): Lane {
+  const lane = laneAt(b, q.lane);
+  return lane.queue == u32(changetype<usize>(q)) ? lane : laneOpen(b, lane, q);
+}
+
+function laneOpen(b: Burst, lane: Lane, q: RxQueue): Lane {
+  if (lane.queue != 0) laneClose(lane);
+  lane.queue = u32(changetype<usize>(q));
+  lane.count = 0;
+  lane.stash = 0;
+  lane.room = i32(q.size - burstRingUsed(q.ring));
+  b.touched |= 1 << q.lane;
+  return lane;
+}
+
+/** True when the queue takes `frames` more frames. */
+export function laneHasRoom(lane: Lane, q: RxQueue, frames: i32): bool {
+  if (lane.room >= frames) return true;
+  lane.room = i32(q.size - burstRingUsed(q.ring) - lane.count);
+  return lane.room >= frames;
+}
+
+/** An mbuf of the queue's pool with only its first two words set, or 0. `wanted`: how many may follow. */
+export function laneTake(lane: Lane, q: RxQueue, wanted: u32): usize {
+  const pool = rxPool(q);
+  if (lane.stash == 0) lane.stash = poolTakeChain(pool, min(wanted, STASH_MAX));
+  const element = usize(lane.stash);
+  if (element == 0) return poolAlloc(pool);
+  lane.stash = load<u32>(element);
+  store<u32>(element, 0, 4);
+  return element;
+}
+
+/** Gathers a frame; there is room, and an mbuf has been taken. */
+export function lanePut(lane: Lane, q: RxQueue, m: u32): void {
+  if (lane.count == BURST_MAX) laneFlush(lane, q);
+  const count = lane.count;
+  store<u32>(changetype<usize>(lane) + VALUES_OFFSET + count * 4, m);
+  lane.count = count + 1;
+  lane.room--;
+}
+
+function laneAt(b: Burst, index: u32): Lane {
+  return changetype<Lane>(changetype<usize>(b) + LANES_OFFSET + index * LANE_BYTES);
+}
+
+function laneFlush(lane: Lane, q: RxQueue): void {
+  burstRingPush(q.ring, changetype<usize>(lane) + VALUES_OFFSET, lane.count);
+  lane.count = 0;
+  doorbellRing(q.doorbell);
+}
+
+function laneClose(lane: Lane): void {
+  const q = changetype<RxQueue>(lane.queue);
+  if (lane.count > 0) laneFlush(lane, q);
+  if (lane.stash != 0) poolGiveChain(rxPool(q), lane.stash);
+  lane.queue = 0;
+}
+
+/** Wakes a thread that sleeps on a doorbell, or is about to; 0 = there is none. */
+export function doorbellRing(bell: u32): void {
+  if (bell == 0 || atomic.load<u32>(bell, DOORBELL_SLEEPING) == 0) return;
+  atomic.add<u32>(bell, 1, DOORBELL_SEQUENCE);
+  atomic.notify(bell, 1);
+}

@@ -1,0 +1,207 @@
+// The NICs' datapath as a Wasm module: what the stack imports as "nic", and what the host configures it with.
+// Read first: DESIGN.md section 3. State lies in the regions, none in this module: every thread has its own instance.
+
+import {
+  EBUSY,
+  ENOENT,
+  MBUF_HEADER,
+  PORT_RSS_KEY,
+  RXQ_PACKETS,
+  RXQ_RX_BYTES,
+} from "../../assembly/layout";
+import { Mbuf, mbufAttach, mbufFree } from "../../assembly/memory/mbuf";
+import { burstRingPop, burstRingUsed } from "../../assembly/memory/ring";
+import { directorAdd, directorCount, directorListen, directorRemove, directorUnlisten } from "./director";
+import { portAt, rxQueueAt } from "./port";
+import { receiveQueue } from "./receive";
+import { rssHashTuple, rssTableInit } from "./rss";
+import { portPoll, txOne } from "./transmit";
+
+export { txBurst } from "./transmit";
+export { portBytes, portInit, rxMbufsInUse } from "./port";
+export { bridgeAttach, bridgeBytes, bridgeDetach, bridgeFlush, bridgeInit, bridgeSetVlan } from "./bridge";
+export {
+  linkApply,
+  linkAttach,
+  linkBytes,
+  linkDetach,
+  linkInFlight,
+  linkInit,
+  linkNextDue,
+  linkPoll,
+  linkSeed,
+} from "./link";
+export {
+  directoryAdd,
+  directoryBytes,
+  directoryInit,
+  directoryRemove,
+  portNextDue,
+  vethNextDeadline,
+  vethPoll,
+} from "./directory";
+export { captureBytes, captureInit, captureNext, captureRelease } from "./capture";
+
+/** Takes up to `max` packets from an RX queue: their mbufs' addresses to `out`. The caller frees them. */
+export function rxBurst(port: u32, queue: u32, out: usize, max: u32, now: f64): u32 {
+  const p = portAt(port);
+  portPoll(p, now);
+  const q = rxQueueAt(p, queue);
+  const count = burstRingPop(q.ring, out, max);
+  if (count == 0) return 0;
+  let bytes: u64 = 0;
+  for (let i: u32 = 0; i < count; i++) bytes += changetype<Mbuf>(load<u32>(out + usize(i) * 4)).pktLen;
+  const at = changetype<usize>(q);
+  store<u64>(at, load<u64>(at, RXQ_PACKETS) + count, RXQ_PACKETS);
+  store<u64>(at, load<u64>(at, RXQ_RX_BYTES) + bytes, RXQ_RX_BYTES);
+  if (q.blockedSince >= 0) q.blockedSince = -1;
+  return count;
+}
+
+/** The RX queue of a packet with this tuple, host order; the source is the peer. Director first, then RSS. */
+export function queueOf(
+  port: u32,
+  protocol: u32,
+  sourceIp: u32,
+  destinationIp: u32,
+  sourcePort: u32,
+  destinationPort: u32,
+): u32 {
+  return receiveQueue(portAt(port), protocol, sourceIp, destinationIp, sourcePort, destinationPort);
+}
+
+/** Packets that wait in an RX queue. */
+export function rxPending(port: u32, queue: u32): u32 {
+  return burstRingUsed(rxQueueAt(portAt(port), queue).ring);
+}
+
+/** Has a doorbell (DOORBELL_*) rung when packets come to an RX queue; 0 = none. The RX interrupt of a NIC. */
+export function rxInterrupt(port: u32, queue: u32, doorbell: u32): void {
+  rxQueueAt(portAt(port), queue).doorbell = doorbell;
+}
+
+/** Connects two ports back to back. 0, or -EBUSY when one is plugged in already. */
+export function cableConnect(a: u32, b: u32): i32 {
+  const p = portAt(a);
+  const q = portAt(b);
+  if (a == b || (p.bridge | p.peer | q.bridge | q.peer) != 0) return -EBUSY;
+  p.peer = b;
+  q.peer = a;
+  return 0;
+}
+
+/** Pulls a cable out at both ends. 0 or -ENOENT. */
+export function cableDisconnect(port: u32): i32 {
+  const p = portAt(port);
+  if (p.peer == 0) return -ENOENT;
+  portAt(p.peer).peer = 0;
+  p.peer = 0;
+  return 0;
+}
+
+/** Computes the RSS tables anew after the host has written a key. Frames that come meanwhile may go astray. */
+export function portSetRssKey(port: u32): void {
+  rssTableInit(portAt(port).rssTable, port + PORT_RSS_KEY);
+}
+
+/** The Toeplitz hash of a tuple (host order) under a port's key. */
+export function rssHash(
+  port: u32,
+  sourceIp: u32,
+  destinationIp: u32,
+  sourcePort: u32,
+  destinationPort: u32,
+  withPorts: bool,
+): u32 {
+  return rssHashTuple(portAt(port).rssTable, sourceIp, destinationIp, sourcePort, destinationPort, withPorts);
+}
+
+/** Sends a flow (host order; the source is the peer) to one queue. 0, -EEXIST, -ENOSPC or -EINVAL. */
+export function ruleAdd(
+  port: u32,
+  protocol: u32,
+  sourceIp: u32,
+  destinationIp: u32,
+  sourcePort: u32,
+  destinationPort: u32,
+  queue: u32,
+): i32 {
+  const p = portAt(port);
+  const ports = (sourcePort << 16) | (destinationPort & 0xffff);
+  return directorAdd(p.director, protocol, sourceIp, destinationIp, ports, queue, p.queues);
+}
+
+/** Removes the rule of a flow. 0 or -ENOENT. */
+export function ruleRemove(
+  port: u32,
+  protocol: u32,
+  sourceIp: u32,
+  destinationIp: u32,
+  sourcePort: u32,
+  destinationPort: u32,
+): i32 {
+  const ports = (sourcePort << 16) | (destinationPort & 0xffff);
+  return directorRemove(portAt(port).director, protocol, sourceIp, destinationIp, ports);
+}
+
+/** Sends what comes to a local port to one queue, unless a flow's rule says otherwise. Results as ruleAdd(). */
+export function ruleListen(port: u32, protocol: u32, localPort: u32, queue: u32): i32 {
+  const p = portAt(port);
+  return directorListen(p.director, protocol, localPort, queue, p.queues);
+}
+
+/** Removes the rule of a local port. 0 or -ENOENT. */
+export function ruleUnlisten(port: u32, protocol: u32, localPort: u32): i32 {
+  return directorUnlisten(portAt(port).director, protocol, localPort);
+}
+
+/** Rules in the flow director. */
+export function ruleCount(port: u32): u32 {
+  return directorCount(portAt(port).director);
+}
+
+/**
+ * Sends `length` bytes at `data` as one frame, for devices that are not stacks. `flags`: TX_*; `mss` with TX_TSO.
+ * `data` lies behind MBUF_HEADER bytes that belong to this call. 1, or 0 when there is no room.
+ */
+export function frameSend(
+  port: u32,
+  queue: u32,
+  data: u32,
+  length: u32,
+  flags: u32,
+  mss: u32,
+  vlanTci: u32,
+  now: f64,
+): u32 {
+  const m = changetype<Mbuf>(data - MBUF_HEADER);
+  const list = changetype<usize>(m) + MBUF_HEADER - 4;
+  store<u32>(list, u32(changetype<usize>(m)));
+  m.next = 0;
+  mbufAttach(m, data, length);
+  m.nbSegs = 1;
+  m.olFlags = flags;
+  m.tsoMss = u16(mss);
+  m.vlanTci = u16(vlanTci);
+  return txOne(port, queue, list, now);
+}
+
+/**
+ * Takes one packet from an RX queue and copies up to `max` bytes of it to `target`, for devices that are not stacks.
+ * `target` lies behind MBUF_HEADER bytes, in which the packet's descriptor is left. Its length, or 0 when none came.
+ */
+export function frameReceive(port: u32, queue: u32, target: u32, max: u32, now: f64): u32 {
+  const head = target - MBUF_HEADER;
+  if (rxBurst(port, queue, head, 1, now) == 0) return 0;
+  const first = changetype<Mbuf>(load<u32>(head));
+  memory.copy(head, changetype<usize>(first), MBUF_HEADER);
+  let done: u32 = 0;
+  for (let at = u32(changetype<usize>(first)); at != 0 && done < max; at = changetype<Mbuf>(at).next) {
+    const n = min(changetype<Mbuf>(at).dataLen, max - done);
+    memory.copy(target + done, changetype<Mbuf>(at).data, n);
+    done += n;
+  }
+  const length = first.pktLen;
+  mbufFree(first);
+  return length;
+}

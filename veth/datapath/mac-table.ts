@@ -1,0 +1,95 @@
+// The bridge's table of MAC addresses: address and VLAN to port, learned from traffic, forgotten with age.
+// Read first: IEEE 802.1Q clause 8.8 "The FDB"; bridge.ts.
+
+import { MAC_ENTRY_BYTES } from "../../assembly/layout";
+
+// Groups of eight entries (two cache lines); an address lives in the group that its hash names. Readers take no
+// lock. A writer claims an entry by exchanging its key for BUSY, writes the rest, then stores the new key.
+// Two threads that learn one address at once may make two entries: the first in the group is the one in use.
+
+@unmanaged
+class MacEntry {
+  /** Six bytes of the address as they lie in a frame, VLAN in the bits above; 0 = empty. */
+  key: u64;
+  slot: u32;
+  /** Milliseconds, modulo 2^32. */
+  seen: u32;
+}
+if (offsetof<MacEntry>() != MAC_ENTRY_BYTES) ERROR("MacEntry layout");
+
+const WAYS: u32 = 8;
+const BUSY: u64 = 0xffffffffffffffff;
+/** Slot of an entry whose port is gone. */
+export const NO_SLOT: u32 = 0xffffffff;
+
+/** What learning did. */
+export const MAC_KNOWN: i32 = 0;
+export const MAC_LEARNED: i32 = 1;
+export const MAC_MOVED: i32 = 2;
+export const MAC_FULL: i32 = 3;
+
+/** The slot behind which an address was last seen, or -1. `mask`: entries less one; `aging`: milliseconds, 0 = never. */
+export function macFind(table: usize, mask: u32, key: u64, millis: u32, aging: u32): i32 {
+  const e = locate(table, mask, key);
+  if (e == 0) return -1;
+  const entry = changetype<MacEntry>(e);
+  const slot = entry.slot;
+  if (slot == NO_SLOT || isOld(entry, millis, aging)) return -1;
+  // The entry may have become another address's meanwhile.
+  return atomic.load<u64>(e) == key ? i32(slot) : -1;
+}
+
+/** Notes that an address was seen behind a slot. */
+export function macLearn(table: usize, mask: u32, key: u64, slot: u32, millis: u32, aging: u32): i32 {
+  const e = locate(table, mask, key);
+  if (e == 0) return insert(table, mask, key, slot, millis, aging);
+  const entry = changetype<MacEntry>(e);
+  const before = entry.slot;
+  if (entry.seen != millis) entry.seen = millis;
+  if (before == slot) return MAC_KNOWN;
+  entry.slot = slot;
+  return before == NO_SLOT ? MAC_LEARNED : MAC_MOVED;
+}
+
+/** Forgets what was learned behind a slot; NO_SLOT: everything. */
+export function macForget(table: usize, mask: u32, slot: u32): void {
+  for (let i: u32 = 0; i <= mask; i++) {
+    const entry = changetype<MacEntry>(table + i * MAC_ENTRY_BYTES);
+    if (entry.slot == slot || slot == NO_SLOT) entry.slot = NO_SLOT;
+  }
+}
+
+function group(table: usize, mask: u32, key: u64): usize {
+  const hash = u32((key * 0x9e3779b97f4a7c15) >> 32);
+  return table + (hash & mask & ~(WAYS - 1)) * MAC_ENTRY_BYTES;
+}
+
+function locate(table: usize, mask: u32, key: u64): usize {
+  let e = group(table, mask, key);
+  const end = e + WAYS * MAC_ENTRY_BYTES;
+  for (; e < end; e += MAC_ENTRY_BYTES) {
+    if (atomic.load<u64>(e) == key) return e;
+  }
+  return 0;
+}
+
+/** Signed: another thread's clock may be a moment ahead. */
+function isOld(entry: MacEntry, millis: u32, aging: u32): bool {
+  return aging != 0 && i32(millis - entry.seen) > i32(aging);
+}
+
+function insert(table: usize, mask: u32, key: u64, slot: u32, millis: u32, aging: u32): i32 {
+  let e = group(table, mask, key);
+  const end = e + WAYS * MAC_ENTRY_BYTES;
+  for (; e < end; e += MAC_ENTRY_BYTES) {
+    const entry = changetype<MacEntry>(e);
+    const before = atomic.load<u64>(e);
+    if (before == BUSY || (before != 0 && entry.slot != NO_SLOT && !isOld(entry, millis, aging))) continue;
+    if (atomic.cmpxchg<u64>(e, before, BUSY) != before) continue;
+    entry.slot = slot;
+    entry.seen = millis;
+    atomic.store<u64>(e, key);
+    return MAC_LEARNED;
+  }
+  return MAC_FULL;
+}

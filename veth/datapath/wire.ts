@@ -1,0 +1,65 @@
+// Where a frame goes: from a port to the other end of its cable or to its bridge, and from there into a port.
+// Between a host and its wire there may be links (link.ts), one for each direction.
+
+import { Bridge, bridgeCommit, bridgeForward, bridgeIsVlanAware, bridgeTarget } from "./bridge";
+import { Burst } from "./burst";
+import { Frame } from "./frame";
+import { Link, linkOffer } from "./link";
+import { Port } from "./port";
+import { DROPPED, receive } from "./receive";
+
+/** Puts a frame on the wire behind port `p`. TAKEN, DROPPED (nothing is plugged in, a drop on the way) or BUSY. */
+export function wireSend(p: Port, f: Frame, b: Burst): i32 {
+  const bridge = p.bridge;
+  if (bridge != 0) return bridgeForward(changetype<Bridge>(bridge), p.slot, f, b);
+  const peer = p.peer;
+  return peer != 0 ? arrive(changetype<Port>(peer), f, b) : DROPPED;
+}
+
+/** A frame has come over the wire to port `p`. */
+export function arrive(p: Port, f: Frame, b: Burst): i32 {
+  const link = p.linkIn;
+  if (link != 0) return linkOffer(changetype<Link>(link), f, b);
+  return receive(p, f, b);
+}
+
+/** Ends a burst of port `p`: the bridge counts what it did. */
+export function wireCommit(p: Port, b: Burst): void {
+  if (p.bridge != 0 && (b.forwarded | b.flooded) != 0) bridgeCommit(changetype<Bridge>(p.bridge), b);
+}
+
+export function wireIsPlugged(p: Port): bool {
+  return (p.bridge | p.peer) != 0;
+}
+
+/**
+ * The port that takes a frame from `p` as it is, without a link or a change of tag between, or null. What was said of
+ * one frame of a burst holds for the next with the same addresses.
+ */
+export function wireReceiver(p: Port, f: Frame, b: Burst): Port | null {
+  const head = usize(f.head);
+  if (b.receiver != 0 && load<u64>(head) == b.addresses && load<u32>(head, 8) == b.addressesEnd) {
+    return changetype<Port>(b.receiver);
+  }
+  return lookUp(p, f, b);
+}
+
+function lookUp(p: Port, f: Frame, b: Burst): Port | null {
+  if (p.bridge != 0 && bridgeIsVlanAware(changetype<Bridge>(p.bridge))) return null;
+  const target = wireTarget(p, f, b);
+  if (target === null) return null;
+  b.receiver = u32(changetype<usize>(target));
+  b.addresses = load<u64>(f.head);
+  b.addressesEnd = load<u32>(f.head, 8);
+  return target;
+}
+
+/** The one port that takes a frame from `p` without a link between, or null when there is none or it is not known. */
+export function wireTarget(p: Port, f: Frame, b: Burst): Port | null {
+  let target: Port | null = null;
+  if (p.linkOut != 0) return null;
+  if (p.bridge != 0) target = bridgeTarget(changetype<Bridge>(p.bridge), p.slot, f, b);
+  else if (p.peer != 0) target = changetype<Port>(p.peer);
+  if (target === null) return null;
+  return target.linkIn == 0 ? target : null;
+}
