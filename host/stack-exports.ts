@@ -6,8 +6,8 @@
 export interface StackControlExports {
   /** Bytes of an arena for the options at `cfg` (CFG_*). u32. */
   arenaBytes(cfg: number): number;
-  /** Makes a stack in the arena at `base`: 0 or a negative errno. */
-  init(base: number, cfg: number): number;
+  /** Makes a stack in the zeroed arena at `base` whose time is `now` (microseconds): 0 or a negative errno. */
+  init(base: number, cfg: number, now: number): number;
   /** Uses the stack that another instance made at `base`. */
   attach(base: number): void;
   /** One step at time `now` (microseconds): bursts in, timers, bursts out. Returns the work done, 0 for none. */

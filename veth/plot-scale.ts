@@ -18,7 +18,9 @@ export function ticks(low: number, high: number, count: number): number[] {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * (rough <= power * 1.5 ? 1 : rough <= power * 3.5 ? 2 : rough <= power * 7.5 ? 5 : 10);
   const values: number[] = [];
-  for (let index = Math.ceil(low / step - 1e-9); index * step <= high + step * 1e-9; index++) values.push(index * step);
+  const last = Math.floor(high / step + 1e-9);
+  // Adding 0 makes a tick of -0 one of 0.
+  for (let index = Math.ceil(low / step - 1e-9); index <= last; index++) values.push(index * step + 0);
   return values;
 }
 

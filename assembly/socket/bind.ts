@@ -48,9 +48,8 @@ export function bindBytes(cfg: usize): u32 {
   return u32(BUCKETS_AT) + bucketCount(cfg) * 4;
 }
 
-/** Prepares an empty bind table at `at` and uses it. */
+/** Prepares an empty bind table at `at` (zeroed) and uses it. */
 export function bindInit(at: usize, cfg: usize): void {
-  memory.fill(at, 0, bindBytes(cfg));
   store<u32>(at, bucketCount(cfg) - 1);
   bindAttach(at);
 }

@@ -39,9 +39,8 @@ export function descriptorBytes(cfg: usize): u32 {
   return u32(HEAD_BYTES) + ((n * 4 + 7) & ~7) + (first + second + words(second)) * 8;
 }
 
-/** Prepares a table without any descriptor in use at `at` (8-byte aligned) and uses it. */
+/** Prepares a table without any descriptor in use at `at` (8-byte aligned, zeroed) and uses it. */
 export function descriptorInit(at: usize, cfg: usize): void {
-  memory.fill(at, 0, descriptorBytes(cfg));
   store<u32>(at, capacityOf(cfg), CAPACITY);
   descriptorAttach(at);
   for (let fd = FIRST_DESCRIPTOR; fd < capacity; fd++) markFree(fd);

@@ -75,7 +75,7 @@ export function putIpv4(
   source: u32,
   destination: u32,
 ): void {
-  const word0 = 0x45 | (tos << 8) | (swap16(total) << 16);
+  const word0: u32 = u32(0x45) | (tos << 8) | (swap16(total) << 16);
   const word1 = swap16(id) | (fragment << 16);
   const word2 = ttl | (protocol << 8);
   const word3 = bswap<u32>(source);

@@ -30,7 +30,7 @@ export interface TransferOptions {
 /** What really happened, to hold a model against. */
 export interface Transfer {
   frames: Frame[];
-  /** Data segments sent again. */
+  /** Segments sent again. */
   retransmissions: number;
   /** Packets of the client that were lost. */
   lost: number;
@@ -106,11 +106,13 @@ class Simulation {
 
   private answerSyn(): void {
     const options = [2, 4, 5, 180, 1, 3, 3, SHIFT];
-    this.send(SERVER, { seq: 0, ack: 1, flags: 18, window: 65535, options }, () => {
-      this.send(CLIENT, { seq: 1, ack: 1, flags: 16 }, () => {}, true);
-      this.push();
-    });
+    this.send(SERVER, { seq: 0, ack: 1, flags: 18, window: 65535, options }, () => this.established(), true);
     this.at(this.options.stallToMicros ?? 0, () => this.read());
+  }
+
+  private established(): void {
+    this.send(CLIENT, { seq: 1, ack: 1, flags: 16 }, () => {}, true);
+    this.push();
   }
 
   /** Sends whatever the windows allow. */
@@ -148,6 +150,7 @@ class Simulation {
   private timeout(): void {
     const end = this.options.bytes + 1;
     if (this.una === end) {
+      this.retransmissions += 1;
       this.send(CLIENT, { seq: end, ack: 1, flags: 17 }, () => this.receiveFin());
     } else if (this.peerWindow === 0) {
       this.send(CLIENT, { seq: this.una - 1, ack: 1, flags: 16 }, () => this.acknowledge());

@@ -9,7 +9,7 @@ import { poolGiveChain, poolTakeChain } from "./pool-chain";
 import { RxQueue, rxPool } from "./port";
 
 /** Lanes of a burst, a power of two. Queues that share a lane close it for one another. */
-export const LANES: u32 = 8;
+const LANES: u32 = 8;
 /** The frame views of a burst; a stage reads the view of the one before. */
 export const VIEW_SENT: u32 = 0;
 export const VIEW_TAGGED: u32 = 1; // with the tag that the sender wants inserted
@@ -35,6 +35,10 @@ export class Burst {
   /** The addresses of that frame: its first eight bytes and the next four. */
   addresses: u64;
   addressesEnd: u32;
+  /** The port of the last RSS hash (0 = none), the IPv4 addresses that were hashed, and what they add to a hash. */
+  rssPort: u32;
+  rssAddresses: u64;
+  rssPart: u32;
   forwarded: u32;
   flooded: u32;
 }
@@ -45,15 +49,15 @@ export class Lane {
   queue: u32;
   /** Frames gathered. */
   count: u32;
-  /** Descriptors that were free when last looked at, less the frames gathered since. */
-  room: i32;
+  /** How many may be gathered before laneMakeRoom() must be asked. */
+  limit: u32;
   /** Mbufs taken from the queue's shared pool and not used yet, linked by their first word. */
   stash: u32;
 }
 
 /** Most mbufs that a lane takes from a shared pool at once. */
 const STASH_MAX: u32 = 16;
-const LANES_OFFSET: u32 = 64;
+const LANES_OFFSET: u32 = 128;
 const VALUES_OFFSET: u32 = u32(offsetof<Lane>());
 const LANE_BYTES: u32 = VALUES_OFFSET + <u32>BURST_MAX * 4;
 const FRAMES_OFFSET: u32 = LANES_OFFSET + LANES * LANE_BYTES;
@@ -67,6 +71,7 @@ export function burstOpen(b: Burst, count: u32, now: f64, mayBlock: bool): void 
   b.touched = 0;
   b.remaining = count;
   b.receiver = 0;
+  b.rssPort = 0;
   b.forwarded = 0;
   b.flooded = 0;
 }
@@ -75,7 +80,7 @@ export function burstOpen(b: Burst, count: u32, now: f64, mayBlock: bool): void 
 export function burstClose(b: Burst): void {
   let touched = b.touched;
   while (touched != 0) {
-    laneClose(laneAt(b, ctz(touched)));
+    laneClose(changetype<Lane>(changetype<usize>(b) + laneOffset(ctz(touched))));
     touched &= touched - 1;
   }
   b.touched = 0;
@@ -92,27 +97,32 @@ export function burstFrame(b: Burst, view: u32): Frame {
   return changetype<Frame>(changetype<usize>(b) + FRAMES_OFFSET + view * FRAME_BYTES);
 }
 
-/** The open lane to an RX queue. */
+/** The lane to an RX queue; laneIsOpen() tells whether it leads there now. */
 export function laneTo(b: Burst, q: RxQueue): Lane {
-  const lane = laneAt(b, q.lane);
-  return lane.queue == u32(changetype<usize>(q)) ? lane : laneOpen(b, lane, q);
+  return changetype<Lane>(changetype<usize>(b) + q.lane);
 }
 
-function laneOpen(b: Burst, lane: Lane, q: RxQueue): Lane {
+export function laneIsOpen(lane: Lane, q: RxQueue): bool {
+  return lane.queue == u32(changetype<usize>(q));
+}
+
+/** Makes the lane lead to queue `q`, in place of another. */
+export function laneOpen(b: Burst, lane: Lane, q: RxQueue): void {
   if (lane.queue != 0) laneClose(lane);
   lane.queue = u32(changetype<usize>(q));
   lane.count = 0;
+  lane.limit = 0;
   lane.stash = 0;
-  lane.room = i32(q.size - burstRingUsed(q.ring));
-  b.touched |= 1 << q.lane;
-  return lane;
+  b.touched |= 1 << ((q.lane - LANES_OFFSET) / LANE_BYTES);
 }
 
-/** True when the queue takes `frames` more frames. */
-export function laneHasRoom(lane: Lane, q: RxQueue, frames: i32): bool {
-  if (lane.room >= frames) return true;
-  lane.room = i32(q.size - burstRingUsed(q.ring) - lane.count);
-  return lane.room >= frames;
+/** Looks how many frames the queue takes now; true when it takes at least `frames` more. */
+export function laneMakeRoom(lane: Lane, q: RxQueue, frames: u32): bool {
+  if (lane.count == BURST_MAX) laneFlush(lane, q);
+  const used = burstRingUsed(q.ring) + lane.count;
+  const room = used < q.size ? q.size - used : 0;
+  lane.limit = min<u32>(lane.count + room, BURST_MAX);
+  return room >= frames;
 }
 
 /** An mbuf of the queue's pool with only its first two words set, or 0. `wanted`: how many may follow. */
@@ -126,17 +136,16 @@ export function laneTake(lane: Lane, q: RxQueue, wanted: u32): usize {
   return element;
 }
 
-/** Gathers a frame; there is room, and an mbuf has been taken. */
-export function lanePut(lane: Lane, q: RxQueue, m: u32): void {
-  if (lane.count == BURST_MAX) laneFlush(lane, q);
+/** Gathers a frame; the lane has room for it. */
+export function lanePut(lane: Lane, m: u32): void {
   const count = lane.count;
   store<u32>(changetype<usize>(lane) + VALUES_OFFSET + count * 4, m);
   lane.count = count + 1;
-  lane.room--;
 }
 
-function laneAt(b: Burst, index: u32): Lane {
-  return changetype<Lane>(changetype<usize>(b) + LANES_OFFSET + index * LANE_BYTES);
+/** Where lane `index` lies in a burst. */
+export function laneOffset(index: u32): u32 {
+  return LANES_OFFSET + (index & (LANES - 1)) * LANE_BYTES;
 }
 
 function laneFlush(lane: Lane, q: RxQueue): void {

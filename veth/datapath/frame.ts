@@ -97,29 +97,34 @@ function parse(f: Frame): bool {
   const head = usize(f.head);
   const have = min(f.headLen, f.len);
   let ip: u32 = ETHER_BYTES;
-  let type = u32(load<u16>(head, 12));
-  if (type == TYPE_VLAN) {
-    if (have < 18) return false;
-    type = u32(load<u16>(head, 16));
-    ip = 18;
+  let l4: u32 = ETHER_BYTES + 20;
+  // Most frames are IPv4 without tag and options: the type, the version and the header's length in one look.
+  if (have < l4 || (load<u32>(head, 12) & 0xffffff) != (TYPE_IPV4 | 0x450000)) {
+    let type = u32(load<u16>(head, 12));
+    if (type == TYPE_VLAN) {
+      if (have < 18) return false;
+      type = u32(load<u16>(head, 16));
+      ip = 18;
+    }
+    if (type != TYPE_IPV4) return true;
+    if (have < ip + 20) return false;
+    const version = u32(load<u8>(head + ip));
+    l4 = ip + ((version & 15) << 2);
+    if (version >>> 4 != 4 || l4 < ip + 20) return true;
+    if (have < l4) return false;
   }
-  if (type != TYPE_IPV4) return true;
-  if (have < ip + 20) return false;
-  const version = u32(load<u8>(head + ip));
-  const headerBytes = (version & 15) << 2;
-  if (version >>> 4 != 4 || headerBytes < 20) return true;
-  if (have < ip + headerBytes) return false;
-  f.l3 = ip;
-  f.l4Start = ip + headerBytes;
-  f.protocol = u32(load<u8>(head + ip, 9));
+  const protocol = u32(load<u8>(head + ip, 9));
   const end = ip + bswap16(load<u16>(head + ip, 2));
+  f.l3 = ip;
+  f.l4Start = l4;
+  f.protocol = protocol;
   f.end = end;
   // A fragment (MF or an offset) has no whole L4 part; a datagram that claims more than the frame has none either.
   if ((load<u16>(head + ip, 6) & 0xff3f) != 0 || end > f.len) return true;
-  const need: u32 = f.protocol == IPPROTO_TCP ? 20 : f.protocol == IPPROTO_UDP ? 8 : 0xffff;
-  if (f.l4Start + need > end) return true;
-  if (have < f.l4Start + need) return false;
-  f.l4 = f.l4Start;
+  const need: u32 = protocol == IPPROTO_TCP ? 20 : protocol == IPPROTO_UDP ? 8 : 0xffff;
+  if (l4 + need > end) return true;
+  if (have < l4 + need) return false;
+  f.l4 = l4;
   return true;
 }
 

@@ -29,7 +29,7 @@ import {
 } from "../../assembly/layout";
 import { Pool, POOL_BYTES, poolInit, poolInUse } from "../../assembly/memory/pool";
 import { burstRingBytes, burstRingInit } from "../../assembly/memory/ring";
-import { BURST_BYTES, LANES } from "./burst";
+import { BURST_BYTES, laneOffset } from "./burst";
 import { directorBytes, directorInit } from "./director";
 import { RSS_TABLE_BYTES, rssTableInit } from "./rss";
 
@@ -78,7 +78,7 @@ export class RxQueue {
   ring: u32;
   port: u32;
   index: u32;
-  /** Place in the senders' bursts, see burst.ts. */
+  /** Offset of its lane in a sender's burst, see burst.ts. */
   lane: u32;
   /** Descriptors: with so many frames waiting, the queue is full. */
   size: u32;
@@ -164,7 +164,7 @@ function rxQueueInit(p: Port, index: u32, ring: u32, mbufs: u32): void {
   q.ring = ring;
   q.port = u32(changetype<usize>(p));
   q.index = index;
-  q.lane = (p.index + index) & (LANES - 1);
+  q.lane = laneOffset(p.index + index);
   q.size = p.ringSize;
   q.doorbell = 0;
   q.blockedSince = -1;

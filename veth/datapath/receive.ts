@@ -35,7 +35,7 @@ import {
 } from "../../assembly/layout";
 import { Mbuf } from "../../assembly/memory/mbuf";
 import { poolFree } from "../../assembly/memory/pool";
-import { Burst, burstFrame, Lane, laneHasRoom, lanePut, laneTake, laneTo, VIEW_STRIPPED } from "./burst";
+import { Burst, burstFrame, Lane, laneIsOpen, laneMakeRoom, laneOpen, lanePut, laneTake, laneTo, VIEW_STRIPPED } from "./burst";
 import { captureDelivered } from "./capture";
 import { copyBytes, copyFrame, finishChecksums, frameNeedsSum, ipHeaderIsGood, l4IsGood } from "./copy";
 import { directorCount, directorFind } from "./director";
@@ -65,15 +65,14 @@ export function receive(p: Port, frame: Frame, b: Burst): i32 {
       frameRetag(f, frame, -1);
     }
   }
-  f.rss = 0;
-  f.rssFlags = 0;
-  const q = p.parses == 0 ? changetype<RxQueue>(p.rxQueues) : steer(p, f);
+  const q = steer(p, f, b);
   const lane = laneTo(b, q);
-  if (!laneHasRoom(lane, q, 1)) return full(p, q, PORT_DROP_MISSED, b);
+  if (!laneIsOpen(lane, q)) laneOpen(b, lane, q);
+  if (lane.count == lane.limit && !laneMakeRoom(lane, q, 1)) return full(p, q, PORT_DROP_MISSED, b);
   const m = takeMbufs(lane, q, f.len, b.remaining);
   if (m == 0) return full(p, q, PORT_DROP_NOMBUF, b);
   deliver(p, q, f, changetype<Mbuf>(m), tci);
-  lanePut(lane, q, u32(m));
+  lanePut(lane, u32(m));
   const capture = p.capture;
   if (capture != 0) captureDelivered(capture, p, q, changetype<Mbuf>(m), b);
   return TAKEN;
@@ -81,10 +80,12 @@ export function receive(p: Port, frame: Frame, b: Burst): i32 {
 
 /** True when `frames` frames like `f`, of `mbufs` mbufs each, find room now; for a packet that is sent as several. */
 export function receiveHasRoom(p: Port, f: Frame, b: Burst, frames: u32, mbufs: u32): bool {
-  const q = p.parses == 0 ? changetype<RxQueue>(p.rxQueues) : steer(p, f);
+  const q = steer(p, f, b);
   // More than the port ever holds cannot wait for room.
   if (frames > q.size || frames * mbufs > p.mbufs) return true;
-  return laneHasRoom(laneTo(b, q), q, i32(frames)) && poolHas(q, frames * mbufs);
+  const lane = laneTo(b, q);
+  if (!laneIsOpen(lane, q)) laneOpen(b, lane, q);
+  return laneMakeRoom(lane, q, frames) && poolHas(q, frames * mbufs);
 }
 
 /** The queue on which a packet with this tuple (host order; source = the peer) arrives. */
@@ -134,13 +135,15 @@ function full(p: Port, q: RxQueue, reason: u32, b: Burst): i32 {
 }
 
 /** The RX queue for a frame: by the director, then by RSS; what neither knows goes to queue 0. */
-function steer(p: Port, f: Frame): RxQueue {
-  if (f.parsed == 0) frameParse(f);
+function steer(p: Port, f: Frame, b: Burst): RxQueue {
   let queue: u32 = 0;
+  f.rss = 0;
+  f.rssFlags = 0;
+  if (p.parses != 0 && f.parsed == 0) frameParse(f);
   if (p.hashes != 0 && f.l3 != 0) {
     const type: u32 = f.l4 == 0 ? 0 : f.protocol == IPPROTO_TCP ? RSS_TCP_IPV4 : RSS_UDP_IPV4;
     if ((p.rssTypes & (type | RSS_IPV4)) != 0) {
-      let hash = rssHashAddresses(p.rssTable, usize(f.head) + f.l3 + 12);
+      let hash = hashAddresses(p, usize(f.head) + f.l3 + 12, b);
       if ((p.rssTypes & type) != 0) hash ^= rssHashPorts(p.rssTable, usize(f.head) + f.l4);
       f.rss = hash;
       f.rssFlags = RX_RSS_HASH;
@@ -149,6 +152,18 @@ function steer(p: Port, f: Frame): RxQueue {
     if (f.l4 != 0 && directorCount(p.director) != 0) queue = direct(p, f, queue);
   }
   return changetype<RxQueue>(p.rxQueues + queue * RXQ_BYTES);
+}
+
+/** What the addresses at `at` add to the hash; frames of a burst often have the same. */
+function hashAddresses(p: Port, at: usize, b: Burst): u32 {
+  const addresses = load<u64>(at);
+  const port = u32(changetype<usize>(p));
+  if (b.rssPort != port || b.rssAddresses != addresses) {
+    b.rssPort = port;
+    b.rssAddresses = addresses;
+    b.rssPart = rssHashAddresses(p.rssTable, at);
+  }
+  return b.rssPart;
 }
 
 function direct(p: Port, f: Frame, otherwise: u32): u32 {
