@@ -68,6 +68,8 @@ export interface SocketExports {
   fcntl(fd: number, command: number, argument: number): number;
   ioctl(fd: number, request: number, argument: number): number;
   waitLimit(fd: number, sending: number): number;
+  lingerLimit(fd: number): number;
+  finPending(fd: number): number;
   pollEvents(fd: number): number;
   epollCreate(flags: number): number;
   epollCtl(epfd: number, op: number, fd: number, events: number, dataLow: number, dataHigh: number): number;

@@ -77,17 +77,27 @@ export function packetOptions(info: {
   direction?: Direction;
   dropCount?: number;
   queue?: number;
-}): Option[] {
-  const { comment, direction, dropCount, queue } = info;
+}): readonly Option[] {
+  const { comment, direction = "unknown", dropCount, queue } = info;
+  const flags = FLAGS[format.DIRECTIONS.indexOf(direction)];
+  if (flags === undefined) {
+    throw new RangeError(`direction is "${direction}": expected ${format.DIRECTIONS.join(", ")}`);
+  }
+  // Most packets say no more than their direction: their options are there already.
+  if (comment === undefined && dropCount === undefined && queue === undefined) return flags;
   const comments = typeof comment === "string" ? [comment] : (comment ?? []);
-  const list = comments.flatMap((each) => text(format.OPT_COMMENT, each));
-  const bits = direction === undefined ? 0 : format.DIRECTIONS.indexOf(direction);
-  if (bits < 0) throw new RangeError(`direction is "${direction}": expected ${format.DIRECTIONS.join(", ")}`);
-  if (bits > 0) list.push({ code: format.EPB_FLAGS, value: words(bits) });
-  if (dropCount !== undefined) list.push({ code: format.EPB_DROPCOUNT, value: u64(integer("dropCount", dropCount)) });
-  if (queue !== undefined) list.push({ code: format.EPB_QUEUE, value: words(integer("queue", queue)) });
-  return list;
+  return [
+    ...comments.flatMap((each) => text(format.OPT_COMMENT, each)),
+    ...flags,
+    ...(dropCount === undefined ? [] : binary(format.EPB_DROPCOUNT, u64(integer("dropCount", dropCount)))),
+    ...(queue === undefined ? [] : binary(format.EPB_QUEUE, words(integer("queue", queue, 0, TWO_32 - 1)))),
+  ];
 }
+
+/** epb_flags for each of DIRECTIONS; none for an unknown one. */
+const FLAGS: readonly (readonly Option[])[] = format.DIRECTIONS.map((_, bits) =>
+  bits === 0 ? NO_OPTIONS : binary(format.EPB_FLAGS, words(bits)),
+);
 
 /** The value itself when it is a whole number in the range. @throws RangeError that names the field otherwise */
 export function integer(name: string, value: number, least = 0, most = Number.MAX_SAFE_INTEGER): number {

@@ -75,7 +75,7 @@ function figures(sequence: TimeSequence): string {
     ["duration", amount(durationMicros, timeUnit(durationMicros))],
     ["goodput", totals.goodputBits > 0 ? amount(totals.goodputBits, rateUnit(totals.goodputBits)) : "–"],
     ["packets", totals.packets.toLocaleString("en")],
-    ["retransmissions", totals.retransmissions.toLocaleString("en"), `${threeDigits(share)} %`],
+    ["retransmissions", totals.retransmissions.toLocaleString("en"), share > 0 ? `${threeDigits(share)} %` : undefined],
   ];
   if (totals.rttMicros !== undefined) list.push(["median RTT", amount(totals.rttMicros, timeUnit(totals.rttMicros))]);
   const counts: [string, number][] = [

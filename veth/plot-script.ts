@@ -9,7 +9,8 @@ const BODY = `
 const byId = (id) => document.getElementById(id);
 const { layout, whole, events, readings, marks, rates, grid } = DATA;
 let view = { ...whole };
-const plot = byId("plot"), seq = byId("seq"), flight = byId("flight"), rate = byId("rate"), tip = byId("tip"), box = byId("box");
+const plot = byId("plot"), seq = byId("seq"), flight = byId("flight"), rate = byId("rate");
+const tip = byId("tip"), box = byId("box");
 
 function draw() {
   const spanX = whole.toMicros - whole.fromMicros, spanY = whole.high - whole.low;
@@ -43,7 +44,8 @@ function place(event) {
   return { x, y, timeMicros, sequence, inside: point.y <= layout.top + layout.plotHeight + 4 };
 }
 
-const toX = (micros) => layout.left + ((micros - view.fromMicros) / (view.toMicros - view.fromMicros)) * layout.plotWidth;
+const shareOf = (micros) => (micros - view.fromMicros) / (view.toMicros - view.fromMicros);
+const toX = (micros) => layout.left + shareOf(micros) * layout.plotWidth;
 const toY = (value) => layout.top + ((view.high - value) / (view.high - view.low)) * layout.plotHeight;
 const exact = (value) => Math.round(value).toLocaleString("en");
 function timeOf(micros) {
@@ -97,9 +99,11 @@ function show() {
   html += row("delivered", amount(rates.delivered[slot], rateUnit(rates.delivered[slot]))) + "</table>";
   tip.innerHTML = html;
   const x = mark ? toX(mark[0]) : at.x;
-  byId("pointer").innerHTML = '<path d="M' + x + " " + layout.top + "V" + (layout.rateTop + layout.lowerHeight) + '"/>' +
+  const bottom = layout.rateTop + layout.lowerHeight;
+  byId("pointer").innerHTML = '<path d="M' + x + " " + layout.top + "V" + bottom + '"/>' +
     (mark ? '<circle cx="' + x + '" cy="' + toY((mark[1] + mark[2]) / 2) + '" r="7"/>' : "");
-  const frame = tip.parentElement.getBoundingClientRect(), px = last.clientX - frame.left, py = last.clientY - frame.top;
+  const frame = tip.parentElement.getBoundingClientRect();
+  const px = last.clientX - frame.left, py = last.clientY - frame.top;
   tip.style.left = (px + tip.offsetWidth + 30 > frame.width ? px - tip.offsetWidth - 16 : px + 16) + "px";
   tip.style.top = Math.max(8, Math.min(py + 14, frame.height - tip.offsetHeight - 8)) + "px";
   tip.style.visibility = "visible";

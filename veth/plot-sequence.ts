@@ -72,7 +72,7 @@ export interface SequenceTotals {
   zeroWindows: number;
   /** Packets whose checksum was wrong on arrival; they take no other part in the model. */
   damaged: number;
-  /** Acknowledged payload bits per second, from the first byte sent to the last acknowledged; 0 if that took no time. */
+  /** Acknowledged payload bits per second, from the first byte sent to the last acknowledged; 0 if at once. */
   goodputBits: number;
   /** Median time from a segment sent once to its acknowledgement; undefined away from the sender. */
   rttMicros: number | undefined;

@@ -1,4 +1,4 @@
-// The style of a plot page: one set of colours for light and one for dark, told apart by the eye and by colour-blind eyes.
+// The style of a plot page: colours for light and for dark, told apart by colour-blind eyes too.
 // Read first: the CSS Color Adjustment module, prefers-color-scheme; Okabe and Ito, "Color Universal Design".
 
 export const PLOT_STYLE = `
@@ -64,13 +64,14 @@ path.event.rst { stroke: var(--again); }
 .dot.lost { stroke: var(--lost); stroke-width: 9; } .hole { stroke: var(--panel);
   fill: none; stroke-width: 4.5; stroke-linecap: round; }
 .area.flight { fill: var(--flight); } .line.flight { stroke: var(--new); stroke-width: 1.2; }
-.area.delivered { fill: var(--delivered); } .line.delivered { stroke: var(--ack); stroke-width: 1.2; } .line.sentrate { stroke: var(--new);
-  stroke-width: 1; opacity: .8; }
+.area.delivered { fill: var(--delivered); } .line.delivered { stroke: var(--ack); stroke-width: 1.2; }
+.line.sentrate { stroke: var(--new); stroke-width: 1; opacity: .8; }
 #catch { pointer-events: all; cursor: crosshair; }
 .box { fill: var(--new); fill-opacity: .12; stroke: var(--new); }
 #pointer path { stroke: var(--soft); fill: none; } #pointer circle { fill: none; stroke: var(--text); stroke-width: 2; }
-#tip { position: absolute; pointer-events: none; visibility: hidden; min-width: 170px; padding: 8px 11px; font-size: 12.5px;
-  background: var(--card); border: 1px solid var(--edge); border-radius: 8px; box-shadow: 0 4px 18px rgba(0, 0, 0, .16); }
+#tip { position: absolute; pointer-events: none; visibility: hidden; min-width: 170px; padding: 8px 11px;
+  background: var(--card); border: 1px solid var(--edge); border-radius: 8px; font-size: 12.5px;
+  box-shadow: 0 4px 18px rgba(0, 0, 0, .16); }
 #tip table { border-collapse: collapse; } #tip td { padding: 0 0 0 14px; text-align: right;
   font-variant-numeric: tabular-nums; white-space: nowrap; }
 #tip td:first-child { padding: 0; text-align: left; color: var(--soft); }

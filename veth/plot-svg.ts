@@ -69,6 +69,7 @@ export function drawSequence(sequence: TimeSequence): Drawing {
   const view: View = { fromMicros: 0, toMicros, low, high, flightHigh, rateHigh };
   const layers = layersOf(sequence, extent);
   const { width, height, left, top, plotWidth, plotHeight, flightTop, rateTop, lowerHeight } = LAYOUT;
+  const allHeight = rateTop + lowerHeight - top;
   const svg = [
     `<svg id="plot" viewBox="0 0 ${width} ${height}" role="img" aria-label="sequence numbers against time">`,
     panel(top, plotHeight),
@@ -88,7 +89,7 @@ export function drawSequence(sequence: TimeSequence): Drawing {
     "</svg>",
     `<g id="events">${eventsSvg(LAYOUT, view, sequence.controls)}</g>`,
     `<g id="pointer"></g><rect id="box" class="box" visibility="hidden"/>`,
-    `<rect id="catch" x="${left}" y="${top}" width="${plotWidth}" height="${rateTop + lowerHeight - top}" fill="none"/>`,
+    `<rect id="catch" x="${left}" y="${top}" width="${plotWidth}" height="${allHeight}" fill="none"/>`,
     "</svg>",
   ];
   return { extent, rates, view, layers, svg: svg.join("\n") };

@@ -1,6 +1,7 @@
 // Time-sequence plots of TCP connections out of captures: list the connections, build the model, draw the page.
 // Read first: plot-sequence.ts (the model), plot-svg.ts (the picture).
 
+import { FIN } from "../assembly/layout.ts";
 import { flows, portsOf, senderOf } from "./plot-flow.ts";
 import type { Endpoint, Flow, Side } from "./plot-flow.ts";
 import { plotPage } from "./plot-page.ts";
@@ -41,7 +42,7 @@ export interface Connection {
 }
 
 export interface TimeSequenceOptions {
-  /** Number in connections(), or a test for the one wanted (the first that passes); default: the one with most bytes. */
+  /** Number in connections(), or a test for the one wanted (the first passes); default: that with most bytes. */
   connection?: number | ((connection: Connection) => boolean);
   /** The end whose data is shown; default: the one that sent more. */
   side?: Side;
@@ -124,6 +125,6 @@ function summary(flow: Flow, index: number): Connection {
 function endOf(flow: Flow, fromClient: TimeSequence, fromServer: TimeSequence): Connection["end"] {
   const sent = [...fromClient.controls, ...fromServer.controls].filter((control) => control.from === "sender");
   if (sent.some((control) => control.label === "RST")) return "reset";
-  const fins = new Set(flow.segments.filter((s) => (s.flags & 1) !== 0 && !s.damaged).map((s) => senderOf(flow, s)));
+  const fins = new Set(flow.segments.filter((s) => (s.flags & FIN) !== 0 && !s.damaged).map((s) => senderOf(flow, s)));
   return fins.size === 2 ? "closed" : fins.size === 1 ? "half-closed" : "open";
 }

@@ -47,6 +47,9 @@ import {
   SOCK_STREAM,
   SYSCTL_SOMAXCONN,
   TCP_CLOSED,
+  TCP_CLOSING,
+  TCP_FIN_WAIT_1,
+  TCP_LAST_ACK,
   TCP_SYN_SENT,
 } from "../layout";
 import { udpBind, udpClose, udpConnect, udpPending, udpSocket } from "../net/udp";
@@ -69,7 +72,7 @@ import { tcbOf, udpOf } from "./kinds";
 import { membershipsEnd } from "./membership";
 import { socketEvents, socketNotify } from "./notify";
 import { socketGetOption, socketSetOption } from "./options";
-import { SF_NONBLOCK, SHUT_READ, SHUT_WRITE, Socket, SocketExtra } from "./socket";
+import { SF_LINGER, SF_NONBLOCK, SHUT_READ, SHUT_WRITE, Socket, SocketExtra } from "./socket";
 
 export { recv, recvConsume, recvfrom, recvPeek, send, sendCommit, sendReserve, sendto, sendtoWith } from "./data-calls";
 
@@ -280,6 +283,23 @@ export function waitLimit(fd: i32, sending: i32): f64 {
   const extra = changetype<SocketExtra>(s.extra);
   const timeout = sending ? extra.sndTimeoutMicros : extra.rcvTimeoutMicros;
   return timeout == 0 ? Infinity : max(timeout, 0);
+}
+
+/**
+ * How long close(2) waits for the peer to take all, milliseconds (SO_LINGER): 0 for what does not linger, and for
+ * connections with unread bytes, which close() resets (RFC 2525 section 2.17).
+ */
+export function lingerLimit(fd: i32): i32 {
+  const s = fdGet(fd);
+  if (s === null || s.kind != KIND_TCP || !(s.flags & SF_LINGER) || s.extra == 0 || s.rcvBytes != 0) return 0;
+  return i32(changetype<SocketExtra>(s.extra).lingerMillis);
+}
+
+/** 1 while the peer has not acknowledged the FIN (what a lingering close waits for), else 0. */
+export function finPending(fd: i32): i32 {
+  const s = fdGet(fd);
+  if (s === null || s.kind != KIND_TCP) return 0;
+  return i32(s.state == TCP_FIN_WAIT_1 || s.state == TCP_CLOSING || s.state == TCP_LAST_ACK);
 }
 
 /** Readiness of a descriptor as EPOLL bits, or -EBADF. */

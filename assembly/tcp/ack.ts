@@ -48,7 +48,7 @@ import {
   sndQueue,
 } from "./tcb";
 import { disarmTimer, rearmRto } from "./timers";
-import { retransmitLost, tcpOutput, unsentBytes } from "./transmit";
+import { hasUnsent, retransmitLost, tcpOutput, unsentBytes } from "./transmit";
 
 /** What tcpAck() says of the segment. */
 export const ACKED_OK: i32 = 1;
@@ -76,6 +76,8 @@ let lastSample: u32 = 0;
 let hasSample: bool = false;
 let ackedRetrans: bool = false;
 let newlyDelivered: u32 = 0;
+/** Microseconds since the oldest of the retransmissions that were acknowledged. */
+let retransAge: u32 = 0;
 
 function cleanScoreboard(t: Tcb, f: Flight, una: u32): void {
   ackedSegments = 0;
@@ -92,6 +94,8 @@ function cleanScoreboard(t: Tcb, f: Flight, una: u32): void {
     }
     const flags = u32(s.flags);
     if (flags & TS_EVER_RETRANS) {
+      const age = nowMicros - s.sentMicros;
+      if (!ackedRetrans || age > retransAge) retransAge = age;
       ackedRetrans = true;
     } else if (!(flags & TS_SACKED)) {
       if (!hasSample) firstSample = s.sentMicros;
@@ -109,6 +113,8 @@ function cleanScoreboard(t: Tcb, f: Flight, una: u32): void {
     ackedSegments += s.pcount;
     scoreboardShift(f);
   }
+  // Karn: what waited behind a repaired hole says nothing of the path.
+  if (ackedRetrans) hasSample = false;
   f.delivered += newlyDelivered;
   if (anyOriginal && f.sackedOut > 0) noteAckReordering(t, f, lowest);
 }
@@ -138,9 +144,11 @@ function sampleRtt(t: Tcb, f: Flight, advanced: bool): void {
   } else if (sackHasSample) {
     rttSample(t, nowMicros - sackSampleMicros);
     updateMinRtt(f, nowMicros - sackSampleMicros);
-  } else if (advanced && segHasTs && segTsEcr != 0) {
+  } else if (advanced && ackedRetrans && segHasTs && segTsEcr != 0) {
     const delta = nowMillis + t.tsOffset - segTsEcr;
-    if (delta < 60000) rttSample(t, max<u32>(delta, 1) * 1000);
+    // An echo older than the retransmission repeats what an earlier segment had carried: it measures nothing.
+    if (delta > retransAge / 1000 + 1) return;
+    rttSample(t, max<u32>(delta, 1) * 1000);
   } else {
     return;
   }
@@ -198,9 +206,11 @@ function takeAck(t: Tcb, f: Flight, una: u32, ack: u32, flag: u32): void {
     cleanQueue(t, f, ack);
     if (!(t.tflags & TF_SACK) && f.sackedOut > 0 && t.caState < CA_RECOVERY) f.sackedOut = 0;
     if (ackedRetrans) flag |= ACK_RETRANS;
+    f.progressMillis = nowMillis;
   } else {
     ackedSegments = 0;
     hasSample = false;
+    ackedRetrans = false;
   }
   sampleRtt(t, f, (flag & ACK_ADVANCED) != 0);
   if (usesRack(t)) rackUpdate(t, f, ack, flag);
@@ -239,7 +249,7 @@ function settle(t: Tcb, f: Flight, flag: u32, priorOut: u32, priorDelivered: u32
     rearmRto(t, f);
   }
   if (rexmit == REXMIT_LOST) retransmitLost(t, f);
-  if (rexmit != 0 || unsentBytes(t) > 0) tcpOutput(t);
+  if (rexmit != 0 || hasUnsent(t)) tcpOutput(t);
   if (inFlight(f) < t.cwnd) t.tflags &= ~TF_CWND_LIMITED;
 }
 

@@ -77,7 +77,7 @@ import {
 } from "./tcb";
 import { PAWS_DAYS_MILLIS } from "./time-wait";
 import { ATO_MIN_MILLIS, armTimer, keepIdle } from "./timers";
-import { unsentBytes, tcpOutput } from "./transmit";
+import { hasUnsent, tcpOutput } from "./transmit";
 import { measureRcvRtt, newWindow, openWindow } from "./window";
 
 /** The current segment belongs to `t`, whose state is ESTABLISHED or later. Frees `t` when that ends it. */
@@ -410,7 +410,7 @@ export function established(t: Tcb): void {
   t.lastRcvMillis = nowMillis;
   if (t.flags & SF_KEEPALIVE) armTimer(t, ARMED_KEEP, keepIdle(t));
   enterQuickAck(t);
-  if (unsentBytes(t) > 0 || t.shut) tcpOutput(t);
+  if (hasUnsent(t)) tcpOutput(t);
 }
 
 /** Wakes a reader only when SO_RCVLOWAT is reached; used by tcpEvents. */

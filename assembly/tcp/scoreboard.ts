@@ -1,7 +1,7 @@
 // The segments in flight: one record each, ordered by sequence and by time of transmission, with the counts that
 // loss recovery works on (RFC 6675's scoreboard, Linux's packets_out, sacked_out, lost_out, retrans_out).
 
-import { nowMicros } from "../stack";
+import { nowMicros, nowMillis } from "../stack";
 import { islandsClear } from "./assembler";
 import { seqGt, seqLt } from "./sequence";
 import {
@@ -36,6 +36,7 @@ export function flightOf(t: Tcb): Flight | null {
   f.sndUp = t.sndUna;
   f.rcvUp = t.rcvNxt;
   f.urgentByte = 0xffffffff;
+  f.progressMillis = nowMillis;
   armTimer(t, ARMED_IDLE, 1000);
   return f;
 }

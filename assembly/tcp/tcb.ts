@@ -248,6 +248,8 @@ export class Flight {
   retransHint: u32;
   /** 1 when the tail loss probe was a retransmission. */
   tlpRetrans: u32;
+  /** When SND.UNA moved last, ms. */
+  progressMillis: u32;
 }
 export const FLIGHT_BYTES: u32 = 304;
 if (offsetof<Flight>() > FLIGHT_BYTES) ERROR("Flight layout");

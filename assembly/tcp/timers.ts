@@ -231,7 +231,10 @@ function modelTimeout(retries: u32): u32 {
 /** True when the peer has been silent for too long: R2, or the user's own limit (RFC 5482). */
 function isTimedOut(t: Tcb): bool {
   if (t.retransStampMillis == 0 || t.retransmits == 0) return false;
-  const elapsed = nowMillis - t.retransStampMillis;
+  // Counted from the first retransmission since the peer last acknowledged anything new.
+  const progress = changetype<Flight>(t.flight).progressMillis;
+  const from = i32(progress - t.retransStampMillis) > 0 ? progress : t.retransStampMillis;
+  const elapsed = nowMillis - from;
   if (t.userTimeoutMillis != 0) return elapsed >= t.userTimeoutMillis;
   const orphan = (t.tflags & TF_ORPHAN) != 0;
   return elapsed >= modelTimeout(sysctl(orphan ? SYSCTL_TCP_ORPHAN_RETRIES : SYSCTL_TCP_RETRIES2));

@@ -53,6 +53,11 @@ export function unsentBytes(t: Tcb): u32 {
   return t.sndUna + t.sndBytes - t.sndNxt;
 }
 
+/** True while data or a FIN waits for its first transmission. */
+export function hasUnsent(t: Tcb): bool {
+  return unsentBytes(t) > 0 || (t.tflags & (TF_FIN_QUEUED | TF_FIN_SENT)) == TF_FIN_QUEUED;
+}
+
 /** Sends what the windows, the congestion control and the options allow. Returns how many packets left. */
 export function tcpOutput(t: Tcb): u32 {
   const unsent = unsentBytes(t);
@@ -82,7 +87,7 @@ export function tcpOutput(t: Tcb): u32 {
       disarmTimer(t, ARMED_RTO);
     }
     if (!scheduleLossProbe(t, f) && !(t.armed & ARMED_RTO)) armTimer(t, ARMED_RTO, backedOffRto(t));
-  } else if (f.packetsOut == 0 && !(t.armed & ARMED_RTO) && (unsentBytes(t) > 0 || finWaits)) {
+  } else if (f.packetsOut == 0 && !(t.armed & ARMED_RTO) && hasUnsent(t)) {
     startPersist(t);
   }
   return sent;

@@ -12,16 +12,9 @@ import {
   EPOLLHUP,
   EPOLLOUT,
   FIONBIO,
-  FIONREAD,
-  IPPROTO_TCP,
   SHUT_WR,
   SO_ERROR,
-  SO_LINGER,
   SOL_SOCKET,
-  TCP_CLOSING,
-  TCP_FIN_WAIT_1,
-  TCP_INFO,
-  TCP_LAST_ACK,
 } from "../../assembly/layout.ts";
 import { parseAddress, portOf, type SocketAddress, type SocketAddressResult } from "./address.ts";
 import { checkPort, invalidType } from "./arguments.ts";
@@ -95,23 +88,16 @@ export function createConnection(context: PosixContext): ConnectionCalls {
   }
 
   function close(fd: number): number {
-    linger(fd);
+    const millis = core.lingerLimit(fd);
+    if (millis > 0) linger(fd, millis);
     return core.close(fd);
   }
 
-  /** SO_LINGER with a time: waits until the peer has acknowledged all, FIN included, or the time is over. */
-  function linger(fd: number): void {
-    const length = core.getsockopt(fd, SOL_SOCKET, SO_LINGER, argsAt, 8);
-    if (length < 8 || args.getInt32(0, true) === 0) return;
-    const seconds = args.getInt32(4, true);
-    // Unread bytes make close() reset the connection at once (RFC 2525 section 2.17).
-    if (seconds <= 0 || core.ioctl(fd, FIONREAD, 0) !== 0 || core.shutdown(fd, SHUT_WR) < 0) return;
-    const deadline = waiter.now() + seconds * 1e6;
-    while (isClosing(stateOf(fd)) && context.wait(deadline) === 0);
-  }
-
-  function stateOf(fd: number): number {
-    return core.getsockopt(fd, IPPROTO_TCP, TCP_INFO, argsAt, 8) > 0 ? args.getUint8(0) : 0;
+  /** SO_LINGER: waits until the peer has acknowledged all, the FIN included, or the time is over. */
+  function linger(fd: number, millis: number): void {
+    if (core.shutdown(fd, SHUT_WR) < 0) return;
+    const deadline = waiter.now() + millis * 1000;
+    while (core.finPending(fd) && context.wait(deadline) === 0);
   }
 
   function name(call: (fd: number) => number, fd: number, target: SocketAddressResult): number {
@@ -155,8 +141,4 @@ function socketAddress(where: SocketAddress | string | number, port: number | un
 
 function isInternet(address: SocketAddress): boolean {
   return address.family === undefined || address.family === AF_INET;
-}
-
-function isClosing(state: number): boolean {
-  return state === TCP_FIN_WAIT_1 || state === TCP_CLOSING || state === TCP_LAST_ACK;
 }

@@ -26,7 +26,7 @@ import {
 } from "../../assembly/layout";
 import { Burst, burstFrame, burstMillis, VIEW_EGRESS } from "./burst";
 import { Frame, frameRetag, frameTci } from "./frame";
-import { MAC_FULL, MAC_KNOWN, MAC_LEARNED, macFind, macForget, macLearn, NO_SLOT } from "./mac-table";
+import { MAC_FULL, MAC_KNOWN, MAC_LEARNED, macFind, macForget, macIsOld, macLearn, macLocate, macTouch, NO_SLOT } from "./mac-table";
 import { Port, portAt } from "./port";
 import { DROPPED, TAKEN } from "./receive";
 import { spinLock, spinUnlock } from "./spin";
@@ -43,6 +43,8 @@ export class Bridge {
   slotTable: u32;
   macTable: u32;
   lock: u32;
+  /** Changes whenever an answer of the table may: see bridgeStillSends(). */
+  generation: u32;
 }
 if (offsetof<Bridge>("slotTable") != BRIDGE_SLOT_TABLE || offsetof<Bridge>("macTable") != BRIDGE_MAC_TABLE) {
   ERROR("Bridge layout");
@@ -106,6 +108,7 @@ function plug(br: Bridge, index: u32, p: Port, handle: u32): void {
   p.slot = index;
   br.used = max(br.used, index + 1);
   atomic.store<u32>(changetype<usize>(slot), handle);
+  changed(br);
   p.bridge = u32(changetype<usize>(br));
 }
 
@@ -118,6 +121,7 @@ export function bridgeDetach(base: u32, handle: u32): i32 {
   p.bridge = 0;
   atomic.store<u32>(changetype<usize>(slotAt(br, p.slot)), 0);
   macForget(br.macTable, br.entries - 1, p.slot);
+  changed(br);
   spinUnlock(base + LOCK);
   return 0;
 }
@@ -135,6 +139,7 @@ export function bridgeSetVlan(base: u32, slot: u32, pvid: u32, untagged: u32): i
 export function bridgeFlush(base: u32): void {
   const br = bridgeAt(base);
   macForget(br.macTable, br.entries - 1, NO_SLOT);
+  changed(br);
 }
 
 export function bridgeAt(base: u32): Bridge {
@@ -176,11 +181,31 @@ export function bridgeTarget(br: Bridge, from: u32, f: Frame, b: Burst): Port | 
   return changetype<Port | null>(slotAt(br, u32(slot)).port);
 }
 
+/** Notes in the burst what bridgeTarget() has just said of a frame, for bridgeStillSends(). */
+export function bridgeRemember(br: Bridge, f: Frame, b: Burst): void {
+  b.generation = br.generation;
+  b.source = u32(macLocate(br.macTable, br.entries - 1, load<u64>(f.head, 6) & MAC_MASK));
+  b.target = u32(macLocate(br.macTable, br.entries - 1, load<u64>(f.head) & MAC_MASK));
+}
+
+/** True when a frame like the remembered one would go the same way now; what learning would do is done. */
+export function bridgeStillSends(br: Bridge, b: Burst): bool {
+  if (br.generation != b.generation || b.source == 0 || b.target == 0) return false;
+  const millis = burstMillis(b);
+  macTouch(b.source, millis);
+  return !macIsOld(b.target, millis, br.agingMillis);
+}
+
 /** Adds what a burst has forwarded to the counters. */
 export function bridgeCommit(br: Bridge, b: Burst): void {
   const counters = changetype<usize>(br) + BRIDGE_COUNTERS;
   if (b.forwarded != 0) atomic.add<u64>(counters + BRIDGE_FORWARDED * 8, b.forwarded);
   if (b.flooded != 0) atomic.add<u64>(counters + BRIDGE_FLOODED * 8, b.flooded);
+}
+
+/** Makes every thread ask the table again. */
+function changed(br: Bridge): void {
+  atomic.add<u32>(changetype<usize>(br), 1, offsetof<Bridge>("generation"));
 }
 
 function slotTableBytes(slots: u32): u32 {
@@ -200,6 +225,7 @@ function learn(br: Bridge, from: u32, key: u64, b: Burst): void {
   if ((key & 1) != 0 || (key & MAC_MASK) == 0) return;
   const result = macLearn(br.macTable, br.entries - 1, key, from, burstMillis(b), br.agingMillis);
   if (result == MAC_KNOWN) return;
+  changed(br);
   count(br, result == MAC_LEARNED ? BRIDGE_LEARNED : result == MAC_FULL ? BRIDGE_TABLE_FULL : BRIDGE_MOVED);
 }
 

@@ -30,11 +30,18 @@ export class Burst {
   touched: u32;
   /** Frames of the burst that are still to come, this one included. */
   remaining: u32;
-  /** The port that took the last frame, when a frame with the same addresses goes there too; else 0. */
+  /** The port that took the last frame, 0 = not known; kept from burst to burst, see wireReceiver(). */
   receiver: u32;
+  /** Not 0: that port takes a frame with the same addresses in this burst, too. */
+  knows: u32;
   /** The addresses of that frame: its first eight bytes and the next four. */
   addresses: u64;
   addressesEnd: u32;
+  /** The bridge it went through, the bridge's generation, the entries of both addresses. */
+  bridge: u32;
+  generation: u32;
+  source: u32;
+  target: u32;
   /** The port of the last RSS hash (0 = none), the IPv4 addresses that were hashed, and what they add to a hash. */
   rssPort: u32;
   rssAddresses: u64;
@@ -70,7 +77,7 @@ export function burstOpen(b: Burst, count: u32, now: f64, mayBlock: bool): void 
   b.mayBlock = u32(mayBlock);
   b.touched = 0;
   b.remaining = count;
-  b.receiver = 0;
+  b.knows = 0;
   b.rssPort = 0;
   b.forwarded = 0;
   b.flooded = 0;

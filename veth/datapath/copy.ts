@@ -7,7 +7,7 @@ import { checksum, copySum, fold, sumBytes, swapSum } from "../../assembly/wire/
 import { Frame } from "./frame";
 
 /** From here on memory.copy, a call out of Wasm, is faster than a loop. */
-const LOOP_MAX: u32 = 256;
+const LOOP_MAX: u32 = 512;
 
 /** Copies `length` bytes; the areas do not overlap. */
 export function copyBytes(to: usize, from: usize, length: u32): void {

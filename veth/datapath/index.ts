@@ -45,7 +45,7 @@ export { captureBytes, captureInit, captureNext, captureRelease } from "./captur
 /** Takes up to `max` packets from an RX queue: their mbufs' addresses to `out`. The caller frees them. */
 export function rxBurst(port: u32, queue: u32, out: usize, max: u32, now: f64): u32 {
   const p = portAt(port);
-  portPoll(p, now);
+  if ((p.linkOut | p.linkIn) != 0) portPoll(p, now);
   const q = rxQueueAt(p, queue);
   const count = burstRingPop(q.ring, out, max);
   if (count == 0) return 0;

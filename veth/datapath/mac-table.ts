@@ -30,22 +30,27 @@ export const MAC_FULL: i32 = 3;
 
 /** The slot behind which an address was last seen, or -1. `mask`: entries less one; `aging`: milliseconds, 0 = never. */
 export function macFind(table: usize, mask: u32, key: u64, millis: u32, aging: u32): i32 {
-  const e = locate(table, mask, key);
+  const e = macLocate(table, mask, key);
   if (e == 0) return -1;
-  const entry = changetype<MacEntry>(e);
-  const slot = entry.slot;
-  if (slot == NO_SLOT || isOld(entry, millis, aging)) return -1;
+  const slot = changetype<MacEntry>(e).slot;
+  if (slot == NO_SLOT || macIsOld(e, millis, aging)) return -1;
   // The entry may have become another address's meanwhile.
   return atomic.load<u64>(e) == key ? i32(slot) : -1;
 }
 
+/** Notes that the address of an entry was seen again. */
+export function macTouch(e: usize, millis: u32): void {
+  const entry = changetype<MacEntry>(e);
+  if (entry.seen != millis) entry.seen = millis;
+}
+
 /** Notes that an address was seen behind a slot. */
 export function macLearn(table: usize, mask: u32, key: u64, slot: u32, millis: u32, aging: u32): i32 {
-  const e = locate(table, mask, key);
+  const e = macLocate(table, mask, key);
   if (e == 0) return insert(table, mask, key, slot, millis, aging);
   const entry = changetype<MacEntry>(e);
   const before = entry.slot;
-  if (entry.seen != millis) entry.seen = millis;
+  macTouch(e, millis);
   if (before == slot) return MAC_KNOWN;
   entry.slot = slot;
   return before == NO_SLOT ? MAC_LEARNED : MAC_MOVED;
@@ -64,7 +69,8 @@ function group(table: usize, mask: u32, key: u64): usize {
   return table + (hash & mask & ~(WAYS - 1)) * MAC_ENTRY_BYTES;
 }
 
-function locate(table: usize, mask: u32, key: u64): usize {
+/** The entry of an address, or 0. */
+export function macLocate(table: usize, mask: u32, key: u64): usize {
   let e = group(table, mask, key);
   const end = e + WAYS * MAC_ENTRY_BYTES;
   for (; e < end; e += MAC_ENTRY_BYTES) {
@@ -73,9 +79,10 @@ function locate(table: usize, mask: u32, key: u64): usize {
   return 0;
 }
 
-/** Signed: another thread's clock may be a moment ahead. */
-function isOld(entry: MacEntry, millis: u32, aging: u32): bool {
-  return aging != 0 && i32(millis - entry.seen) > i32(aging);
+/** True when the address of an entry has not been seen for too long. */
+export function macIsOld(e: usize, millis: u32, aging: u32): bool {
+  // Signed: another thread's clock may be a moment ahead.
+  return aging != 0 && i32(millis - changetype<MacEntry>(e).seen) > i32(aging);
 }
 
 function insert(table: usize, mask: u32, key: u64, slot: u32, millis: u32, aging: u32): i32 {
@@ -84,7 +91,7 @@ function insert(table: usize, mask: u32, key: u64, slot: u32, millis: u32, aging
   for (; e < end; e += MAC_ENTRY_BYTES) {
     const entry = changetype<MacEntry>(e);
     const before = atomic.load<u64>(e);
-    if (before == BUSY || (before != 0 && entry.slot != NO_SLOT && !isOld(entry, millis, aging))) continue;
+    if (before == BUSY || (before != 0 && entry.slot != NO_SLOT && !macIsOld(e, millis, aging))) continue;
     if (atomic.cmpxchg<u64>(e, before, BUSY) != before) continue;
     entry.slot = slot;
     entry.seen = millis;

@@ -46,7 +46,7 @@ export function txOne(port: u32, queue: u32, packet: usize, now: f64): u32 {
 function sendPackets(port: u32, queue: u32, packets: usize, count: u32, now: f64, frees: bool): u32 {
   const p = portAt(port);
   const t = txQueueAt(p, queue);
-  portPoll(p, now);
+  if ((p.linkOut | p.linkIn) != 0) portPoll(p, now);
   const b = changetype<Burst>(t + TXQ_BURST);
   burstOpen(b, count, now, portHasFlowControl(p));
   let done: u32 = 0;
@@ -72,7 +72,6 @@ function sendPackets(port: u32, queue: u32, packets: usize, count: u32, now: f64
 
 /** Moves what is due in the port's links. */
 export function portPoll(p: Port, now: f64): void {
-  if ((p.linkOut | p.linkIn) == 0) return;
   if (p.linkOut != 0) linkPoll(p.linkOut, now);
   if (p.linkIn != 0) linkPoll(p.linkIn, now);
 }

@@ -1,7 +1,7 @@
 // Where a frame goes: from a port to the other end of its cable or to its bridge, and from there into a port.
 // Between a host and its wire there may be links (link.ts), one for each direction.
 
-import { Bridge, bridgeCommit, bridgeForward, bridgeIsVlanAware, bridgeTarget } from "./bridge";
+import { Bridge, bridgeCommit, bridgeForward, bridgeIsVlanAware, bridgeRemember, bridgeStillSends, bridgeTarget } from "./bridge";
 import { Burst } from "./burst";
 import { Frame } from "./frame";
 import { Link, linkOffer } from "./link";
@@ -34,23 +34,35 @@ export function wireIsPlugged(p: Port): bool {
 
 /**
  * The port that takes a frame from `p` as it is, without a link or a change of tag between, or null. What was said of
- * one frame of a burst holds for the next with the same addresses.
+ * one frame holds for the next with the same addresses: for all of this burst, and after one check in the next.
  */
 export function wireReceiver(p: Port, f: Frame, b: Burst): Port | null {
   const head = usize(f.head);
-  if (b.receiver != 0 && load<u64>(head) == b.addresses && load<u32>(head, 8) == b.addressesEnd) {
-    return changetype<Port>(b.receiver);
-  }
+  if (load<u64>(head) != b.addresses || load<u32>(head, 8) != b.addressesEnd || b.receiver == 0) return lookUp(p, f, b);
+  if (b.knows != 0 || stillReceives(p, b)) return changetype<Port>(b.receiver);
   return lookUp(p, f, b);
 }
 
+function stillReceives(p: Port, b: Burst): bool {
+  if (p.bridge != b.bridge || changetype<Port>(b.receiver).linkIn != 0) return false;
+  if (b.bridge == 0) return p.peer == b.receiver;
+  const still = bridgeStillSends(changetype<Bridge>(b.bridge), b);
+  b.knows = u32(still);
+  return still;
+}
+
 function lookUp(p: Port, f: Frame, b: Burst): Port | null {
-  if (p.bridge != 0 && bridgeIsVlanAware(changetype<Bridge>(p.bridge))) return null;
+  b.receiver = 0;
+  const bridge = p.bridge;
+  if (bridge != 0 && bridgeIsVlanAware(changetype<Bridge>(bridge))) return null;
   const target = wireTarget(p, f, b);
   if (target === null) return null;
   b.receiver = u32(changetype<usize>(target));
+  b.knows = 1;
   b.addresses = load<u64>(f.head);
   b.addressesEnd = load<u32>(f.head, 8);
+  b.bridge = bridge;
+  if (bridge != 0) bridgeRemember(changetype<Bridge>(bridge), f, b);
   return target;
 }
 
