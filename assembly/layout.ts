@@ -97,6 +97,7 @@ export const IF_ADDRESS: i32 = 4; // IPv4, host order
 export const IF_NETMASK: i32 = 5;
 export const IF_MTU: i32 = 6;
 export const IF_CAPS: i32 = 7; // CAP_*
+export const IF_QUEUES: i32 = 8; // queues from IF_QUEUE on that this stack serves; 0 counts as 1
 export const IF_WORDS: i32 = 16;
 /** Most interfaces of one stack, the loopback included (index 0). */
 export const NETIF_MAX: i32 = 16;
@@ -693,3 +694,12 @@ export const ERROR_INFO: i32 = 16; // MTU of "fragmentation needed"
 export const ERROR_OFFENDER: i32 = 20; // IPv4 address of the host that reported
 export const SO_EE_ORIGIN_LOCAL: i32 = 1;
 export const SO_EE_ORIGIN_ICMP: i32 = 2;
+
+// ---- Fields of an mbuf that the host reads (struct Mbuf) ------------------------------------------------------------
+export const MBUF_NB_SEGS: i32 = 20; // u16
+export const MBUF_PORT: i32 = 22; // u16
+export const MBUF_RSS_HASH: i32 = 24;
+export const MBUF_OL_FLAGS: i32 = 28;
+export const MBUF_VLAN_TCI: i32 = 32; // u16
+export const MBUF_QUEUE: i32 = 37; // u8
+export const MBUF_TSO_MSS: i32 = 38; // u16

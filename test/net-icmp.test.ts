@@ -22,6 +22,12 @@ describe("ICMP: echo (RFC 1122 3.2.2.6)", () => {
     });
   }
 
+  it("answers one of nothing but zeros with a right checksum (RFC 1624 section 3)", () => {
+    const h = stackHarness();
+    h.receive(ipv4(echo(new Uint8Array(20), 0, 0)));
+    h.expectSent({ icmp: { type: 0, rest: 0 } });
+  });
+
   it("answers one that spans mbufs", () => {
     const h = stackHarness();
     h.receive(ipv4(echo(pattern(1001))), { split: [50, 333, 1, 2] });

@@ -11,8 +11,8 @@ describe("arguments", () => {
   let posix: Posix;
   let pair: Pair;
 
-  before(async () => {
-    hosts = await twoHosts();
+  before(() => {
+    hosts = twoHosts();
     posix = hosts.client;
     pair = connected(hosts, SOCK_NONBLOCK);
   });

@@ -22,7 +22,8 @@ import { connected, freshPort, listener, ok, refused, settle } from "./support/s
 import { twoHosts, type TwoHosts } from "./support/two-hosts.ts";
 
 const ANY = "0.0.0.0";
-const OWN = "10.0.0.1";
+/** The address of the server in two-hosts.ts. */
+const OWN = "10.0.0.2";
 const LOOP = "127.0.0.1";
 type Options = "" | "addr" | "port" | "both";
 
@@ -31,9 +32,10 @@ describe("bind(2)", () => {
   let client: Posix;
   let server: Posix;
 
-  beforeEach(async () => {
-    hosts = await twoHosts();
+  beforeEach(() => {
+    hosts = twoHosts();
     ({ client, server } = hosts);
+    expect(hosts.serverAddress).to.equal(OWN);
   });
 
   const open = (type: number, options: Options = ""): number => {

@@ -64,8 +64,8 @@ describe("datagram sockets", () => {
   let s: number;
   let c: number;
 
-  beforeEach(async () => {
-    hosts = await twoHosts();
+  beforeEach(() => {
+    hosts = twoHosts();
     ({ client, server } = hosts);
     port = freshPort();
     s = datagramSocket(server, port);
@@ -292,11 +292,14 @@ describe("datagram sockets", () => {
       refused(client.recv(c, Buffer.alloc(1)), EAGAIN);
     });
 
-    it("a silent neighbour is EHOSTUNREACH", () => {
+    it("a silent neighbour is EHOSTUNREACH for those who want soft errors too (IP_RECVERR)", () => {
       ok(client.connect(c, "10.0.0.99", 9));
-      ok(client.send(c, Buffer.from("x")));
-      hosts.advance(10_000);
-      refused(client.recv(c, Buffer.alloc(1)), EHOSTUNREACH);
+      for (const wanted of [false, true]) {
+        ok(client.setsockopt(c, IPPROTO_IP, IP_RECVERR, wanted));
+        ok(client.send(c, Buffer.from("x")));
+        hosts.advance(10_000);
+        refused(client.recv(c, Buffer.alloc(1)), wanted ? EHOSTUNREACH : EAGAIN);
+      }
     });
 
     it("IP_RECVERR queues them with their cause, also for unconnected sockets", () => {

@@ -34,8 +34,8 @@ describe("scattered messages", () => {
   let client: Posix;
   let server: Posix;
 
-  beforeEach(async () => {
-    hosts = await twoHosts();
+  beforeEach(() => {
+    hosts = twoHosts();
     ({ client, server } = hosts);
   });
 

@@ -68,8 +68,8 @@ describe("getsockopt(2) and setsockopt(2)", () => {
   let tcp: number;
   let udp: number;
 
-  beforeEach(async () => {
-    hosts = await twoHosts();
+  beforeEach(() => {
+    hosts = twoHosts();
     posix = hosts.client;
     tcp = ok(posix.socket(AF_INET, SOCK_STREAM, 0));
     udp = ok(posix.socket(AF_INET, SOCK_DGRAM, 0));

@@ -59,8 +59,8 @@ describe("stream sockets", () => {
   let client: Posix;
   let server: Posix;
 
-  beforeEach(async () => {
-    hosts = await twoHosts();
+  beforeEach(() => {
+    hosts = twoHosts();
     ({ client, server } = hosts);
   });
 
@@ -105,8 +105,8 @@ describe("stream sockets", () => {
       }
     });
 
-    it("says EMFILE when the table is full, and goes on when there is room again", async () => {
-      const small = await twoHosts({ connections: 8 });
+    it("says EMFILE when the table is full, and goes on when there is room again", () => {
+      const small = twoHosts({ connections: 8, sockets: 8 });
       const fds: number[] = [];
       let fd: number;
       while ((fd = small.client.socket(AF_INET, fds.length < 8 ? SOCK_STREAM : SOCK_DGRAM, 0)) >= 0) fds.push(fd);

@@ -22,7 +22,7 @@ export class OptionError extends RangeError {
   }
 }
 
-const DURATIONS: Record<string, number> = { us: 1, "µs": 1, ms: 1e3, s: 1e6, min: 60e6, h: 3600e6 };
+const DURATIONS: Record<string, number> = { us: 1, µs: 1, ms: 1e3, s: 1e6, min: 60e6, h: 3600e6 };
 const RATES: Record<string, number> = { bit: 1, kbit: 1e3, Mbit: 1e6, Gbit: 1e9, Tbit: 1e12 };
 const SIZES: Record<string, number> = { B: 1, kB: 1e3, MB: 1e6, GB: 1e9, KiB: 1024, MiB: 1048576, GiB: 1073741824 };
 

@@ -120,7 +120,9 @@ function echo(m: Mbuf, source: u32, destination: u32, segment: usize, length: u3
   const p = usize(reply.data);
   const before = u32(load<u16>(p));
   store<u8>(p, u8(ICMP_ECHO_REPLY), ICMP_TYPE);
-  store<u16>(p, u16(checksumAdjust(load<u16>(p, ICMP_CHECKSUM), before, load<u16>(p))), ICMP_CHECKSUM);
+  const sum = checksumAdjust(load<u16>(p, ICMP_CHECKSUM), before, load<u16>(p));
+  // Where nothing but zeros is left, 0 would be wrong; all ones is right wherever 0 is.
+  store<u16>(p, sum == 0 ? 0xffff : u16(sum), ICMP_CHECKSUM);
   count(MIB_ICMP_OUT_MSGS);
   count(MIB_ICMP_OUT_ECHO_REPS);
   const ttl = sysctl(SYSCTL_IP_DEFAULT_TTL);

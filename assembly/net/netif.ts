@@ -17,6 +17,7 @@ import {
   IF_NETMASK,
   IF_PORT,
   IF_QUEUE,
+  IF_QUEUES,
   INADDR_LOOPBACK,
   MIB_ETH_OUT_BYTES,
   MIB_ETH_OUT_FRAMES,
@@ -62,6 +63,8 @@ export class Netif {
   txExternal: u32;
   /** Waiting packets (mbuf addresses); the NIC takes BURST_MAX at a time. */
   txQueue: u32;
+  /** Queues that this stack serves, from `queue` on. */
+  queues: u32;
 }
 
 /** Bytes kept for one Netif. */
@@ -121,6 +124,7 @@ export function netifAdd(cfg: usize): i32 {
   nif.mac = macOf(load<u32>(cfg + IF_MAC_HIGH * 4), load<u32>(cfg + IF_MAC_LOW * 4));
   nif.port = load<u32>(cfg + IF_PORT * 4);
   nif.queue = load<u32>(cfg + IF_QUEUE * 4);
+  nif.queues = max<u32>(load<u32>(cfg + IF_QUEUES * 4), 1);
   nif.mtu = mtu;
   nif.caps = load<u32>(cfg + IF_CAPS * 4);
   nif.index = index;
@@ -168,23 +172,33 @@ export function netifQueueOf(nif: Netif, protocol: u32, sIp: u32, dIp: u32, sPor
   return nif.loopback ? nif.queue : queueOf(nif.port, protocol, sIp, dIp, sPort, dPort);
 }
 
-/** Receives one burst of up to `most` frames (at most BURST_MAX) from each interface; returns the frames. */
+/** Receives one burst of up to `most` frames (at most BURST_MAX) from each queue; returns the frames. */
 export function netifRx(most: u32): u32 {
   const n = stack.netifCount;
   const limit = min<u32>(most, BURST_MAX);
   let frames: u32 = 0;
   for (let i: u32 = 1; i < n; i++) {
     const nif = netifAt(i);
-    const got = rxBurst(nif.port, nif.queue, rxArray, limit, stack.now);
-    assert(got <= limit);
-    const end = rxArray + (usize(got) << 2);
-    for (let at = rxArray; at < end; at += 4) {
-      const m = changetype<Mbuf>(load<u32>(at));
-      if (!etherInput(nif, m)) mbufFree(m);
-    }
-    frames += got;
+    const last = nif.queue + nif.queues;
+    for (let queue = nif.queue; queue < last; queue++) frames += receiveBurst(nif, queue, limit);
   }
   return frames;
+}
+
+function receiveBurst(nif: Netif, queue: u32, limit: u32): u32 {
+  const got = rxBurst(nif.port, queue, rxArray, limit, stack.now);
+  assert(got <= limit);
+  const end = rxArray + (usize(got) << 2);
+  for (let at = rxArray; at < end; at += 4) {
+    const m = changetype<Mbuf>(load<u32>(at));
+    if (!etherInput(nif, m)) mbufFree(m);
+  }
+  return got;
+}
+
+/** True when packets that arrive at `queue` of the interface's NIC come to this stack. */
+export function netifServes(nif: Netif, queue: u32): bool {
+  return nif.loopback != 0 || queue - nif.queue < nif.queues;
 }
 
 /** Queues a frame for the next burst; takes the mbuf in any case. Returns 0, or -ENOBUFS when the queue is full. */

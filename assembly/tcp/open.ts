@@ -34,7 +34,7 @@ import {
 } from "../layout";
 import { flowAdd, flowFind } from "../flow";
 import { keyedHash } from "../hash";
-import { Netif, netifQueueOf } from "../net/netif";
+import { Netif, netifQueueOf, netifServes } from "../net/netif";
 import { ipv4Mtu } from "../net/pmtu";
 import { isBroadcast, routeLookup, routeNetif, routeSource } from "../net/route";
 import { bindPortTaken } from "../socket/bind";
@@ -205,6 +205,11 @@ function tupleIsFree(t: Tcb, address: u32, port: u32, localPort: u32): bool {
   return true;
 }
 
+/** Would answers to this local port arrive at a queue of this stack? */
+function comesHome(t: Tcb, nif: Netif, address: u32, port: u32, candidate: u32): bool {
+  return netifServes(nif, netifQueueOf(nif, IPPROTO_TCP, address, t.localAddress, port, candidate));
+}
+
 function choosePort(t: Tcb, nif: Netif, address: u32, port: u32): i32 {
   t.iss = 0;
   if (t.flags & SF_BOUND_PORT) {
@@ -224,7 +229,7 @@ function choosePort(t: Tcb, nif: Netif, address: u32, port: u32): i32 {
     for (let i: u32 = 0; i < tries; i++) {
       const candidate = low + ((offset + i) % range);
       // Answers should come back to the queue of this stack: first only ports whose hash says so.
-      if (pass == 0 && netifQueueOf(nif, IPPROTO_TCP, address, t.localAddress, port, candidate) != nif.queue) continue;
+      if (pass == 0 && !comesHome(t, nif, address, port, candidate)) continue;
       if (bindPortTaken(IPPROTO_TCP, candidate) || !tupleIsFree(t, address, port, candidate)) continue;
       t.localPort = u16(candidate);
       t.remoteAddress = address;

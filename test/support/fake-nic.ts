@@ -52,13 +52,16 @@ export class FakeNic {
   readonly #bytes: Uint8Array;
   readonly #pool: number;
   readonly #ports: Port[];
+  readonly #filler: number;
 
   /** Bytes of memory that a NIC with `mbufs` receive mbufs needs. */
   static bytes(mbufs: number): number {
     return POOL_STRUCT_BYTES + mbufs * MBUF_BYTES;
   }
 
-  constructor(buffer: SharedArrayBuffer, at: number, mbufs: number, ports: number) {
+  /** `filler` is the byte that stands behind the frames: nothing may depend on it. */
+  constructor(buffer: SharedArrayBuffer, at: number, mbufs: number, ports: number, filler = 0xa5) {
+    this.#filler = filler;
     this.#memory = new DataView(buffer);
     this.#bytes = new Uint8Array(buffer);
     this.#pool = at;
@@ -131,7 +134,7 @@ export class FakeNic {
     for (const length of lengths) {
       const m = this.#alloc();
       const data = m + MBUF_HEADER + MBUF_HEADROOM;
-      this.#bytes.fill(0xa5, m + 8, m + MBUF_BYTES); // what stood there before is no use to anybody
+      this.#bytes.fill(this.#filler, m + 8, m + MBUF_BYTES);
       this.#bytes.set(frame.subarray(at, at + length), data);
       at += length;
       this.#set(m + NEXT, 0);

@@ -35,6 +35,8 @@ export interface HarnessOptions extends InterfaceOptions {
   /** Start of the clock, ms. Default 1,000,000. */
   startMillis?: number;
   seed?: number;
+  /** The byte that stands behind received frames. */
+  filler?: number;
 }
 
 const SIZES: Record<string, number> = {
@@ -126,7 +128,7 @@ export class StackHarness {
     if (options.forwarding) words[layout.CFG_FLAGS] = layout.STACK_FORWARDING;
     const bytes = core.arenaBytes(config) >>> 0;
     const arena = regions.allocate(bytes);
-    this.nic = nic = new FakeNic(memory.buffer, nicAt, RX_MBUFS, this.#ports);
+    this.nic = nic = new FakeNic(memory.buffer, nicAt, RX_MBUFS, this.#ports, options.filler);
     this.core = core;
     this.#memory = new DataView(memory.buffer);
     this.#bytes = new Uint8Array(memory.buffer);

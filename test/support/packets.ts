@@ -117,7 +117,8 @@ function parseIp(packet: Inner, bytes: Uint8Array, whole: boolean): void {
   };
   packet.ip = header;
   packet.payload = bytes.subarray(headerBytes, total);
-  if (header.mf || header.offset > 0) return;
+  // A fragment's transport is no whole; a quoted first fragment begins like one.
+  if ((header.mf && whole) || header.offset > 0) return;
   const pseudo = pseudoHeader({ from: v.getUint32(12), to: v.getUint32(16) }, header.protocol, total - headerBytes);
   if (header.protocol === 17) parseUdp(packet, pseudo, whole);
   else if (header.protocol === 6) parseTcp(packet, pseudo, whole);
@@ -195,7 +196,11 @@ function parseIcmp(packet: Inner, whole: boolean): void {
   packet.payload = bytes.subarray(8);
   if (![3, 4, 5, 11, 12].includes(packet.icmp.type)) return;
   packet.quoted = { payload: packet.payload };
-  parseIp(packet.quoted, packet.payload, false);
+  try {
+    parseIp(packet.quoted, packet.payload, false);
+  } catch {
+    // What is quoted is another's, and may be cut or nonsense: as much as made sense is there.
+  }
 }
 
 function parseIgmp(packet: Inner): void {

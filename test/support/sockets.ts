@@ -1,4 +1,4 @@
-// What the tests of the POSIX layer share: results that must be good, connected pairs, seeded chance.
+// What the tests of the POSIX layer share: results that must be good, connected pairs, bytes to send.
 
 import { expect } from "chai";
 import {
@@ -79,22 +79,6 @@ export function readAll(posix: Posix, fd: number): string {
     if (n <= 0) return text;
     text += buffer.toString("latin1", 0, n);
   }
-}
-
-/** Numbers from a seed (mulberry32): in [0, bound), whole. */
-export function chance(seed: number): (bound: number) => number {
-  let state = seed >>> 0;
-  return (bound) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 4294967296) * bound);
-  };
-}
-
-/** The seed of a random test: ORIBI_SEED, or the one given here. */
-export function seedOf(fallback: number): number {
-  return process.env.ORIBI_SEED === undefined ? fallback : Number(process.env.ORIBI_SEED);
 }
 
 /** `length` bytes that tell their place. */

@@ -26,7 +26,18 @@ import {
 } from "../../assembly/layout";
 import { Burst, burstFrame, burstMillis, VIEW_EGRESS } from "./burst";
 import { Frame, frameRetag, frameTci } from "./frame";
-import { MAC_FULL, MAC_KNOWN, MAC_LEARNED, macFind, macForget, macIsOld, macLearn, macLocate, macTouch, NO_SLOT } from "./mac-table";
+import {
+  MAC_FULL,
+  MAC_KNOWN,
+  MAC_LEARNED,
+  macFind,
+  macForget,
+  macIsOld,
+  macLearn,
+  macLocate,
+  macTouch,
+  NO_SLOT,
+} from "./mac-table";
 import { Port, portAt } from "./port";
 import { DROPPED, TAKEN } from "./receive";
 import { spinLock, spinUnlock } from "./spin";

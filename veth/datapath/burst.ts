@@ -2,7 +2,7 @@
 // A lane gathers frames for one RX queue, so that ring, pool and doorbell are touched once for several frames.
 
 import { BURST_MAX, DOORBELL_SEQUENCE, DOORBELL_SLEEPING } from "../../assembly/layout";
-import { Pool, poolAlloc } from "../../assembly/memory/pool";
+import { poolAlloc } from "../../assembly/memory/pool";
 import { burstRingPush, burstRingUsed } from "../../assembly/memory/ring";
 import { Frame, FRAME_BYTES } from "./frame";
 import { poolGiveChain, poolTakeChain } from "./pool-chain";

@@ -33,7 +33,7 @@ export function copyBytes(to: usize, from: usize, length: u32): void {
  */
 export function copyFrame(f: Frame, to: usize, chain: usize, room: u32, sums: bool): u64 {
   const length = f.len;
-  let from = usize(f.head);
+  const from = usize(f.head);
   if (f.rest == 0 && length <= room) {
     if (!sums) {
       copyBytes(to, from, length);

@@ -5,6 +5,13 @@ import {
   EBUSY,
   ENOENT,
   MBUF_HEADER,
+  MBUF_NB_SEGS,
+  MBUF_OL_FLAGS,
+  MBUF_PORT,
+  MBUF_QUEUE,
+  MBUF_RSS_HASH,
+  MBUF_TSO_MSS,
+  MBUF_VLAN_TCI,
   PORT_RSS_KEY,
   RXQ_PACKETS,
   RXQ_RX_BYTES,
@@ -41,6 +48,11 @@ export {
   vethPoll,
 } from "./directory";
 export { captureBytes, captureInit, captureNext, captureRelease } from "./capture";
+
+if (offsetof<Mbuf>("nbSegs") != MBUF_NB_SEGS || offsetof<Mbuf>("port") != MBUF_PORT) ERROR("Mbuf layout");
+if (offsetof<Mbuf>("rssHash") != MBUF_RSS_HASH || offsetof<Mbuf>("olFlags") != MBUF_OL_FLAGS) ERROR("Mbuf layout");
+if (offsetof<Mbuf>("vlanTci") != MBUF_VLAN_TCI || offsetof<Mbuf>("queue") != MBUF_QUEUE) ERROR("Mbuf layout");
+if (offsetof<Mbuf>("tsoMss") != MBUF_TSO_MSS) ERROR("Mbuf layout");
 
 /** Takes up to `max` packets from an RX queue: their mbufs' addresses to `out`. The caller frees them. */
 export function rxBurst(port: u32, queue: u32, out: usize, max: u32, now: f64): u32 {

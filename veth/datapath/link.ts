@@ -78,7 +78,8 @@ const RULES: u32 = LINK_RULES + 160;
 const POOL: u32 = LINK_COUNTERS + 128;
 const BURST: u32 = POOL + 128;
 const HEADER: u32 = (BURST + BURST_BYTES + CACHE_SPREAD - 1) & ~(CACHE_SPREAD - 1);
-if (<i32>offsetof<Link>() > LINK_RULES || RULES_BYTES > 160 || RULES + RULES_BYTES > <u32>LINK_COUNTERS) ERROR("Link layout");
+if (<i32>offsetof<Link>() > LINK_RULES || RULES_BYTES > 160 || RULES + RULES_BYTES > <u32>LINK_COUNTERS)
+  ERROR("Link layout");
 if (LINK_COUNTER_COUNT * 8 > 128 || POOL_BYTES > 128) ERROR("Link layout");
 
 /** Bytes of a link's region with `frames` buffers for frames of up to `frameBytes` bytes. */
@@ -280,7 +281,7 @@ function corrupt(l: Link, data: usize, length: u32): void {
   if (length <= ETHER_BYTES) return;
   const bit = randomBelow(linkDice(l), (length - ETHER_BYTES) * 8);
   const at = data + ETHER_BYTES + (bit >>> 3);
-  store<u8>(at, load<u8>(at) ^ u8(1) << u8(bit & 7));
+  store<u8>(at, load<u8>(at) ^ (u8(1) << u8(bit & 7)));
   linkCount(l, LINK_CORRUPTED, 1);
 }
 

@@ -35,7 +35,18 @@ import {
 } from "../../assembly/layout";
 import { Mbuf } from "../../assembly/memory/mbuf";
 import { poolFree } from "../../assembly/memory/pool";
-import { Burst, burstFrame, Lane, laneIsOpen, laneMakeRoom, laneOpen, lanePut, laneTake, laneTo, VIEW_STRIPPED } from "./burst";
+import {
+  Burst,
+  burstFrame,
+  Lane,
+  laneIsOpen,
+  laneMakeRoom,
+  laneOpen,
+  lanePut,
+  laneTake,
+  laneTo,
+  VIEW_STRIPPED,
+} from "./burst";
 import { captureDelivered } from "./capture";
 import { copyBytes, copyFrame, finishChecksums, frameNeedsSum, ipHeaderIsGood, l4IsGood } from "./copy";
 import { directorCount, directorFind } from "./director";
@@ -205,7 +216,7 @@ function poolHas(q: RxQueue, mbufs: u32): bool {
   const fresh = pool.capacity - min(pool.carved, pool.capacity);
   if (fresh >= mbufs) return true;
   let left = mbufs - fresh;
-  for (let e = u32(atomic.load<u64>(changetype<usize>(pool))); e - pool.base < pool.capacity * pool.elementBytes; ) {
+  for (let e = u32(atomic.load<u64>(changetype<usize>(pool))); e - pool.base < pool.capacity * pool.elementBytes;) {
     if (--left == 0) return true;
     e = atomic.load<u32>(e);
   }
@@ -249,7 +260,10 @@ function deliverSummed(p: Port, q: RxQueue, f: Frame, m: Mbuf, data: usize): u32
   }
   return verifies && f.l3 != 0 ? verify(p, f, data, sum) : 0;
 }
-if (offsetof<Mbuf>("l2Len") != offsetof<Mbuf>("vlanTci") + 2 || offsetof<Mbuf>("queue") != offsetof<Mbuf>("l4Len") + 1) {
+if (
+  offsetof<Mbuf>("l2Len") != offsetof<Mbuf>("vlanTci") + 2 ||
+  offsetof<Mbuf>("queue") != offsetof<Mbuf>("l4Len") + 1
+) {
   ERROR("Mbuf layout");
 }
 

@@ -1,7 +1,15 @@
 // Where a frame goes: from a port to the other end of its cable or to its bridge, and from there into a port.
 // Between a host and its wire there may be links (link.ts), one for each direction.
 
-import { Bridge, bridgeCommit, bridgeForward, bridgeIsVlanAware, bridgeRemember, bridgeStillSends, bridgeTarget } from "./bridge";
+import {
+  Bridge,
+  bridgeCommit,
+  bridgeForward,
+  bridgeIsVlanAware,
+  bridgeRemember,
+  bridgeStillSends,
+  bridgeTarget,
+} from "./bridge";
 import { Burst } from "./burst";
 import { Frame } from "./frame";
 import { Link, linkOffer } from "./link";

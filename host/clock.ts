@@ -1,0 +1,38 @@
+// The two clocks of a network: the machine's, and one that moves only when it is told to.
+
+/** Microseconds; starts near 0 and never runs backwards. */
+export interface Clock {
+  now(): number;
+}
+
+/** The monotonic clock of the process. */
+export class RealClock implements Clock {
+  readonly #start: number;
+
+  /** @param start what performance.now() showed when the network was made, ms (all threads must agree) */
+  constructor(start = performance.now()) {
+    this.#start = start;
+  }
+
+  now(): number {
+    return (performance.now() - this.#start) * 1000;
+  }
+}
+
+/** Simulated time. */
+export class VirtualClock implements Clock {
+  #now: number;
+
+  constructor(start = 0) {
+    this.#now = start;
+  }
+
+  now(): number {
+    return this.#now;
+  }
+
+  /** Moves the time on; never back. */
+  set(now: number): void {
+    if (now > this.#now) this.#now = now;
+  }
+}

@@ -1,0 +1,18 @@
+// The package's main door: networks, hosts, the POSIX constants, captures and plots.
+
+export { createNetwork, Network, NETWORK_DEFAULTS } from "./network.ts";
+export type { HostOptions, NetworkOptions } from "./network.ts";
+export { Host, type HostLink } from "./host.ts";
+export { NetworkCapture, type NetworkCaptureOptions } from "./capture.ts";
+export { Stack } from "./stack.ts";
+export { STACK_DEFAULTS, type StackOptions } from "./stack-options.ts";
+export type { Counters, PoolUse } from "./counters.ts";
+export { CoreTrap } from "./core.ts";
+export { OribiError } from "./errors.ts";
+export { sysctlNames } from "./sysctl.ts";
+export * from "./posix/constants.ts";
+export type { EpollEventInput, MessageHeader, PollFd, Posix, SocketAddress, SocketAddressResult } from "./posix/posix.ts";
+export { EpollEvent } from "./posix/posix.ts";
+export { readPcapng } from "../veth/pcapng.ts";
+export { connections, plotCapture, timeSequence } from "../veth/plot.ts";
+export type { LinkOptions, UserVbridge, UserVeth } from "../veth/index.ts";

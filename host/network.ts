@@ -1,0 +1,309 @@
+// A network in one process: bridges, hosts and links over one shared memory, driven by real or simulated time.
+// Read first: DESIGN.md sections 2, 3 and 5.
+
+import { randomBytes } from "node:crypto";
+import {
+  type BridgeOptions,
+  type LinkOptions,
+  LinkDirectory,
+  type NicOptions,
+  UserVbridge,
+  UserVeth,
+  type VethModule,
+} from "../veth/index.ts";
+import { parseDuration } from "../veth/options.ts";
+import { NetworkCapture, type NetworkCaptureOptions } from "./capture.ts";
+import { type Clock, RealClock, VirtualClock } from "./clock.ts";
+import { type CoreOptions, createMemory, instantiateVeth, Regions, type SharedMemory } from "./core.ts";
+import { OribiError, optionError } from "./errors.ts";
+import { Host, type HostLink } from "./host.ts";
+import { scanAddress } from "./posix/address.ts";
+import type { Waiter } from "./posix/waiter.ts";
+import { seedWords } from "./seed.ts";
+import { Stack } from "./stack.ts";
+import type { StackOptions } from "./stack-options.ts";
+
+export interface NetworkOptions {
+  /** Gives every random choice. Default: a different one each time (`network.seed` tells which). */
+  seed?: number | string;
+  /** "real": the machine's clock. "virtual": time moves only by advance() and by waiting; the same seed, the same bytes. */
+  time?: "real" | "virtual";
+  /** Load the debug build of the core, whose traps name file and line. */
+  debug?: boolean;
+  /** Closes the network when it is aborted. */
+  signal?: AbortSignal;
+}
+
+/** What createNetwork() does when nothing is said. */
+export const NETWORK_DEFAULTS: Readonly<Required<Pick<NetworkOptions, "time">>> = Object.freeze({ time: "real" });
+
+export interface HostOptions extends Pick<NicOptions, "mac" | "mtu" | "queues" | "ringSize" | "offloads" | "flowControl"> {
+  /** The bridge that the host's NIC is plugged into; without one it is plugged into nothing. */
+  bridge?: UserVbridge;
+  /** IPv4 address with prefix length: "10.0.0.1/24". */
+  address: string;
+  /** Default gateway. */
+  gateway?: string;
+  /** Impairments of the host's wire. */
+  link?: HostLink;
+  /** Sizes of the stack's pools. */
+  stack?: StackOptions;
+  /** Tunables by Linux's names. */
+  sysctl?: Record<string, number | string>;
+}
+
+/** Virtual microseconds that a step with work takes: time goes on even in a network without delays. */
+const STEP_MICROS = 1;
+/** Steps without end at one time mean that two hosts talk for ever; settle() gives up then. */
+const SETTLE_STEPS_MAX = 10_000_000;
+
+/** Bridges, hosts and the time they live in. Make one with createNetwork(). */
+export class Network implements AsyncDisposable {
+  readonly seed: number | string;
+  readonly time: "real" | "virtual";
+  readonly memory: SharedMemory;
+  readonly #regions: Regions;
+  readonly #veth: VethModule;
+  readonly #core: CoreOptions;
+  readonly #clock: Clock;
+  readonly #links: LinkDirectory;
+  readonly #hosts: Host[] = [];
+  readonly #bridges: UserVbridge[] = [];
+  readonly #sleep = new Int32Array(new SharedArrayBuffer(4));
+  #linkCount = 0;
+  #capture: NetworkCapture | undefined;
+  #isClosed = false;
+  readonly #waiter: Waiter;
+
+  /** @internal use createNetwork() */
+  constructor(options: NetworkOptions = {}) {
+    this.time = options.time ?? NETWORK_DEFAULTS.time;
+    if (this.time !== "real" && this.time !== "virtual") throw optionError("time", this.time, '"real" or "virtual"');
+    this.seed = options.seed ?? randomBytes(4).readUInt32LE();
+    this.#core = options.debug === undefined ? {} : { debug: options.debug };
+    this.memory = createMemory(1);
+    this.#regions = new Regions(this.memory);
+    this.#veth = {
+      exports: instantiateVeth(this.memory, this.#core),
+      memory: this.memory,
+      allocate: (bytes) => this.#regions.allocate(bytes),
+      free: (address) => this.#regions.free(address),
+    };
+    this.#clock = this.time === "virtual" ? new VirtualClock() : new RealClock();
+    this.#links = LinkDirectory.create(this.#veth);
+    this.#waiter = { poll: () => this.step(), now: () => this.now(), wait: (until) => this.#wait(until) };
+    options.signal?.addEventListener("abort", () => void this.close(), { once: true });
+  }
+
+  /** The hosts, in the order in which they were made. */
+  get hosts(): readonly Host[] {
+    return this.#hosts;
+  }
+
+  /** Microseconds since the network was made. */
+  now(): number {
+    return this.#clock.now();
+  }
+
+  /** Makes a user-vbridge. */
+  bridge(name: string, options: Omit<BridgeOptions, "name"> = {}): UserVbridge {
+    this.#assertOpen();
+    const bridge = UserVbridge.create(this.#veth, { ...options, name });
+    this.#bridges.push(bridge);
+    return bridge;
+  }
+
+  /**
+   * Makes a host: a NIC, a stack behind it, an address.
+   * @throws {OribiError} ERR_ORIBI_OPTION for options that cannot be, ERR_ORIBI_MEMORY when the 4 GiB are full
+   */
+  host(name: string, options: HostOptions): Host {
+    this.#assertOpen();
+    if (this.#hosts.some((host) => host.name === name)) {
+      throw new OribiError("ERR_ORIBI_NAME", `There is a host "${name}" already; give this one another name.`);
+    }
+    const { address, netmask } = parseCidr("address", options.address);
+    const nic = this.#nic(name, options);
+    const secret = seedWords(this.seed, `host ${name}`);
+    const allocate = (bytes: number): number => this.#regions.allocate(bytes);
+    const { exports } = this.#veth;
+    const stack = Stack.create(this.memory, exports, allocate, options.stack ?? {}, secret, this.now(), this.#core);
+    stack.addInterface({
+      port: nic.handle,
+      queue: 0,
+      queues: nic.queues,
+      mac: Uint8Array.from(nic.mac.split(":"), (byte) => parseInt(byte, 16)),
+      address,
+      netmask,
+      mtu: nic.mtu,
+      capabilities: nic.capabilities,
+    });
+    const text = options.address.split("/")[0] as string;
+    const host = new Host(name, text, nic, stack, this.#waiter, (of, link) => this.#setLink(of, link));
+    for (const [key, value] of Object.entries(options.sysctl ?? {})) host.sysctl(key, value);
+    if (options.gateway !== undefined) this.#setGateway(host, options.gateway);
+    if (options.link !== undefined) this.#setLink(host, options.link);
+    options.bridge?.plug(nic);
+    this.#hosts.push(host);
+    this.#capture?.add(host);
+    return host;
+  }
+
+  #nic(name: string, options: HostOptions): UserVeth {
+    const nic: NicOptions = { name };
+    for (const key of ["mac", "mtu", "queues", "ringSize", "offloads", "flowControl"] as const) {
+      if (options[key] !== undefined) Object.assign(nic, { [key]: options[key] });
+    }
+    return UserVeth.create(this.#veth, nic);
+  }
+
+  #setGateway(host: Host, gateway: string): void {
+    const address = scanAddress(gateway);
+    if (address < 0 || host.stack.core.routeAdd(0, 0, address, 1) < 0) {
+      throw optionError("gateway", gateway, "an IPv4 address on the host's own network");
+    }
+  }
+
+  #setLink(host: Host, link: HostLink): void {
+    const both = "toWire" in link || "toHost" in link ? link : { toWire: link, toHost: link };
+    for (const direction of ["toWire", "toHost"] as const) {
+      const options = (both as Partial<Record<typeof direction, LinkOptions>>)[direction];
+      if (options === undefined) continue;
+      const before = host.nic.links[direction];
+      const words = seedWords(this.seed, `link ${host.name} ${direction}`);
+      const seed = BigInt(words[0] ?? 0) | (BigInt(words[1] ?? 0) << 32n);
+      const after = host.nic.setLink(direction, before === undefined ? { seed, ...options } : options);
+      if (after === before) continue;
+      if (before !== undefined) this.#links.remove(before);
+      this.#links.add(after);
+      if (before === undefined) this.#linkCount++;
+    }
+  }
+
+  /**
+   * One step: what is due on the links, one beat of every stack. Returns the work done, 0 when nothing happened.
+   * Virtual time moves by a microsecond when there was work.
+   */
+  step(): number {
+    const now = this.#clock.now();
+    let work = this.#linkCount > 0 ? this.#links.poll(now) : 0;
+    const hosts = this.#hosts;
+    for (let i = 0; i < hosts.length; i++) {
+      work += (hosts[i] as Host).poll(now);
+      if (this.#capture !== undefined) this.#capture.drain();
+    }
+    if (work > 0 && this.#clock instanceof VirtualClock) this.#clock.set(now + STEP_MICROS);
+    return work;
+  }
+
+  /** Steps until nothing happens any more at this time. Returns the work done. */
+  settle(): number {
+    let total = 0;
+    for (let steps = 0; steps < SETTLE_STEPS_MAX; steps++) {
+      const work = this.step();
+      if (work === 0) return total;
+      total += work;
+    }
+    throw new OribiError("ERR_ORIBI_BUSY", "The network does not come to rest: hosts talk without end at one time.");
+  }
+
+  /** When something will happen though nobody does anything, microseconds; Infinity: never. */
+  nextDeadline(): number {
+    let next = this.#linkCount > 0 ? this.#links.nextDeadline : Infinity;
+    for (const host of this.#hosts) next = Math.min(next, host.nextDeadline());
+    return next;
+  }
+
+  /**
+   * Lets time pass: "20ms", or microseconds. Virtual time jumps from event to event; in real time this blocks.
+   * @throws {OptionError} when `duration` is not a duration
+   */
+  advance(duration: number | string): void {
+    const end = this.now() + parseDuration("duration", duration);
+    while (this.now() < end) {
+      if (this.step() > 0) continue;
+      this.#sleepUntil(Math.min(this.nextDeadline(), end));
+    }
+  }
+
+  /**
+   * Steps until `isDone()` says so. `isDone` is asked after every step and may itself make calls.
+   * @returns false when `timeout` (a duration, of the network's own time) has passed, or nothing can happen any more
+   */
+  runUntil(isDone: () => boolean, { timeout = Infinity }: { timeout?: number | string } = {}): boolean {
+    const end = timeout === Infinity ? Infinity : this.now() + parseDuration("timeout", timeout);
+    while (!isDone()) {
+      if (this.step() > 0) continue;
+      if (isDone()) return true;
+      const next = this.nextDeadline();
+      if (this.now() >= end || (next === Infinity && end === Infinity)) return false;
+      this.#sleepUntil(Math.min(next, end));
+    }
+    return true;
+  }
+
+  /** What a blocking call does: goes on until something has happened. */
+  #wait(until: number): boolean {
+    if (this.step() > 0) return true;
+    const next = Math.min(this.nextDeadline(), until);
+    if (next === Infinity) return false;
+    this.#sleepUntil(next);
+    return true;
+  }
+
+  #sleepUntil(time: number): void {
+    if (this.#clock instanceof VirtualClock) {
+      this.#clock.set(time);
+      return;
+    }
+    const millis = (time - this.now()) / 1000;
+    if (millis > 0) Atomics.wait(this.#sleep, 0, 0, Math.min(millis, 1000));
+  }
+
+  /**
+   * Captures what crosses the NICs of the hosts (all, or those named) until it is closed.
+   * @param target a file to write, or "memory"
+   */
+  capture(target: string | "memory", options: NetworkCaptureOptions = {}): NetworkCapture {
+    this.#assertOpen();
+    if (this.#capture !== undefined) throw new OribiError("ERR_ORIBI_CAPTURE", "A capture is running: close it first.");
+    const capture = new NetworkCapture(this.#veth, target, options, () => (this.#capture = undefined));
+    for (const host of this.#hosts) capture.add(host);
+    this.#capture = capture;
+    return capture;
+  }
+
+  /** Ends the network: captures are completed, NICs and bridges closed. Sockets that are open simply vanish. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await this.#capture?.close();
+    for (const host of this.#hosts) host.nic.close();
+    for (const bridge of this.#bridges) bridge.close();
+    this.#hosts.length = 0;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw new OribiError("ERR_ORIBI_CLOSED", "This network is closed; make a new one.");
+  }
+}
+
+/** An address with its prefix length, as host-order numbers. */
+function parseCidr(option: string, text: string): { address: number; netmask: number } {
+  const [host = "", prefix = "", ...rest] = String(text).split("/");
+  const address = scanAddress(host);
+  const bits = /^\d{1,2}$/.test(prefix) ? Number(prefix) : -1;
+  if (address < 0 || bits < 0 || bits > 32 || rest.length > 0) {
+    throw optionError(option, text, 'an IPv4 address with its prefix length, as "10.0.0.1/24"');
+  }
+  return { address, netmask: bits === 0 ? 0 : (0xffffffff << (32 - bits)) >>> 0 };
+}
+
+/** Makes an empty network. */
+export function createNetwork(options: NetworkOptions = {}): Network {
+  return new Network(options);
+}

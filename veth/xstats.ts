@@ -1,0 +1,80 @@
+// The counters of a port as a plain object, with the names that DPDK's xstats have where they say the same.
+// Read first: DPDK rte_eth_xstats_get_names; assembly/layout.ts for where they lie.
+
+import {
+  PORT_DROP_DOWN,
+  PORT_DROP_FILTERED,
+  PORT_DROP_MISSED,
+  PORT_DROP_NOMBUF,
+  PORT_DROP_OVERSIZE,
+  PORT_DROPS,
+  PORT_IP_BAD,
+  PORT_L4_BAD,
+  PORT_QUEUES,
+  PORT_RX_QUEUES,
+  PORT_TX_QUEUES,
+  RXQ_BYTES,
+  RXQ_PACKETS,
+  RXQ_RX_BYTES,
+  TXQ_BYTES,
+  TXQ_ERRORS,
+  TXQ_NO_CARRIER,
+  TXQ_OVERSIZE,
+  TXQ_PACKETS,
+  TXQ_PAUSES,
+  TXQ_TSO_PACKETS,
+  TXQ_TSO_SEGMENTS,
+  TXQ_TX_BYTES,
+} from "../assembly/layout.ts";
+import { readCounter, readWord, type VethModule } from "./module.ts";
+import type { Xstats } from "./port.ts";
+
+const RX_PORT: Record<string, number> = {
+  rx_missed_errors: PORT_DROP_MISSED,
+  rx_mbuf_allocation_errors: PORT_DROP_NOMBUF,
+  rx_oversize_errors: PORT_DROP_OVERSIZE,
+  rx_filtered_packets: PORT_DROP_FILTERED,
+  rx_down_packets: PORT_DROP_DOWN,
+  rx_l4_checksum_errors: PORT_L4_BAD,
+  rx_ip_checksum_errors: PORT_IP_BAD,
+};
+const TX_QUEUE: Record<string, number> = {
+  packets: TXQ_PACKETS,
+  bytes: TXQ_TX_BYTES,
+  errors: TXQ_ERRORS,
+  oversize_errors: TXQ_OVERSIZE,
+  no_carrier_packets: TXQ_NO_CARRIER,
+  pauses: TXQ_PAUSES,
+  tso_packets: TXQ_TSO_PACKETS,
+  tso_segments: TXQ_TSO_SEGMENTS,
+};
+
+/** rx_* and tx_* of the port, rx_qN_* and tx_qN_* of each queue. Packets count when the host takes or gives them. */
+export function readXstats(module: VethModule, handle: number): Xstats {
+  const stats: Xstats = { rx_good_packets: 0, rx_good_bytes: 0, tx_good_packets: 0, tx_good_bytes: 0 };
+  for (const [name, index] of Object.entries(RX_PORT)) {
+    stats[name] = readCounter(module, handle + PORT_DROPS + index * 8);
+  }
+  for (const name of Object.keys(TX_QUEUE)) if (name !== "packets" && name !== "bytes") stats[`tx_${name}`] = 0;
+  const rx = readWord(module, handle + PORT_RX_QUEUES);
+  const tx = readWord(module, handle + PORT_TX_QUEUES);
+  const add = (name: string, value: number): void => void (stats[name] = (stats[name] ?? 0) + value);
+  for (let queue = 0; queue < readWord(module, handle + PORT_QUEUES); queue++) {
+    const packets = readCounter(module, rx + queue * RXQ_BYTES + RXQ_PACKETS);
+    const bytes = readCounter(module, rx + queue * RXQ_BYTES + RXQ_RX_BYTES);
+    add(`rx_q${queue}_packets`, packets);
+    add(`rx_q${queue}_bytes`, bytes);
+    add("rx_good_packets", packets);
+    add("rx_good_bytes", bytes);
+    for (const [name, index] of Object.entries(TX_QUEUE)) {
+      const value = readCounter(module, tx + queue * TXQ_BYTES + index * 8);
+      if (name === "packets" || name === "bytes") {
+        add(`tx_q${queue}_${name}`, value);
+        add(`tx_good_${name}`, value);
+      } else {
+        add(`tx_${name}`, value);
+      }
+    }
+  }
+  return stats;
+}
