@@ -73,12 +73,15 @@ let sysctls: usize = 0;
 /** Time of this poll: milliseconds (also the wheel's tick) and microseconds, both modulo 2^32. */
 export let nowMillis: u32 = 0;
 export let nowMicros: u32 = 0;
+/** Microseconds at which the present millisecond began. */
+let millisFrom: i64 = i64.MIN_VALUE >> 1;
 
 /** Points this instance at the arena that starts at `base`. */
 export function stackAttach(base: usize): void {
   stack = changetype<Stack>(base);
   counters = base + COUNTERS_AT;
   sysctls = base + SYSCTLS_AT;
+  millisFrom = i64.MIN_VALUE >> 1;
   setNow(stack.now);
 }
 
@@ -86,9 +89,13 @@ export function stackAttach(base: usize): void {
 export function setNow(now: f64): void {
   if (now < stack.now) now = stack.now;
   stack.now = now;
-  const micros = u64(now);
+  const micros = i64(now);
   nowMicros = u32(micros);
-  nowMillis = u32(micros / 1000);
+  if (u64(micros - millisFrom) >= 1000) {
+    const millis = micros / 1000;
+    nowMillis = u32(millis);
+    millisFrom = millis * 1000;
+  }
 }
 
 /** Pool number `index` (POOL_*). */

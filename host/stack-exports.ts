@@ -5,44 +5,44 @@
 /** The life of a stack and what configures it. */
 export interface StackControlExports {
   /** Bytes of an arena for the options at `cfg` (CFG_*). u32. */
-  arenaBytes(cfg: number): number;
+  arenaBytes: (cfg: number) => number;
   /** Makes a stack in the zeroed arena at `base` whose time is `now` (microseconds): 0 or a negative errno. */
-  init(base: number, cfg: number, now: number): number;
+  init: (base: number, cfg: number, now: number) => number;
   /** Uses the stack that another instance made at `base`. */
-  attach(base: number): void;
+  attach: (base: number) => void;
   /** One step at time `now` (microseconds): bursts in, timers, bursts out. Returns the work done, 0 for none. */
-  poll(now: number): number;
+  poll: (now: number) => number;
   /** When the stack wants to be polled again, microseconds; Infinity: not before something arrives. */
-  nextDeadline(): number;
+  nextDeadline: () => number;
   /** Adds an interface from the options at `cfg` (IF_*): its index or a negative errno. */
-  netifAdd(cfg: number): number;
-  netifSetAddress(index: number, address: number, mask: number): number;
-  routeAdd(destination: number, mask: number, gateway: number, netif: number): number;
+  netifAdd: (cfg: number) => number;
+  netifSetAddress: (index: number, address: number, mask: number) => number;
+  routeAdd: (destination: number, mask: number, gateway: number, netif: number) => number;
   /** Adds a permanent ARP entry; the MAC as its first two (`high`) and last four bytes. */
-  arpAdd(address: number, macHigh: number, macLow: number): number;
+  arpAdd: (address: number, macHigh: number, macLow: number) => number;
   /** Address of the exchange area (EXCHANGE_*). u32. */
-  exchange(): number;
+  exchange: () => number;
   /** Address of MIB_COUNT counters of 64 bits. u32. */
-  countersAt(): number;
-  sysctlGet(index: number): number;
-  sysctlSet(index: number, value: number): unknown;
+  countersAt: () => number;
+  sysctlGet: (index: number) => number;
+  sysctlSet: (index: number, value: number) => unknown;
 }
 
 /** The socket calls: never blocking, negative errno. */
 export interface SocketExports {
-  socket(domain: number, type: number, protocol: number): number;
-  bind(fd: number, address: number, port: number): number;
-  listen(fd: number, backlog: number): number;
+  socket: (domain: number, type: number, protocol: number) => number;
+  bind: (fd: number, address: number, port: number) => number;
+  listen: (fd: number, backlog: number) => number;
   /** The peer is left at EXCHANGE_ADDRESS. */
-  accept(fd: number, flags: number): number;
-  connect(fd: number, address: number, port: number): number;
-  disconnect(fd: number): number;
-  shutdown(fd: number, how: number): number;
-  close(fd: number): number;
-  send(fd: number, data: number, length: number, flags: number): number;
-  recv(fd: number, data: number, length: number, flags: number): number;
-  sendto(fd: number, data: number, length: number, flags: number, address: number, port: number): number;
-  sendtoWith(
+  accept: (fd: number, flags: number) => number;
+  connect: (fd: number, address: number, port: number) => number;
+  disconnect: (fd: number) => number;
+  shutdown: (fd: number, how: number) => number;
+  close: (fd: number) => number;
+  send: (fd: number, data: number, length: number, flags: number) => number;
+  recv: (fd: number, data: number, length: number, flags: number) => number;
+  sendto: (fd: number, data: number, length: number, flags: number, address: number, port: number) => number;
+  sendtoWith: (
     fd: number,
     data: number,
     length: number,
@@ -51,30 +51,30 @@ export interface SocketExports {
     port: number,
     ttl: number,
     tos: number,
-  ): number;
+  ) => number;
   /** The sender is left at EXCHANGE_ADDRESS. */
-  recvfrom(fd: number, data: number, length: number, flags: number): number;
+  recvfrom: (fd: number, data: number, length: number, flags: number) => number;
   /** The address to write to is left at EXCHANGE_ARGS. */
-  sendReserve(fd: number, want: number): number;
-  sendCommit(fd: number, length: number, flags: number): number;
+  sendReserve: (fd: number, want: number) => number;
+  sendCommit: (fd: number, length: number, flags: number) => number;
   /** The address to read from is left at EXCHANGE_ARGS. */
-  recvPeek(fd: number): number;
-  recvConsume(fd: number, length: number): number;
+  recvPeek: (fd: number) => number;
+  recvConsume: (fd: number, length: number) => number;
   /** The address is left at EXCHANGE_ADDRESS. */
-  getsockname(fd: number): number;
-  getpeername(fd: number): number;
-  getsockopt(fd: number, level: number, name: number, value: number, length: number): number;
-  setsockopt(fd: number, level: number, name: number, value: number, length: number): number;
-  fcntl(fd: number, command: number, argument: number): number;
-  ioctl(fd: number, request: number, argument: number): number;
-  waitLimit(fd: number, sending: number): number;
-  lingerLimit(fd: number): number;
-  finPending(fd: number): number;
-  pollEvents(fd: number): number;
-  epollCreate(flags: number): number;
-  epollCtl(epfd: number, op: number, fd: number, events: number, dataLow: number, dataHigh: number): number;
-  epollWait(epfd: number, out: number, max: number): number;
-  epollWaiting(epfd: number, change: number): number;
+  getsockname: (fd: number) => number;
+  getpeername: (fd: number) => number;
+  getsockopt: (fd: number, level: number, name: number, value: number, length: number) => number;
+  setsockopt: (fd: number, level: number, name: number, value: number, length: number) => number;
+  fcntl: (fd: number, command: number, argument: number) => number;
+  ioctl: (fd: number, request: number, argument: number) => number;
+  waitLimit: (fd: number, sending: number) => number;
+  lingerLimit: (fd: number) => number;
+  finPending: (fd: number) => number;
+  pollEvents: (fd: number) => number;
+  epollCreate: (flags: number) => number;
+  epollCtl: (epfd: number, op: number, fd: number, events: number, dataLow: number, dataHigh: number) => number;
+  epollWait: (epfd: number, out: number, max: number) => number;
+  epollWaiting: (epfd: number, change: number) => number;
 }
 
 /** All of it. */

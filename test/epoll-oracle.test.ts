@@ -250,8 +250,10 @@ class Run {
     if (found === undefined) return;
     const [epfd, watches] = found;
     // Epolls are watched level-triggered only; which of them report edges is what the sockets test.
-    const extra = socket.kind === "epoll" ? 0 : ([0, 0, EPOLLET, EPOLLONESHOT, EPOLLET | EPOLLONESHOT][this.random(5)] ?? 0);
-    const events = ((this.random(8) & 7 ? EPOLLIN : 0) | (this.random(3) ? 0 : EPOLLOUT) | (this.random(3) ? 0 : EPOLLRDHUP)) | extra;
+    const extra =
+      socket.kind === "epoll" ? 0 : ([0, 0, EPOLLET, EPOLLONESHOT, EPOLLET | EPOLLONESHOT][this.random(5)] ?? 0);
+    const events =
+      (this.random(8) & 7 ? EPOLLIN : 0) | (this.random(3) ? 0 : EPOLLOUT) | (this.random(3) ? 0 : EPOLLRDHUP) | extra;
     const known = watches.has(socket.fd);
     const op = !known ? EPOLL_CTL_ADD : this.random(3) ? EPOLL_CTL_MOD : EPOLL_CTL_DEL;
     const result = this.server.epoll_ctl(epfd, op, socket.fd, { events });

@@ -399,6 +399,7 @@ describe("epoll", () => {
   });
 
   it("closing an epoll ends its watches", () => {
+    hosts.advance(1000);
     const before = hosts.pools();
     const pair = connected(hosts, SOCK_NONBLOCK);
     const outer = ok(server.epoll_create1(0));

@@ -15,7 +15,20 @@ import {
   IPPROTO_IP,
   IP_RECVERR,
 } from "../assembly/layout.ts";
-import { arp, arpReply, arpRequest, BROADCAST_MAC, ether, HOST, ip, ipv4, mac, PEER, udp, ZERO_MAC } from "./support/frames.ts";
+import {
+  arp,
+  arpReply,
+  arpRequest,
+  BROADCAST_MAC,
+  ether,
+  HOST,
+  ip,
+  ipv4,
+  mac,
+  PEER,
+  udp,
+  ZERO_MAC,
+} from "./support/frames.ts";
 import { stackHarness, type StackHarness } from "./support/harness.ts";
 
 const REQUEST = {

@@ -2,7 +2,13 @@
 // Read first: RFC 791 section 3.2, RFC 815, RFC 1858; RFC 3168 section 5.3 for ECN.
 
 import { expect } from "chai";
-import { IP_MTU_DISCOVER, IP_PMTUDISC_DO, IP_PMTUDISC_DONT, IP_PMTUDISC_PROBE, IPPROTO_IP } from "../assembly/layout.ts";
+import {
+  IP_MTU_DISCOVER,
+  IP_PMTUDISC_DO,
+  IP_PMTUDISC_DONT,
+  IP_PMTUDISC_PROBE,
+  IPPROTO_IP,
+} from "../assembly/layout.ts";
 import { ether, fragments, HOST, ipv4, pattern, tcp, udp } from "./support/frames.ts";
 import type { Ipv4Fields, Layer } from "./support/frames.ts";
 import { stackHarness, type StackHarness } from "./support/harness.ts";
@@ -156,13 +162,17 @@ describe("reassembly: what is refused", () => {
 
   it("drops the whole datagram when fragments overlap (RFC 5722)", () => {
     const { h, fd } = listening();
-    const whole = ipv4(udp({ to: 7 }, pattern(3000))).bytes().subarray(20);
-    const part = (from: number, to: number, mf = true): Layer => ipv4({ protocol: 17, offset: from, mf }, whole.subarray(from, to));
+    const whole = ipv4(udp({ to: 7 }, pattern(3000)))
+      .bytes()
+      .subarray(20);
+    const part = (from: number, to: number, mf = true): Layer =>
+      ipv4({ protocol: 17, offset: from, mf }, whole.subarray(from, to));
     const overlaps: Layer[][] = [
       [part(0, 1480), part(1472, 3008, false)],
       [part(1480, 3008, false), part(0, 1488)],
       [part(800, 1600), part(0, 2400)],
       [part(0, 800), part(1600, 2400), part(400, 2000)],
+      [part(0, 800), part(1600, 2400), part(800, 2000)],
     ];
     for (const [i, parts] of overlaps.entries()) {
       for (const one of parts) h.receive(one);
@@ -194,9 +204,27 @@ describe("reassembly: what is refused", () => {
   });
 
   const contradictions: [string, [number, number, boolean][]][] = [
-    ["two ends", [[800, 400, false], [1600, 400, false]]],
-    ["data behind the end", [[800, 400, false], [1600, 400, true]]],
-    ["an end before data that is there", [[1600, 400, true], [800, 400, false]]],
+    [
+      "two ends",
+      [
+        [800, 400, false],
+        [1600, 400, false],
+      ],
+    ],
+    [
+      "data behind the end",
+      [
+        [800, 400, false],
+        [1600, 400, true],
+      ],
+    ],
+    [
+      "an end before data that is there",
+      [
+        [1600, 400, true],
+        [800, 400, false],
+      ],
+    ],
   ];
   for (const [what, parts] of contradictions) {
     it(`drops a datagram with ${what}`, () => {
@@ -363,5 +391,9 @@ describe("fragmentation", () => {
     h.send(h.udp(), pattern(8000), "10.0.0.2:9");
     h.expectSent({ ip: { total: 8028, df: true } });
     expect(h.pools()).to.deep.equal({ SOCKET: 1 });
+    const fd = h.udp();
+    const texts = ["a", "b"].map((letter) => letter.repeat(5000));
+    for (const text of texts) h.send(fd, text, "10.0.0.2:9"); // from the same buffer
+    expect(h.sent().map((packet) => Buffer.from(packet.payload).toString())).to.deep.equal(texts);
   });
 });

@@ -55,7 +55,9 @@ function corpus(): Uint8Array[] {
     ether(ipv4(icmp({ type: 11 }, ours))),
     ether(ipv4(icmp({ type: 12 }, ours))),
     ether(ipv4({ protocol: 99 }, "unknown")),
-    ether(ipv4(tcp({ to: 80, flags: "S", options: { mss: 1460, wscale: 7, sackPermitted: true, timestamps: [1, 0] } }))),
+    ether(
+      ipv4(tcp({ to: 80, flags: "S", options: { mss: 1460, wscale: 7, sackPermitted: true, timestamps: [1, 0] } })),
+    ),
     ether(ipv4(tcp({ to: 80, flags: "PA", seq: 1, ack: 1 }, "data"))),
     ether({ to: groupMac("224.0.0.1") }, ipv4({ to: "224.0.0.1", ttl: 1 }, igmp({ type: 0x11, maxResponse: 10 }))),
     ether({ to: groupMac(GROUP) }, ipv4({ to: GROUP, ttl: 1 }, igmp({ type: 0x16, group: GROUP }))),
@@ -177,7 +179,8 @@ describe("hostile frames", function () {
     for (let i = 0; i < FRAMES; i++) {
       const kind = random(20);
       const base = good[random(good.length)]!;
-      const frame = kind === 0 ? randomFrame(random) : kind === 1 ? base : mutate(base, good[random(good.length)]!, random);
+      const frame =
+        kind === 0 ? randomFrame(random) : kind === 1 ? base : mutate(base, good[random(good.length)]!, random);
       const split = frame.length > 2 && random(5) === 0 ? [1 + random(frame.length - 1)] : [];
       const millis = random(50) === 0 ? random(20_000) : 0;
       const read = random(40) === 0;
@@ -192,7 +195,14 @@ describe("hostile frames", function () {
     for (const { h, fds } of [one, two]) {
       expectCountersAddUp(h);
       // The fuzz has got everywhere, or it says nothing.
-      const reached = ["UDP_IN_DATAGRAMS", "ICMP_IN_ECHOS", "IGMP_IN_MSGS", "ARP_IN_REPLIES", "IP_REASM_FAILS", "TCP_IN_SEGS"];
+      const reached = [
+        "UDP_IN_DATAGRAMS",
+        "ICMP_IN_ECHOS",
+        "IGMP_IN_MSGS",
+        "ARP_IN_REPLIES",
+        "IP_REASM_FAILS",
+        "TCP_IN_SEGS",
+      ];
       for (const name of reached) expect(h.counter(name), name).to.be.greaterThan(50);
       for (const fd of fds) h.core.close(fd);
       h.advance(600_000);
@@ -213,7 +223,10 @@ describe("hostile frames", function () {
     h.ok(h.core.arpAdd(ip("10.0.1.9"), 0x0200, 0x09));
     for (let i = 0; i < 5000; i++) {
       h.receive(mutate(good[random(good.length)]!, good[random(good.length)]!, random));
-      for (const [port, mtu] of [[1, 1500], [2, 576]] as const) {
+      for (const [port, mtu] of [
+        [1, 1500],
+        [2, 576],
+      ] as const) {
         for (const out of h.nic.take(port)) {
           // The transport may be wrong, it is the sender's; the IP header must be right.
           expect(out.length).to.be.at.most(14 + mtu);

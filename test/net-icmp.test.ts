@@ -2,7 +2,20 @@
 // Read first: RFC 792; RFC 1122 section 3.2.2; RFC 1812 section 4.3.2.
 
 import { expect } from "chai";
-import { BROADCAST_MAC, echo, ether, fragments, HOST, icmp, ip, ipv4, pattern, pseudoHeader, udp } from "./support/frames.ts";
+import { IP_RECVERR, IPPROTO_IP } from "../assembly/layout.ts";
+import {
+  BROADCAST_MAC,
+  echo,
+  ether,
+  fragments,
+  HOST,
+  icmp,
+  ip,
+  ipv4,
+  pattern,
+  pseudoHeader,
+  udp,
+} from "./support/frames.ts";
 import type { Ipv4Fields, Layer } from "./support/frames.ts";
 import { stackHarness } from "./support/harness.ts";
 
@@ -105,7 +118,10 @@ describe("ICMP: errors out (RFC 1122 3.2.2)", () => {
     ["a broadcast of the link", ether({ to: BROADCAST_MAC }, ipv4(udp({ to: 9 })))],
     ["a multicast", ether({ to: "01:00:5e:00:00:01" }, ipv4({ to: "224.0.0.1" }, udp({ to: 9 })))],
     ["a datagram with a bad checksum", ipv4(udp({ to: 9, checksum: 1 }, "x"))],
-    ["a datagram from nobody in particular", ether({ to: BROADCAST_MAC }, ipv4({ from: 0, to: "255.255.255.255" }, udp({ to: 9 })))],
+    [
+      "a datagram from nobody in particular",
+      ether({ to: BROADCAST_MAC }, ipv4({ from: 0, to: "255.255.255.255" }, udp({ to: 9 }))),
+    ],
   ];
   for (const [what, frame] of silent) {
     it(`says nothing about ${what}`, () => {
@@ -162,6 +178,11 @@ describe("ICMP: errors out (RFC 1122 3.2.2)", () => {
 describe("ICMP: errors in", () => {
   const ours = udp({ from: 5000, to: 9 }, "payload");
 
+  /** A port unreachable that quotes the first `length` bytes. */
+  function quoting(datagram: Layer, length: number): Layer {
+    return ipv4(icmp({ type: 3, code: 3 }, datagram.bytes().subarray(0, length)));
+  }
+
   it("counts the kinds", () => {
     const h = stackHarness();
     h.udp({ bind: ":5000" });
@@ -183,7 +204,12 @@ describe("ICMP: errors in", () => {
     ["quotes IPv6", errorAbout(3, 3, ours, 0, { version: 6 })],
     ["quotes a header that is too short", errorAbout(3, 3, ours, 0, { headerWords: 4 })],
     ["quotes a header longer than itself", errorAbout(3, 3, ours, 0, { headerWords: 15 })],
-    ["quotes too little", ipv4(icmp({ type: 3, code: 3 }, pattern(27)))],
+    ["quotes less than 8 bytes behind the header", quoting(ipv4({ from: HOST.address, to: "10.0.0.2" }, ours), 27)],
+    ["quotes less than a header", quoting(ipv4({ from: HOST.address, to: "10.0.0.2" }, ours), 19)],
+    [
+      "quotes less than 8 bytes behind a header with options",
+      quoting(ipv4({ from: HOST.address, to: "10.0.0.2", options: [1, 1, 1, 0] }, ours), 31),
+    ],
     ["quotes a socket that is not there", errorAbout(3, 3, udp({ from: 5999, to: 9 }))],
     ["tells an MTU of 67", errorAbout(3, 4, udp({ from: 5000, to: 9 }, pattern(1400)), 67)],
     ["tells an MTU that is no lower", errorAbout(3, 4, udp({ from: 5000, to: 9 }, pattern(1400)), 1428)],
@@ -198,6 +224,18 @@ describe("ICMP: errors in", () => {
       h.expectSilence();
     });
   }
+});
+
+describe("ICMP: errors in, for a socket that wants all", () => {
+  it("believes one about its own datagram only", () => {
+    const h = stackHarness();
+    const fd = h.udp({ bind: ":5000" });
+    h.ok(h.setOption(fd, IPPROTO_IP, IP_RECVERR, 1));
+    h.receive(errorAbout(3, 3, udp({ from: 5000, to: 9 }), 0, { from: "10.0.0.77" }));
+    expect(h.text(fd)).to.equal("EAGAIN");
+    h.receive(errorAbout(3, 3, udp({ from: 5000, to: 9 })));
+    expect(h.text(fd)).to.equal("ECONNREFUSED");
+  });
 });
 
 describe("ICMP: path MTU (RFC 1191)", () => {

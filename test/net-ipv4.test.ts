@@ -217,7 +217,8 @@ describe("IPv4: routes", () => {
 
   it("refuses masks with holes, destinations outside their mask, a second route, a gateway that is nowhere", () => {
     const h = stackHarness();
-    const add = (to: string, mask: string, by: string, netif = 0): number => h.core.routeAdd(ip(to), ip(mask), ip(by), netif);
+    const add = (to: string, mask: string, by: string, netif = 0): number =>
+      h.core.routeAdd(ip(to), ip(mask), ip(by), netif);
     expect(add("10.1.0.0", "255.0.255.0", "10.0.0.2")).to.equal(-22);
     expect(add("10.1.0.1", "255.255.0.0", "10.0.0.2")).to.equal(-22);
     expect(add("10.1.0.0", "255.255.0.0", "172.16.0.1")).to.equal(-ENETUNREACH);

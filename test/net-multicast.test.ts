@@ -207,7 +207,12 @@ describe("IGMP (RFC 2236)", () => {
     h.sent();
     h.receive(query(100));
     h.advance(10_001);
-    expect(h.sent().map((packet) => packet.igmp!.group).sort()).to.deep.equal([GROUP, "239.9.9.9"]);
+    expect(
+      h
+        .sent()
+        .map((packet) => packet.igmp!.group)
+        .sort(),
+    ).to.deep.equal([GROUP, "239.9.9.9"]);
   });
 
   it("answers a query about a group for that group", () => {
@@ -221,6 +226,16 @@ describe("IGMP (RFC 2236)", () => {
     h.receive(query(10, "239.7.7.7"));
     h.advance(1001);
     h.expectSilence();
+  });
+
+  it("does not let a later query with more time put an answer off", () => {
+    const { h } = joined();
+    for (let i = 0; i < 20; i++) {
+      h.receive(query(10));
+      h.receive(query(255));
+      h.advance(1001);
+      h.expectSent({ igmp: { group: GROUP } });
+    }
   });
 
   it("spreads its answers: not all groups at once", () => {
@@ -283,7 +298,8 @@ describe("IGMP (RFC 2236)", () => {
   it("drops and counts what is malformed", () => {
     const { h } = joined();
     const to = "224.0.0.1";
-    const put = (body: Layer | number[]): void => h.receive(ether({ to: groupMac(to) }, ipv4({ to, protocol: 2 }, body)));
+    const put = (body: Layer | number[]): void =>
+      h.receive(ether({ to: groupMac(to) }, ipv4({ to, protocol: 2 }, body)));
     put(igmp({ type: QUERY, maxResponse: 10, checksum: 1 }));
     put([QUERY, 0, 0, 0, 0, 0, 0]);
     put(igmp({ type: QUERY, maxResponse: 10, group: "10.0.0.1" }));

@@ -100,7 +100,8 @@ describe("interfaces: frames out", () => {
 describe("interfaces: addresses", () => {
   it("refuses what no host has", () => {
     const h = stackHarness();
-    const set = (address: string, mask: string, index = 1): number => h.core.netifSetAddress(index, ip(address), ip(mask));
+    const set = (address: string, mask: string, index = 1): number =>
+      h.core.netifSetAddress(index, ip(address), ip(mask));
     for (const address of ["127.0.0.1", "224.0.0.1", "255.255.255.255", "0.0.0.9", "240.0.0.1"]) {
       expect(set(address, "255.255.255.0"), address).to.equal(-EINVAL);
     }

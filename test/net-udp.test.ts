@@ -60,7 +60,11 @@ function ping(fields: UdpFields = {}, text = "ping", header: Ipv4Fields = {}): L
 }
 
 /** An ICMP error from `from` about a datagram that our port 5000 sent to port 9 of the peer. */
-function error(type: number, code: number, { rest = 0, from = PEER.address, to = PEER.address, text = "payload" } = {}): Layer {
+function error(
+  type: number,
+  code: number,
+  { rest = 0, from = PEER.address, to = PEER.address, text = "payload" } = {},
+): Layer {
   const ours = ipv4({ from: HOST.address, to }, udp({ from: 5000, to: 9 }, text));
   return ipv4({ from }, icmp({ type, code, rest }, ours.bytes()));
 }
@@ -109,7 +113,10 @@ describe("UDP: datagrams in (RFC 768)", () => {
 
   it("cuts what follows the datagram's own length", () => {
     const { h, fd } = listening();
-    const bytes = Buffer.concat([udp({ to: 7 }, "ping").bytes({ from: ip(PEER.address), to: ip(HOST.address) }), Buffer.from("junk")]);
+    const bytes = Buffer.concat([
+      udp({ to: 7 }, "ping").bytes({ from: ip(PEER.address), to: ip(HOST.address) }),
+      Buffer.from("junk"),
+    ]);
     h.receive(ipv4({ protocol: 17 }, bytes));
     expect(h.text(fd)).to.equal("ping");
   });
@@ -151,7 +158,10 @@ describe("UDP: datagrams in (RFC 768)", () => {
         if (split.reduce((sum, n) => sum + n, 0) > 42 + size) continue;
         h.receive(ping({}, Buffer.from(pattern(size)).toString("latin1")), { split });
         const received = h.receiveFrom(fd);
-        expect(typeof received !== "string" && Buffer.from(received.data).equals(pattern(size)), `split ${split.join()}`).to.be.true;
+        expect(
+          typeof received !== "string" && Buffer.from(received.data).equals(pattern(size)),
+          `split ${split.join()}`,
+        ).to.be.true;
       }
     });
   }
@@ -254,7 +264,8 @@ describe("UDP: the receive queue", () => {
     expect(h.core.ioctl(fd, FIONREAD, 0)).to.equal(0);
     for (const size of sizes) {
       const received = h.receiveFrom(fd);
-      expect(typeof received !== "string" && Buffer.from(received.data).equals(pattern(size, size)), `${size} bytes`).to.be.true;
+      expect(typeof received !== "string" && Buffer.from(received.data).equals(pattern(size, size)), `${size} bytes`).to
+        .be.true;
     }
     expect(h.text(fd)).to.equal("EAGAIN");
     expect(h.pools()).to.deep.equal({ SOCKET: 1 });
@@ -505,7 +516,15 @@ describe("UDP: errors reach the socket (RFC 1122 4.1.3.3)", () => {
     });
   }
 
-  for (const [type, code] of [[3, 0], [3, 1], [3, 5], [3, 11], [3, 12], [11, 0], [11, 1]] as const) {
+  for (const [type, code] of [
+    [3, 0],
+    [3, 1],
+    [3, 5],
+    [3, 11],
+    [3, 12],
+    [11, 0],
+    [11, 1],
+  ] as const) {
     it(`lets ICMP ${type}/${code} pass, as it may (Linux: not fatal)`, () => {
       const { h, fd } = connected();
       h.receive(error(type, code));

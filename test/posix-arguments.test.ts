@@ -1,7 +1,15 @@
 // What C's compiler would have refused: arguments of the wrong JavaScript type throw, in Node's shape.
 
 import { expect } from "chai";
-import { AF_INET, EINVAL, EPOLL_CTL_ADD, errnoName, IPPROTO_IP, IP_TTL, SOCK_NONBLOCK } from "../host/posix/constants.ts";
+import {
+  AF_INET,
+  EINVAL,
+  EPOLL_CTL_ADD,
+  errnoName,
+  IPPROTO_IP,
+  IP_TTL,
+  SOCK_NONBLOCK,
+} from "../host/posix/constants.ts";
 import type { Posix, SocketAddressResult } from "../host/posix/posix.ts";
 import { connected, type Pair, readAll, refused, settle } from "./support/sockets.ts";
 import { twoHosts, type TwoHosts } from "./support/two-hosts.ts";

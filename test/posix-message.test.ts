@@ -97,7 +97,11 @@ describe("scattered messages", () => {
       expect(client.sendmsg(c, { msg_name: to, msg_iov: pieces("ab", "cd", "e") })).to.equal(5);
       settle(hosts);
       const name: SocketAddressResult = {};
-      const message: MessageHeader = { msg_name: name, msg_iov: [Buffer.alloc(3), Buffer.alloc(3, "-")], msg_control: [] };
+      const message: MessageHeader = {
+        msg_name: name,
+        msg_iov: [Buffer.alloc(3), Buffer.alloc(3, "-")],
+        msg_control: [],
+      };
       expect(server.recvmsg(s, message)).to.equal(5);
       expect(Buffer.concat(message.msg_iov).toString()).to.equal("abcde-");
       expect(name.address).to.equal(hosts.clientAddress);

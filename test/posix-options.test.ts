@@ -264,7 +264,10 @@ describe("getsockopt(2) and setsockopt(2)", () => {
       [IPPROTO_IP, IP_MULTICAST_IF, 3],
       [IPPROTO_TCP, TCP_NODELAY, 2],
     ] as const) {
-      refused(posix.setsockopt(udp === 0 || level === IPPROTO_TCP ? tcp : udp, level, name, new Uint8Array(bytes)), EINVAL);
+      refused(
+        posix.setsockopt(udp === 0 || level === IPPROTO_TCP ? tcp : udp, level, name, new Uint8Array(bytes)),
+        EINVAL,
+      );
     }
     const epfd = ok(posix.epoll_create1(0));
     refused(posix.getsockopt(epfd, SOL_SOCKET, SO_TYPE), ENOTSOCK);

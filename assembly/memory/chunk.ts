@@ -3,6 +3,7 @@
 
 import { CHUNK_BYTES, CHUNK_HEADER, CHUNK_LARGE_BYTES } from "../layout";
 import { copySum, fold, swapSum } from "../wire/checksum";
+import { copyBytes } from "./copy";
 import { Pool, poolAlloc, poolFree } from "./pool";
 
 @unmanaged
@@ -111,7 +112,7 @@ export function queueAppend(q: ByteQueue, source: usize, bytes: u32): u32 {
     const tail = queueTail(q, left);
     if (tail === null) break;
     const n = min(left, chunkRoom(tail));
-    memory.copy(chunkData(tail) + tail.length, source, n);
+    copyBytes(chunkData(tail) + tail.length, source, n);
     queueCommit(q, n);
     source += n;
     left -= n;
@@ -128,7 +129,7 @@ export function queueCopyOut(q: ByteQueue, offset: u32, target: usize, bytes: u3
   }
   while (bytes > 0) {
     const n = min(bytes, u32(c.length) - offset);
-    memory.copy(target, chunkData(c) + offset, n);
+    copyBytes(target, chunkData(c) + offset, n);
     target += n;
     bytes -= n;
     offset = 0;

@@ -34,7 +34,7 @@ import {
   IGMP_V2_REPORT,
   ROUTER_ALERT,
 } from "../wire/igmp";
-import { IPV4_BYTES, IPV4_CHECKSUM, IPV4_OPTIONS, isMulticast, putIpv4 } from "../wire/ipv4";
+import { IPV4_BYTES, IPV4_CHECKSUM, IPV4_OPTIONS, isMulticast, lengthWord, putIpv4 } from "../wire/ipv4";
 import { arpOutput } from "./arp";
 import { Netif, netifAt } from "./netif";
 import { contiguous, packetAlloc, packetSum } from "./packet";
@@ -226,7 +226,7 @@ function send(nif: Netif, type: u32, address: u32, destination: u32): void {
   m.dataLen = IGMP_BYTES;
   m.pktLen = IGMP_BYTES;
   const h = mbufPrepend(m, IPV4_BYTES + 4);
-  putIpv4(h, 0xc0, IPV4_BYTES + 4 + IGMP_BYTES, 0, 0, 1, IPPROTO_IGMP, nif.address, destination);
+  putIpv4(h, lengthWord(0xc0, IPV4_BYTES + 4 + IGMP_BYTES), 0, 1 | (IPPROTO_IGMP << 8), nif.address, destination);
   store<u8>(h, 0x46);
   store<u32>(h, ROUTER_ALERT, IPV4_OPTIONS);
   store<u16>(h, 0, IPV4_CHECKSUM);

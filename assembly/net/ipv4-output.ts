@@ -6,7 +6,7 @@ import { keyedHash } from "../hash";
 import { Mbuf, mbufFree, mbufPrepend } from "../memory/mbuf";
 import { count, stack } from "../stack";
 import { ETHER_BYTES } from "../wire/ethernet";
-import { FRAGMENT_DF_WIRE, IPV4_BYTES, IPV4_TOTAL_MAX, putIpv4 } from "../wire/ipv4";
+import { FRAGMENT_DF_WIRE, IPV4_BYTES, IPV4_TOTAL_MAX, fragmentWord, lengthWord, putIpv4 } from "../wire/ipv4";
 import { arpOutput } from "./arp";
 import { ipv4Fragment } from "./fragment";
 import { loopbackTransmit } from "./loopback";
@@ -41,20 +41,10 @@ function takeIdents(destination: u32, n: u32): u32 {
 }
 
 /** Puts the header in front of a packet whose data begins with the transport's header. */
-function putHeader(
-  m: Mbuf,
-  source: u32,
-  destination: u32,
-  protocol: u32,
-  tos: u32,
-  ttl: u32,
-  flags: u32,
-  segments: u32,
-): void {
+function putHeader(m: Mbuf, source: u32, destination: u32, tos: u32, ttlProtocol: u32, fragment: u32): void {
   const p = mbufPrepend(m, IPV4_BYTES);
-  const total = m.pktLen;
-  assert(total <= IPV4_TOTAL_MAX);
-  putIpv4(p, tos, total, takeIdents(destination, segments), flags & IP_DF, ttl, protocol, source, destination);
+  assert(m.pktLen <= IPV4_TOTAL_MAX);
+  putIpv4(p, lengthWord(tos, m.pktLen), fragment, ttlProtocol, source, destination);
   m.l2Len = u8(ETHER_BYTES);
   m.l3Len = u8(IPV4_BYTES);
 }
@@ -85,7 +75,8 @@ export function ipv4Output(
     segments = bytes / max<u32>(m.tsoMss, 1) + 1; // the NIC counts on from the first
   }
   count(MIB_IP_OUT_REQUESTS);
-  putHeader(m, source, destination, protocol, tos, ttl, flags, segments);
+  const fragment = fragmentWord(takeIdents(destination, segments), flags & IP_DF);
+  putHeader(m, source, destination, tos, ttl | (protocol << 8), fragment);
   return nif.loopback ? loopbackTransmit(nif, m) : arpOutput(nif, nextHop, m);
 }
 
@@ -108,7 +99,7 @@ export function ipv4OutputSplit(
     mbufFree(m);
     return -EMSGSIZE;
   }
-  putHeader(m, source, destination, protocol, tos, ttl, flags, 1);
+  putHeader(m, source, destination, tos, ttl | (protocol << 8), fragmentWord(takeIdents(destination, 1), 0));
   const result = ipv4Fragment(m, nif, nextHop, mtu);
   mbufFree(m);
   return result;
@@ -130,6 +121,6 @@ export function ipv4LoopCopy(
   const copy = packetCopy(m, m.data, 0, m.pktLen, 0);
   if (copy === null) return;
   copy.olFlags = m.olFlags;
-  putHeader(copy, source, destination, protocol, tos, ttl, 0, 1);
+  putHeader(copy, source, destination, tos, ttl | (protocol << 8), fragmentWord(takeIdents(destination, 1), 0));
   loopbackTransmit(nif, copy);
 }

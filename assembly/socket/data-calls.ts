@@ -66,7 +66,7 @@ export function sendtoWith(
 export function recv(fd: i32, data: usize, length: u32, flags: i32): i32 {
   const s = fdGet(fd);
   if (s === null) return -EBADF;
-  if (s.kind == KIND_TCP) return tcpReceive(tcbOf(s), data, length, flags);
+  if (s.kind == KIND_TCP) return receiveStream(s, data, length, flags);
   return receiveDatagram(s, data, length, flags);
 }
 
@@ -80,7 +80,7 @@ export function recvfrom(fd: i32, data: usize, length: u32, flags: i32): i32 {
   const at = usize(stack.exchange);
   store<u64>(at, 0, EXCHANGE_ADDRESS);
   store<u64>(at, 0, EXCHANGE_ADDRESS + 8);
-  if (s.kind == KIND_TCP) return tcpReceive(tcbOf(s), data, length, flags);
+  if (s.kind == KIND_TCP) return receiveStream(s, data, length, flags);
   return receiveDatagram(s, data, length, flags);
 }
 
@@ -124,6 +124,11 @@ function sendDatagram(s: Socket, data: usize, length: u32, flags: i32, address: 
   if (s.kind == KIND_EPOLL) return -ENOTSOCK;
   if (s.kind != KIND_UDP) return -EPIPE;
   return udpSend(udpOf(s), data, length, flags, address, port);
+}
+
+/** Connections have no error queue; what there is to say comes by SO_ERROR. */
+function receiveStream(s: Socket, data: usize, length: u32, flags: i32): i32 {
+  return flags & MSG_ERRQUEUE ? -EAGAIN : tcpReceive(tcbOf(s), data, length, flags);
 }
 
 function receiveDatagram(s: Socket, data: usize, length: u32, flags: i32): i32 {

@@ -195,6 +195,10 @@ export function tcpAck(t: Tcb): i32 {
 }
 
 function takeAck(t: Tcb, f: Flight, una: u32, ack: u32, flag: u32): void {
+  if (ack == t.sndNxt && isQuiet(t, f)) {
+    takeLastAck(t, f, ack);
+    return;
+  }
   const priorOut = f.packetsOut;
   const priorDelivered = f.delivered;
   const priorLost = f.lostSegments;
@@ -216,6 +220,24 @@ function takeAck(t: Tcb, f: Flight, una: u32, ack: u32, flag: u32): void {
   if (usesRack(t)) rackUpdate(t, f, ack, flag);
   if (f.tlpHighSeq != 0) probeAnswered(t, f, ack, flag);
   settle(t, f, flag, priorOut, priorDelivered, priorLost);
+}
+
+/** Nothing is lost, SACKed, retransmitted or marked, and the current segment says nothing of the kind. */
+function isQuiet(t: Tcb, f: Flight): bool {
+  if (t.caState != CA_OPEN || segSackCount != 0 || segFlags & (ECE | SYN)) return false;
+  return (f.sackedOut | f.lostOut | f.retransOut | f.tlpHighSeq | f.rackDsackRound | f.undoMarker) == 0;
+}
+
+/** The usual ACK of a request: all that was in flight, and nothing special is going on. */
+function takeLastAck(t: Tcb, f: Flight, ack: u32): void {
+  cleanScoreboard(t, f, ack);
+  cleanQueue(t, f, ack);
+  f.progressMillis = nowMillis;
+  sampleRtt(t, f, true);
+  congestionAvoid(t, f, ackedSegments);
+  t.tflags &= ~(TF_LOSS_PROBE | TF_REO_TIMER | TF_PROBING | TF_CWND_LIMITED);
+  t.armed &= ~u8(ARMED_RTO);
+  if (hasUnsent(t)) tcpOutput(t);
 }
 
 function rackUpdate(t: Tcb, f: Flight, ack: u32, flag: u32): void {

@@ -21,6 +21,7 @@ import {
   TCP_SYN_SENT,
 } from "../layout";
 import { chunkData, chunkRoom, dropEmptyTail, queueCommit, queueTail } from "../memory/chunk";
+import { copyBytes } from "../memory/copy";
 import { Mbuf } from "../memory/mbuf";
 import { Netif } from "../net/netif";
 import { packetSum } from "../net/packet";
@@ -128,7 +129,7 @@ function fastPath(t: Tcb, m: Mbuf, header: usize, headerBytes: u32, length: u32)
   if (tail === null || chunkRoom(tail) < bytes) return emptyTail(t);
   const target = chunkData(tail) + tail.length;
   if (m.olFlags & RX_L4_GOOD) {
-    memory.copy(target, segData, bytes);
+    copyBytes(target, segData, bytes);
   } else {
     const pseudo = pseudoSum(t.remoteAddress, t.localAddress, IPPROTO_TCP, length);
     if (fold(pseudo + sumBytes(header, headerBytes) + copySum(target, segData, bytes)) != 0xffff) return emptyTail(t);

@@ -21,6 +21,7 @@ import {
   URG,
 } from "../layout";
 import { Chunk, chunkCopySum, chunkData } from "../memory/chunk";
+import { copyBytes } from "../memory/copy";
 import { Mbuf, mbufAlloc, mbufAttach, mbufFree } from "../memory/mbuf";
 import { Pool } from "../memory/pool";
 import { IP_DF, ipv4Output } from "../net/ipv4-output";
@@ -163,7 +164,7 @@ export function sendSegment(t: Tcb, seq: u32, flags: u32, chunk: u32, offset: u3
       const target = h + headerBytes;
       const c = changetype<Chunk>(chunk);
       if (nif.caps & CAP_TX_L4_CSUM && offset + length <= c.length) {
-        memory.copy(target, chunkData(c) + offset, length);
+        copyBytes(target, chunkData(c) + offset, length);
       } else {
         sum = chunkCopySum(c, offset, target, length);
       }

@@ -60,24 +60,21 @@ export function headerSum(p: usize): u64 {
   );
 }
 
+/** The header's first word, without options: as a 32-bit store writes it. */
+export function lengthWord(tos: u32, total: u32): u32 {
+  return 0x45 | (tos << 8) | (swap16(total) << 16);
+}
+
+/** The header's second word; `fragment` as on the wire (FRAGMENT_DF_WIRE or 0). */
+export function fragmentWord(id: u32, fragment: u32): u32 {
+  return swap16(id) | (fragment << 16);
+}
+
 /**
- * Writes a header of 20 bytes with its checksum. `total` and `id` in host order, `fragment` as on the wire
- * (FRAGMENT_DF_WIRE or 0), addresses in host order.
+ * Writes a header of 20 bytes with its checksum: the words of lengthWord() and fragmentWord(), TTL and protocol
+ * (the protocol in the second byte), addresses in host order.
  */
-export function putIpv4(
-  p: usize,
-  tos: u32,
-  total: u32,
-  id: u32,
-  fragment: u32,
-  ttl: u32,
-  protocol: u32,
-  source: u32,
-  destination: u32,
-): void {
-  const word0: u32 = u32(0x45) | (tos << 8) | (swap16(total) << 16);
-  const word1 = swap16(id) | (fragment << 16);
-  const word2 = ttl | (protocol << 8);
+export function putIpv4(p: usize, word0: u32, word1: u32, word2: u32, source: u32, destination: u32): void {
   const word3 = bswap<u32>(source);
   const word4 = bswap<u32>(destination);
   const sum = fold(u64(word0) + u64(word1) + u64(word2) + u64(word3) + u64(word4));

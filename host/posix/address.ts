@@ -26,6 +26,9 @@ const numbers = new Uint32Array(TEXTS);
 const texts: string[] = new Array<string>(TEXTS).fill("0.0.0.0");
 const PARSED_MAX = 1024;
 const parsed = new Map<string, number>();
+/** The text that was parsed last, mostly the same string object again. */
+let lastText = "0.0.0.0";
+let lastAddress = 0;
 
 /** The text of an IPv4 address. */
 export function formatAddress(address: number): string {
@@ -53,9 +56,11 @@ export function scanAddress(text: string): number {
 
 /** The number of an address argument. @throws {TypeError} when it is none */
 export function parseAddress(address: string | number | undefined): number {
+  if (address === lastText) return lastAddress;
   if (typeof address === "string") {
-    const known = parsed.get(address);
-    return known !== undefined ? known : parseAnew(address);
+    lastAddress = parsed.get(address) ?? parseAnew(address);
+    lastText = address;
+    return lastAddress;
   }
   if (address === undefined) return 0;
   if (typeof address !== "number") invalidType("address", "of type string or number", address);

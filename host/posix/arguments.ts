@@ -50,5 +50,6 @@ export function checkPort(port: unknown): number {
 function describe(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (typeof value === "object") return `an instance of ${value.constructor?.name ?? "Object"}`;
-  return `type ${typeof value} (${String(value)})`;
+  if (typeof value === "function") return `function ${value.name}`;
+  return `type ${typeof value} (${String(value as string | number)})`;
 }

@@ -27,19 +27,19 @@ export interface Naming {
 }
 
 export interface ConnectionCalls {
-  socket(domain: number, type: number, protocol?: number): number;
+  socket: (domain: number, type: number, protocol?: number) => number;
   bind: Naming;
-  listen(fd: number, backlog: number): number;
-  accept(fd: number, peer?: SocketAddressResult | null): number;
-  accept4(fd: number, peer: SocketAddressResult | null | undefined, flags: number): number;
+  listen: (fd: number, backlog: number) => number;
+  accept: (fd: number, peer?: SocketAddressResult | null) => number;
+  accept4: (fd: number, peer: SocketAddressResult | null | undefined, flags: number) => number;
   connect: Naming;
-  shutdown(fd: number, how: number): number;
-  close(fd: number): number;
-  getsockname(fd: number, name: SocketAddressResult): number;
-  getpeername(fd: number, name: SocketAddressResult): number;
-  fcntl(fd: number, command: number, argument?: number): number;
+  shutdown: (fd: number, how: number) => number;
+  close: (fd: number) => number;
+  getsockname: (fd: number, name: SocketAddressResult) => number;
+  getpeername: (fd: number, name: SocketAddressResult) => number;
+  fcntl: (fd: number, command: number, argument?: number) => number;
   /** FIONREAD (SIOCINQ), SIOCOUTQ and SIOCOUTQNSD return their figure, or put it into `result.value` and return 0. */
-  ioctl(fd: number, request: number, result?: { value?: number } | number | boolean): number;
+  ioctl: (fd: number, request: number, result?: { value?: number } | number | boolean) => number;
 }
 
 /** Makes the calls for one stack. */

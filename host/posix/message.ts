@@ -22,7 +22,6 @@ import {
   MSG_CTRUNC,
   MSG_ERRQUEUE,
   MSG_MORE,
-  MSG_PEEK,
   MSG_TRUNC,
 } from "../../assembly/layout.ts";
 import { formatAddress, parseAddress, portOf, type SocketAddress, type SocketAddressResult } from "./address.ts";
@@ -74,10 +73,10 @@ export interface MessageHeader {
 }
 
 export interface MessageCalls {
-  sendmsg(fd: number, message: MessageHeader, flags?: number): number;
-  recvmsg(fd: number, message: MessageHeader, flags?: number): number;
-  readv(fd: number, iov: Bytes[]): number;
-  writev(fd: number, iov: Bytes[]): number;
+  sendmsg: (fd: number, message: MessageHeader, flags?: number) => number;
+  recvmsg: (fd: number, message: MessageHeader, flags?: number) => number;
+  readv: (fd: number, iov: Bytes[]) => number;
+  writev: (fd: number, iov: Bytes[]) => number;
 }
 
 /** Most buffers of one call (IOV_MAX of Linux). */

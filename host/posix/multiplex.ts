@@ -28,22 +28,22 @@ const WRITABLE = EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND | EPOLLERR;
 const EXCEPTIONAL = EPOLLPRI;
 
 export interface MultiplexCalls {
-  epoll_create(size: number): number;
-  epoll_create1(flags: number): number;
-  epoll_ctl(epfd: number, op: number, fd: number, event?: EpollEventInput | null): number;
+  epoll_create: (size: number) => number;
+  epoll_create1: (flags: number) => number;
+  epoll_ctl: (epfd: number, op: number, fd: number, event?: EpollEventInput | null) => number;
   /** Fills `events` (missing elements are made); `timeout` in ms, -1 for none. Returns how many, or -errno. */
-  epoll_wait(epfd: number, events: EpollEvent[], maxevents: number, timeout: number): number;
+  epoll_wait: (epfd: number, events: EpollEvent[], maxevents: number, timeout: number) => number;
   /** Sets `revents` of each; `timeout` in ms, -1 for none. Returns how many are ready, or -errno. */
-  poll(fds: PollFd[], timeout: number): number;
-  ppoll(fds: PollFd[], timeout: TimeSpec | null): number;
+  poll: (fds: PollFd[], timeout: number) => number;
+  ppoll: (fds: PollFd[], timeout: TimeSpec | null) => number;
   /** Leaves in each set the descriptors that are ready. Returns how many in all, or -errno. */
-  select(
+  select: (
     nfds: number,
     readfds: Set<number> | null,
     writefds: Set<number> | null,
     exceptfds: Set<number> | null,
     timeout: TimeVal | null,
-  ): number;
+  ) => number;
 }
 
 /** Makes the calls for one stack. */

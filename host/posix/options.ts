@@ -42,12 +42,12 @@ export type OptionResult =
 
 export interface OptionCalls {
   /** 0 or -errno. Timeouts may be given as numbers: milliseconds. */
-  setsockopt(fd: number, level: number, name: number, value: OptionValue): number;
+  setsockopt: (fd: number, level: number, name: number, value: OptionValue) => number;
   /**
    * Without a result object: the value of an int option, or -errno. With bytes: how many were filled, or -errno. With
    * an object: 0 or -errno.
    */
-  getsockopt(fd: number, level: number, name: number, result?: OptionResult): number;
+  getsockopt: (fd: number, level: number, name: number, result?: OptionResult) => number;
 }
 
 type Shape = "int" | "linger" | "timeval" | "mreq" | "address" | "text" | "tcp_info";

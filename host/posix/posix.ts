@@ -23,8 +23,8 @@ export type { Waiter } from "./waiter.ts";
 
 /** Conversions between addresses and text. */
 export interface AddressCalls {
-  inet_pton(family: number, text: string): number;
-  inet_ntop(family: number, address: number): string;
+  inet_pton: (family: number, text: string) => number;
+  inet_ntop: (family: number, address: number) => string;
 }
 
 /** All calls. */

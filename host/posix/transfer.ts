@@ -27,6 +27,8 @@ import type { PosixContext } from "./context.ts";
 
 /** Payloads up to this size go through the exchange area: cheaper than the three calls of the direct way. */
 const SMALL = 4096;
+/** A queue whose first run is this short is read through the exchange area too. */
+const SHORT_RUN = 2048;
 /** Bytes asked for at once on the direct way; a run of the queue is never longer. */
 const RUN = 65536;
 /** Flags that only the core can answer for. */
@@ -56,8 +58,8 @@ export interface TransferCalls {
   recv: Transfer;
   sendto: SendTo;
   recvfrom: RecvFrom;
-  read(fd: number, buffer: Bytes, length?: number): number;
-  write(fd: number, buffer: Bytes, length?: number): number;
+  read: (fd: number, buffer: Bytes, length?: number) => number;
+  write: (fd: number, buffer: Bytes, length?: number) => number;
 }
 
 /** Makes the calls for one stack. */
@@ -106,22 +108,31 @@ export function createTransfer(context: PosixContext): TransferCalls {
     return n;
   }
 
-  /** Copies from the queue's own chunks. Ends when the queue is empty or the buffer full. */
+  /** Into a large buffer: what is short through the exchange area, the rest from the queue's own chunks. */
   function receiveRuns(fd: number, buffer: Bytes, length: number, flags: number): number {
-    const target = context.addressIn(buffer);
-    if (target >= 0) return coreRecv(fd, target, length, flags);
+    let run = core.recvPeek(fd);
+    if (run <= 0) return run === -EOPNOTSUPP ? receiveStaged(fd, buffer, length, flags) : run;
     let done = 0;
-    while (true) {
-      const run = core.recvPeek(fd);
-      if (run === -EOPNOTSUPP) return receiveStaged(fd, buffer, length, flags);
-      if (run <= 0) return done > 0 ? done : run;
+    if (run <= SHORT_RUN) {
+      done = coreRecv(fd, dataAt, SMALL, flags);
+      if (done <= 0) return done;
+      buffer.set(context.head(done));
+      // To ask an empty queue once more would take the error that the next call is to report.
+      if (done < SMALL || core.ioctl(fd, FIONREAD, 0) <= 0) return done;
+      run = core.recvPeek(fd);
+    } else {
+      const target = context.addressIn(buffer);
+      if (target >= 0) return coreRecv(fd, target, length, flags);
+    }
+    while (run > 0) {
       const n = run < length - done ? run : length - done;
       const at = pointer[0] as number;
       buffer.set(bytes.subarray(at, at + n), done);
       done += n;
-      // To ask an empty queue once more would take the error that the next call is to report.
-      if (core.recvConsume(fd, n) === 0 || done === length) return done;
+      if (core.recvConsume(fd, n) === 0 || done === length) break;
+      run = core.recvPeek(fd);
     }
+    return done;
   }
 
   function receiveStaged(fd: number, buffer: Bytes, length: number, flags: number): number {

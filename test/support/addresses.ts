@@ -7,7 +7,8 @@ export type Address = string | number;
 export function ip(address: Address): number {
   if (typeof address === "number") return address >>> 0;
   const parts = address.split(".").map(Number);
-  if (parts.length !== 4 || parts.some((part) => !(part >= 0 && part <= 255))) throw new Error(`No address: ${address}`);
+  if (parts.length !== 4 || parts.some((part) => !(part >= 0 && part <= 255)))
+    throw new Error(`No address: ${address}`);
   return parts.reduce((value, part) => value * 256 + part, 0);
 }
 
@@ -26,7 +27,8 @@ export function cidr(text: string): { address: number; mask: number } {
 /** The six bytes of a MAC address. */
 export function mac(text: string): Uint8Array {
   const bytes = text.split(":").map((part) => parseInt(part, 16));
-  if (bytes.length !== 6 || bytes.some((byte) => !(byte >= 0 && byte <= 255))) throw new Error(`No MAC address: ${text}`);
+  if (bytes.length !== 6 || bytes.some((byte) => !(byte >= 0 && byte <= 255)))
+    throw new Error(`No MAC address: ${text}`);
   return Uint8Array.from(bytes);
 }
 

@@ -206,7 +206,8 @@ export class FakeNic {
     }
     const frame = Uint8Array.from(Buffer.concat(parts));
     const claimed = [this.#get(m + PKT_LEN), this.#memory.getUint16(m + NB_SEGS, true)].join();
-    if (claimed !== [frame.length, segments].join()) throw new Error(`A packet claims ${claimed}, it has ${frame.length},${segments}.`);
+    if (claimed !== [frame.length, segments].join())
+      throw new Error(`A packet claims ${claimed}, it has ${frame.length},${segments}.`);
     const flags = this.#get(m + OL_FLAGS);
     if (flags & TX_TSO) return segmentize(frame, this.#memory.getUint16(m + TSO_MSS, true));
     if (flags & TX_L4_CSUM) sealTransport(frame, true);

@@ -251,7 +251,9 @@ export class StackHarness {
   counting(work: () => void): Record<string, number> {
     const before = this.counters();
     work();
-    const changes = Object.entries(this.counters()).map(([name, value]) => [name, value - (before[name] ?? 0)] as const);
+    const changes = Object.entries(this.counters()).map(
+      ([name, value]) => [name, value - (before[name] ?? 0)] as const,
+    );
     return Object.fromEntries(changes.filter(([, change]) => change !== 0));
   }
 
@@ -270,7 +272,8 @@ export class StackHarness {
   arpTable(): { address: string; mac: string; state: number; pending: number }[] {
     const at = this.#exchange + layout.EXCHANGE_DATA;
     const rows = this.core.arpDump(at, 256);
-    const word = (row: number, i: number): number => this.#memory.getUint32(at + row * layout.ARP_ROW_BYTES + i * 4, true);
+    const word = (row: number, i: number): number =>
+      this.#memory.getUint32(at + row * layout.ARP_ROW_BYTES + i * 4, true);
     return Array.from({ length: rows }, (_, row) => {
       const hex = word(row, 1).toString(16).padStart(4, "0") + word(row, 2).toString(16).padStart(8, "0");
       const mac = hex.replace(/..(?!$)/g, "$&:");

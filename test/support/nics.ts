@@ -1,7 +1,7 @@
 // A network of NICs for tests: no stack, frames go in and come out as bytes. Packets may also be built as chains of
 // mbufs, as a stack does. Read first: veth/index.ts; assembly/memory/mbuf.ts for the fields written here.
 
-import { MBUF_BYTES, MBUF_HEADER, MBUF_HEADROOM } from "../../assembly/layout.ts";
+import { MBUF_BYTES, MBUF_DATA_ROOM, MBUF_HEADER, MBUF_HEADROOM } from "../../assembly/layout.ts";
 import { createMemory, instantiateVeth, Regions } from "../../host/core.ts";
 import {
   type BridgeOptions,
@@ -110,6 +110,7 @@ export class Lab implements VethModule {
     const at = this.#pool + 4096 + this.#carved++ * MBUF_BYTES;
     const view = new DataView(this.memory.buffer);
     let data = at + MBUF_HEADER + MBUF_HEADROOM;
+    if (!isExternal && part.length > MBUF_DATA_ROOM) throw new Error("The first part does not fit into an mbuf.");
     if (isExternal) {
       data = this.#external + this.#externalUsed;
       this.#externalUsed += part.length;

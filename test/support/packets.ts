@@ -225,7 +225,9 @@ export function partOf(value: unknown, pattern: unknown): unknown {
 export function summary(packet: Packet): string {
   const { arp, ip, udp, tcp, icmp, igmp, payload } = packet;
   if (arp) {
-    return arp.operation === 1 ? `arp who-has ${arp.target} tell ${arp.sender}` : `arp ${arp.sender} is-at ${arp.senderMac}`;
+    return arp.operation === 1
+      ? `arp who-has ${arp.target} tell ${arp.sender}`
+      : `arp ${arp.sender} is-at ${arp.senderMac}`;
   }
   if (!ip) return `type ${packet.ether.type.toString(16)}`;
   const ends = (from: number | string, to: number | string): string => `${ip.from}:${from} > ${ip.to}:${to}`;
@@ -236,6 +238,10 @@ export function summary(packet: Packet): string {
     const numbers = `[${tcp.flags}] seq ${tcp.seq} ack ${tcp.ack} win ${tcp.window}`;
     return `${ends(tcp.from, tcp.to)} ${numbers} <${options.join(", ")}> length ${payload.length}`;
   }
-  const inner = icmp ? `icmp ${icmp.type}/${icmp.code}` : igmp ? `igmp ${igmp.type} ${igmp.group}` : `ip ${ip.protocol}`;
+  const inner = icmp
+    ? `icmp ${icmp.type}/${icmp.code}`
+    : igmp
+      ? `igmp ${igmp.type} ${igmp.group}`
+      : `ip ${ip.protocol}`;
   return `${ip.from} > ${ip.to} ${inner} ${payload.length}${fragment}`;
 }

@@ -166,7 +166,8 @@ export function frameRetag(to: Frame, f: Frame, tci: i32): void {
   const had: u32 = frameTci(f) < 0 ? 0 : 4;
   const has: u32 = tci < 0 ? 0 : 4;
   const buffer = frameBuffer(to);
-  const taken = min(f.headLen, HEADERS_MAX);
+  // Bytes that are in a view's buffer already are nowhere else.
+  const taken = f.owner == 0 ? f.headLen : min(f.headLen, HEADERS_MAX);
   memory.copy(buffer, f.head, 12);
   if (has != 0) store<u32>(buffer, TYPE_VLAN | (bswap16(u32(tci)) << 16), 12);
   memory.copy(buffer + 12 + has, f.head + 12 + had, taken - 12 - had);

@@ -120,7 +120,7 @@ function transmitSpecial(p: Port, t: usize, queue: u32, b: Burst, m: Mbuf, sent:
   if (!bearsChecksums(f)) return txDrop(t, TXQ_ERRORS);
   if ((f.flags & TX_TSO) != 0) {
     f.mss = m.tsoMss;
-    return segment(p, t, queue, b, f);
+    return segment(p, t, queue, b, m, f);
   }
   if (f.len > p.frameMax) return txDrop(t, TXQ_OVERSIZE);
   return sendFrame(p, t, queue, b, f);

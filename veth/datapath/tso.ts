@@ -25,13 +25,13 @@ import { BUSY, receiveHasRoom, TAKEN } from "./receive";
 import { sendFrame, txCount, txDrop } from "./transmit";
 import { wireTarget } from "./wire";
 
-/** Sends a packet with TX_TSO, whose headers have been parsed. TAKEN, DROPPED, or BUSY with nothing sent. */
-export function segment(p: Port, t: usize, queue: u32, b: Burst, f: Frame): i32 {
+/** Sends packet `m` with TX_TSO; `f` views it, headers parsed. TAKEN, DROPPED, or BUSY with nothing sent. */
+export function segment(p: Port, t: usize, queue: u32, b: Burst, m: Mbuf, f: Frame): i32 {
   const headers = f.protocol == IPPROTO_TCP ? tcpPayload(f) : 0;
   if (headers == 0 || f.mss == 0 || f.end != f.len) return txDrop(t, TXQ_ERRORS);
   const payload = f.len - headers;
   const segments = payload <= f.mss ? 1 : (payload + f.mss - 1) / f.mss;
-  if (headers + min(payload, f.mss) > p.frameMax) return txDrop(t, TXQ_OVERSIZE);
+  if (headers - f.l3 + min(payload, f.mss) > p.mtu) return txDrop(t, TXQ_OVERSIZE);
   if (segments == 1) {
     f.flags &= ~TX_TSO;
     return sendFrame(p, t, queue, b, f);
@@ -46,7 +46,7 @@ export function segment(p: Port, t: usize, queue: u32, b: Burst, f: Frame): i32 
     const mbufs = (headers + f.mss + MBUF_DATA_ROOM - 1) / MBUF_DATA_ROOM;
     if (!receiveHasRoom(target, f, b, segments, mbufs)) return BUSY;
   }
-  return cut(p, t, queue, b, f, headers, segments);
+  return cut(p, t, queue, b, m, f, headers, segments);
 }
 
 /** Offset of the payload, 0 when the TCP header is not there in full. */
@@ -56,23 +56,18 @@ function tcpPayload(f: Frame): u32 {
   return offset >= 20 && payload <= min(f.headLen, f.end) ? payload : 0;
 }
 
-function cut(p: Port, t: usize, queue: u32, b: Burst, f: Frame, headers: u32, segments: u32): i32 {
+function cut(p: Port, t: usize, queue: u32, b: Burst, m: Mbuf, f: Frame, headers: u32, segments: u32): i32 {
   const mayBlock = b.mayBlock;
   const s = burstFrame(b, VIEW_SEGMENT);
-  // Where the payload goes on: first behind the headers, in the mbuf that holds them if they were not gathered.
-  let rest = f.rest;
-  let skip = f.restOffset;
-  if (f.headLen > headers) {
-    assert(f.owner != 0);
-    rest = f.owner;
-    skip = headers;
-  }
+  // Where the payload goes on: first behind the headers, which in the packet have a tag more or less than in the view.
+  let rest = u32(changetype<usize>(m));
+  let skip = headers - (f.len - m.pktLen);
   for (let i: u32 = 0; i < segments; i++) {
     const done = i * f.mss;
     const bytes = min(f.len - headers - done, f.mss);
-    while (skip == changetype<Mbuf>(rest).dataLen) {
+    while (skip >= changetype<Mbuf>(rest).dataLen) {
+      skip -= changetype<Mbuf>(rest).dataLen;
       rest = changetype<Mbuf>(rest).next;
-      skip = 0;
     }
     view(s, f, headers, rest, skip, bytes);
     rewrite(s, i, done, i == segments - 1);
@@ -80,15 +75,7 @@ function cut(p: Port, t: usize, queue: u32, b: Burst, f: Frame, headers: u32, se
     const result = sendFrame(p, t, queue, b, s);
     if (result == BUSY) return BUSY;
     b.mayBlock = 0;
-    let left = bytes;
-    while (left > 0) {
-      const n = min(left, changetype<Mbuf>(rest).dataLen - skip);
-      left -= n;
-      skip += n;
-      if (left == 0) break;
-      rest = changetype<Mbuf>(rest).next;
-      skip = 0;
-    }
+    skip += bytes;
   }
   b.mayBlock = mayBlock;
   txCount(t, TXQ_TSO_PACKETS, 1);
