@@ -73,9 +73,15 @@ async function compile(name) {
  */
 function inlineMore(file) {
   const module = binaryen.readBinary(readFileSync(file));
-  const { Atomics, BulkMemory, BulkMemoryOpt, MutableGlobals, NontrappingFPToInt, SIMD128, SignExt } = binaryen.Features;
+  const has = binaryen.Features;
   module.setFeatures(
-    Atomics | BulkMemory | BulkMemoryOpt | MutableGlobals | NontrappingFPToInt | SIMD128 | SignExt,
+    has.Atomics |
+      has.BulkMemory |
+      has.BulkMemoryOpt |
+      has.MutableGlobals |
+      has.NontrappingFPToInt |
+      has.SIMD128 |
+      has.SignExt,
   );
   binaryen.setOptimizeLevel(3);
   binaryen.setShrinkLevel(0);

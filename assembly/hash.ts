@@ -15,7 +15,7 @@ export function keyedHash(a: u32, b: u32, c: u32): u32 {
   let v2: u32 = 0x6c796765 ^ k0;
   let v3: u32 = 0x74656462 ^ k1;
   for (let i = 0; i < 4; i++) {
-    const m = i == 0 ? a : i == 1 ? b : i == 2 ? c : <u32>12 << 24;
+    const m = i == 0 ? a : i == 1 ? b : i == 2 ? c : (<u32>12) << 24;
     v3 ^= m;
     for (let round = 0; round < 2; round++) {
       v0 += v1;

@@ -33,7 +33,6 @@ import {
   POOL_FLIGHT,
   POOL_ISLAND,
   POOL_MBUF,
-  POOL_REASSEMBLY,
   POOL_SOCKET,
   POOL_TCB,
   POOL_TIME_WAIT,
@@ -54,7 +53,17 @@ import { UDP_SOCKET_BYTES } from "./net/udp-socket";
 import { bindAttach, bindBytes, bindInit } from "./socket/bind";
 import { descriptorAttach, descriptorBytes, descriptorInit } from "./socket/descriptor";
 import { EPITEM_BYTES, EPOLL_BYTES } from "./socket/epoll";
-import { STACK_HEAD_BYTES, STACK_MAGIC, nowMillis, poolAt, setNow, stack, stackAttach, sysctl, setSysctl } from "./stack";
+import {
+  STACK_HEAD_BYTES,
+  STACK_MAGIC,
+  nowMillis,
+  poolAt,
+  setNow,
+  stack,
+  stackAttach,
+  sysctl,
+  setSysctl,
+} from "./stack";
 import { sysctlDefaults } from "./sysctl";
 import { ACK_LIST_BYTES, ackListFlush } from "./tcp/input";
 import { outputAttach } from "./tcp/output";
@@ -188,7 +197,7 @@ export function init(base: usize, cfg: usize, now: f64): i32 {
   stack.secret1 = option(cfg, CFG_SECRET + 1);
   stack.secret2 = option(cfg, CFG_SECRET + 2);
   stack.secret3 = option(cfg, CFG_SECRET + 3);
-  stack.random = stack.secret0 ^ stack.secret2 | 1;
+  stack.random = (stack.secret0 ^ stack.secret2) | 1;
   stack.flags = option(cfg, CFG_FLAGS);
   sysctlDefaults();
   cursor = u32(base) + STACK_HEAD_BYTES;

@@ -2,7 +2,7 @@
 // Offsets of structures that TypeScript reads are fixed here and asserted at compile time where the class is defined.
 // Read first: DPDK "Mbuf Library" (programmer's guide) for the mbuf, RFC 9293 for the TCP names.
 
-// ---- Memory map of one WebAssembly.Memory ----------------------------------------------------------------------
+// ---- Memory map of one WebAssembly.Memory -------------------------------------------------------------------------
 /** Bytes at the start of every memory kept for constant data segments; the first region starts here. */
 export const REGIONS_BASE: i32 = 65536;
 /** Alignment of regions (arenas, ports, bridges): one Wasm page. */
@@ -10,7 +10,7 @@ export const REGION_ALIGN: i32 = 65536;
 /** Distance that keeps two hot words out of one another's (adjacent-line prefetched) cache lines, bytes. */
 export const CACHE_SPREAD: i32 = 128;
 
-// ---- mbuf (DPDK: struct rte_mbuf) ------------------------------------------------------------------------------
+// ---- mbuf (DPDK: struct rte_mbuf) ---------------------------------------------------------------------------------
 /** Bytes of one mbuf element: header, headroom and data room. */
 export const MBUF_BYTES: i32 = 2048;
 /** Bytes of the mbuf header. */
@@ -21,7 +21,7 @@ export const MBUF_HEADROOM: i32 = 64;
 export const MBUF_DATA_ROOM: i32 = MBUF_BYTES - MBUF_HEADER - MBUF_HEADROOM;
 /** Largest burst that rxBurst or txBurst takes, packets. */
 export const BURST_MAX: i32 = 64;
-/** Largest packet that crosses a port as one descriptor (an IPv4 datagram of 65,535 bytes, Ethernet and VLAN header). */
+/** Largest packet that crosses a port as one descriptor: an IPv4 datagram of 65,535 bytes, Ethernet and VLAN header. */
 export const PACKET_BYTES_MAX: i32 = 65535 + 18;
 
 /** mbuf.olFlags: what the NIC found (RX) or must do (TX). */
@@ -47,7 +47,7 @@ export const CAP_RX_LRO: i32 = 16; // accepts packets larger than the MTU as one
 export const CAP_VLAN: i32 = 32; // strips and inserts 802.1Q tags
 export const CAP_RSS_HASH: i32 = 64;
 
-// ---- Pools ------------------------------------------------------------------------------------------------------
+// ---- Pools --------------------------------------------------------------------------------------------------------
 /** Pool indices of a stack, in the order of its pool directory; names in POOL_NAMES on the host side. */
 export const POOL_MBUF: i32 = 0;
 export const POOL_TCB: i32 = 1;
@@ -68,7 +68,7 @@ export const CHUNK_LARGE_BYTES: i32 = 65536;
 /** Bytes of the header of a chunk. */
 export const CHUNK_HEADER: i32 = 16;
 
-// ---- Options of a stack: an array of u32 given to arenaBytes() and init() ------------------------------------------
+// ---- Options of a stack: an array of u32 given to arenaBytes() and init() -----------------------------------------
 export const CFG_CONNECTIONS: i32 = 0; // TCBs
 export const CFG_SOCKETS: i32 = 1; // UDP sockets, listeners, epoll instances
 export const CFG_MBUFS: i32 = 2; // L1 transmit pool
@@ -102,7 +102,7 @@ export const IF_WORDS: i32 = 16;
 /** Most interfaces of one stack, the loopback included (index 0). */
 export const NETIF_MAX: i32 = 16;
 
-// ---- The exchange area: a part of each arena for arguments and results between host and core --------------------------
+// ---- The exchange area: a part of each arena for arguments and results between host and core ----------------------
 /** Bytes of the exchange area; its data part serves small sends and receives. */
 export const EXCHANGE_BYTES: i32 = 131072;
 /** Offset in the exchange area: socket address results {ip u32, port u32, flags u32, extra u32}. */
@@ -122,7 +122,7 @@ export const EXCHANGE_EVENTS_MAX: i32 = 1024;
 export const EXCHANGE_DATA: i32 = 32768;
 export const EXCHANGE_DATA_BYTES: i32 = EXCHANGE_BYTES - EXCHANGE_DATA;
 
-// ---- Errno (Linux numbers); calls return them negated --------------------------------------------------------------
+// ---- Errno (Linux numbers); calls return them negated -------------------------------------------------------------
 export const EPERM: i32 = 1;
 export const ENOENT: i32 = 2;
 export const EINTR: i32 = 4;
@@ -170,7 +170,7 @@ export const EHOSTUNREACH: i32 = 113;
 export const EALREADY: i32 = 114;
 export const EINPROGRESS: i32 = 115;
 
-// ---- Sockets (Linux numbers) ---------------------------------------------------------------------------------------
+// ---- Sockets (Linux numbers) --------------------------------------------------------------------------------------
 export const AF_INET: i32 = 2;
 export const SOCK_STREAM: i32 = 1;
 export const SOCK_DGRAM: i32 = 2;
@@ -298,7 +298,7 @@ export const EPOLLONESHOT: i32 = 1 << 30;
 export const EPOLLET: i32 = 1 << 31;
 export const POLLNVAL: i32 = 0x020;
 
-// ---- TCP states (RFC 9293 3.3.2), numbered as Linux does for TCP_INFO -------------------------------------------------
+// ---- TCP states (RFC 9293 3.3.2), numbered as Linux does for TCP_INFO ---------------------------------------------
 export const TCP_ESTABLISHED: i32 = 1;
 export const TCP_SYN_SENT: i32 = 2;
 export const TCP_SYN_RECEIVED: i32 = 3;
@@ -321,7 +321,7 @@ export const URG: i32 = 32;
 export const ECE: i32 = 64;
 export const CWR: i32 = 128;
 
-// ---- Counters: u64 each, the index in the array; names follow RFC 4293, 4022, 4113 and Linux's netstat -s -----------------
+// ---- Counters: u64 each, the index in the array; names follow RFC 4293, 4022, 4113 and Linux's netstat -s ---------
 export const MIB_IP_IN_RECEIVES: i32 = 0;
 export const MIB_IP_IN_HDR_ERRORS: i32 = 1;
 export const MIB_IP_IN_ADDR_ERRORS: i32 = 2;
@@ -442,7 +442,7 @@ export const MIB_TCP_ECN_REDUCTIONS: i32 = 116;
 export const MIB_TCP_PMTU_REDUCTIONS: i32 = 117;
 export const MIB_COUNT: i32 = 118;
 
-// ---- Kinds of objects that the flow table, the timing wheel and descriptors point at (the byte at offset 16) -----------
+// ---- Kinds of objects that the flow table, the timing wheel and descriptors point at (the byte at offset 16) ------
 export const KIND_FREE: i32 = 0;
 export const KIND_TCP: i32 = 1;
 export const KIND_LISTENER: i32 = 2;
@@ -453,7 +453,7 @@ export const KIND_TIMER_ARP: i32 = 6;
 export const KIND_TIMER_REASSEMBLY: i32 = 7;
 export const KIND_TIMER_IGMP: i32 = 8;
 
-// ---- Tunables of a stack, named after Linux's sysctls; index in its array of u32, read and written at run time ---------
+// ---- Tunables of a stack, named after Linux's sysctls; index in its array of u32, read and written at run time ----
 export const SYSCTL_TCP_RMEM_DEFAULT: i32 = 0; // bytes
 export const SYSCTL_TCP_RMEM_MAX: i32 = 1;
 export const SYSCTL_TCP_WMEM_DEFAULT: i32 = 2;
@@ -506,7 +506,7 @@ export const SYSCTL_COUNT: i32 = 64;
 export const CC_RENO: i32 = 0;
 export const CC_CUBIC: i32 = 1;
 
-// ---- NICs: a port's region (veth). The handle of a port is the region's address --------------------------------------
+// ---- NICs: a port's region (veth). The handle of a port is the region's address -----------------------------------
 /** Words that the host fills in before portInit(); the rest of the header is the datapath's own. */
 export const PORT_FLAGS: i32 = 4; // PORT_*
 export const PORT_CAPS: i32 = 8; // CAP_*
@@ -580,7 +580,7 @@ export const DOORBELL_SLEEPING: i32 = 4;
 /** A receiver that took nothing for so long no longer stops senders: its frames are dropped. */
 export const PAUSE_MICROS_MAX: i32 = 200000;
 
-// ---- Bridges (veth) ------------------------------------------------------------------------------------------------
+// ---- Bridges (veth) -----------------------------------------------------------------------------------------------
 export const BRIDGE_FLAGS: i32 = 4; // BRIDGE_*
 export const BRIDGE_AGING: i32 = 8; // milliseconds, 0 = never
 export const BRIDGE_SLOTS: i32 = 12; // ports that fit
@@ -608,7 +608,7 @@ export const SLOT_TAGGED: i32 = 16; // 4,096 bits: VLANs that come and leave wit
 /** One learned address: {key u64, slot u32, last seen u32 in milliseconds}. */
 export const MAC_ENTRY_BYTES: i32 = 16;
 
-// ---- Links (veth) -----------------------------------------------------------------------------------------------------
+// ---- Links (veth) -------------------------------------------------------------------------------------------------
 /** Where the host writes rules for linkApply(); struct LinkRules. */
 export const LINK_RULES: i32 = 256;
 export const LINK_COUNTERS: i32 = 640; // u64 each, LINK_*
@@ -652,7 +652,7 @@ export const LINK_CORRUPTED: i32 = 9;
 export const LINK_REORDERED: i32 = 10;
 export const LINK_COUNTER_COUNT: i32 = 11;
 
-// ---- Captures (veth) ------------------------------------------------------------------------------------------------
+// ---- Captures (veth) ----------------------------------------------------------------------------------------------
 export const CAPTURE_SNAP: i32 = 8; // bytes kept of a frame
 export const CAPTURE_RECEIVED: i32 = 16; // u64: frames put into the ring
 export const CAPTURE_DROPPED: i32 = 24; // u64: frames that found it full
@@ -670,7 +670,7 @@ export const CAPTURE_OUT: i32 = 2;
 /** Negative result beside those above. */
 export const ENOSPC: i32 = 28;
 
-// ---- ARP: states of a neighbour and the rows that arpDump() writes -----------------------------------------------------
+// ---- ARP: states of a neighbour and the rows that arpDump() writes ------------------------------------------------
 export const ARP_INCOMPLETE: i32 = 1; // asked, no answer yet
 export const ARP_REACHABLE: i32 = 2;
 export const ARP_STALE: i32 = 3; // usable, to be confirmed on the next use
@@ -685,7 +685,7 @@ export const ADDRESS_PROBING: i32 = 1;
 export const ADDRESS_ASSIGNED: i32 = 2;
 export const ADDRESS_CONFLICT: i32 = 3; // another host has it
 
-// ---- The error queue of IP_RECVERR: what udpReceive(MSG_ERRQUEUE) leaves at EXCHANGE_ARGS (struct sock_extended_err) ----
+// ---- The error queue of IP_RECVERR: what udpReceive(MSG_ERRQUEUE) leaves at EXCHANGE_ARGS (struct sock_extended_err
 export const ERROR_ERRNO: i32 = 0;
 export const ERROR_ORIGIN: i32 = 4; // SO_EE_ORIGIN_*
 export const ERROR_TYPE: i32 = 8; // of the ICMP message
@@ -695,7 +695,7 @@ export const ERROR_OFFENDER: i32 = 20; // IPv4 address of the host that reported
 export const SO_EE_ORIGIN_LOCAL: i32 = 1;
 export const SO_EE_ORIGIN_ICMP: i32 = 2;
 
-// ---- Fields of an mbuf that the host reads (struct Mbuf) ------------------------------------------------------------
+// ---- Fields of an mbuf that the host reads (struct Mbuf) ----------------------------------------------------------
 export const MBUF_NB_SEGS: i32 = 20; // u16
 export const MBUF_PORT: i32 = 22; // u16
 export const MBUF_RSS_HASH: i32 = 24;

@@ -11,7 +11,14 @@ export { CoreTrap } from "./core.ts";
 export { OribiError } from "./errors.ts";
 export { sysctlNames } from "./sysctl.ts";
 export * from "./posix/constants.ts";
-export type { EpollEventInput, MessageHeader, PollFd, Posix, SocketAddress, SocketAddressResult } from "./posix/posix.ts";
+export type {
+  EpollEventInput,
+  MessageHeader,
+  PollFd,
+  Posix,
+  SocketAddress,
+  SocketAddressResult,
+} from "./posix/posix.ts";
 export { EpollEvent } from "./posix/posix.ts";
 export { readPcapng } from "../veth/pcapng.ts";
 export { connections, plotCapture, timeSequence } from "../veth/plot.ts";

@@ -26,7 +26,10 @@ import type { StackOptions } from "./stack-options.ts";
 export interface NetworkOptions {
   /** Gives every random choice. Default: a different one each time (`network.seed` tells which). */
   seed?: number | string;
-  /** "real": the machine's clock. "virtual": time moves only by advance() and by waiting; the same seed, the same bytes. */
+  /**
+   * "real": the machine's clock. "virtual": time moves only by advance() and by waiting, and the same seed gives the
+   * same bytes.
+   */
   time?: "real" | "virtual";
   /** Load the debug build of the core, whose traps name file and line. */
   debug?: boolean;
@@ -37,7 +40,10 @@ export interface NetworkOptions {
 /** What createNetwork() does when nothing is said. */
 export const NETWORK_DEFAULTS: Readonly<Required<Pick<NetworkOptions, "time">>> = Object.freeze({ time: "real" });
 
-export interface HostOptions extends Pick<NicOptions, "mac" | "mtu" | "queues" | "ringSize" | "offloads" | "flowControl"> {
+export interface HostOptions extends Pick<
+  NicOptions,
+  "mac" | "mtu" | "queues" | "ringSize" | "offloads" | "flowControl"
+> {
   /** The bridge that the host's NIC is plugged into; without one it is plugged into nothing. */
   bridge?: UserVbridge;
   /** IPv4 address with prefix length: "10.0.0.1/24". */
@@ -264,7 +270,7 @@ export class Network implements AsyncDisposable {
    * Captures what crosses the NICs of the hosts (all, or those named) until it is closed.
    * @param target a file to write, or "memory"
    */
-  capture(target: string | "memory", options: NetworkCaptureOptions = {}): NetworkCapture {
+  capture(target: string, options: NetworkCaptureOptions = {}): NetworkCapture {
     this.#assertOpen();
     if (this.#capture !== undefined) throw new OribiError("ERR_ORIBI_CAPTURE", "A capture is running: close it first.");
     const capture = new NetworkCapture(this.#veth, target, options, () => (this.#capture = undefined));

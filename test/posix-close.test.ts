@@ -26,7 +26,7 @@ import {
   SOL_SOCKET,
 } from "../host/posix/constants.ts";
 import type { Posix } from "../host/posix/posix.ts";
-import { connected, listener, ok, pattern, readAll, refused, settle } from "./support/sockets.ts";
+import { connected, ok, pattern, readAll, refused, settle } from "./support/sockets.ts";
 import { twoHosts, type TwoHosts } from "./support/two-hosts.ts";
 
 describe("ends of connections", () => {

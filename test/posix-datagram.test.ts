@@ -165,6 +165,23 @@ describe("datagram sockets", () => {
       expect(server.recvfrom(b, Buffer.alloc(9), 0, {})).to.equal(4);
     });
 
+    it("block no longer than the message takes, from either side", () => {
+      const ends = [
+        { posix: client, fd: datagramSocket(client, 7100, 0), address: hosts.clientAddress },
+        { posix: server, fd: datagramSocket(server, 7100, 0), address: hosts.serverAddress },
+      ] as const;
+      const say = (from: 0 | 1): number => {
+        const to = ends[from === 0 ? 1 : 0];
+        ok(ends[from].posix.sendto(ends[from].fd, Buffer.from("x"), 0, { address: to.address, port: 7100 }));
+        const before = hosts.now();
+        expect(to.posix.recv(to.fd, Buffer.alloc(9))).to.equal(1);
+        return hosts.now() - before;
+      };
+      say(0);
+      hosts.advance(1000);
+      for (const from of [0, 1, 1, 0] as const) expect(say(from)).to.be.lessThan(100);
+    });
+
     it("gather with MSG_MORE into one message", () => {
       ok(client.connect(c, there()));
       expect(client.send(c, Buffer.from("head "), MSG_MORE)).to.equal(5);

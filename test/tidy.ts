@@ -6,6 +6,8 @@ import ts from "typescript";
 
 export const WIDTH_MAX = 120;
 export const LINES_MAX = 600;
+/** The one place for constants and layouts is as long as they are. */
+const LONG_FILES = new Set(["assembly/layout.ts"]);
 
 /** Which zone a file belongs to; `undefined` for files that may import anything (bench, test, scripts). */
 type Zone = "assembly" | "veth/datapath" | "veth" | "host";
@@ -74,7 +76,7 @@ function checkText(path: string, text: string): string[] {
   const lines = text.replace(/\n$/, "").split("\n");
   const head = lines[0]?.startsWith("#!") ? lines[1] : lines[0];
   if (!head?.startsWith("// ")) violations.push(`${path}: does not open with a comment that says what lives here`);
-  if (lines.length > LINES_MAX) violations.push(`${path}: ${lines.length} lines, more than ${LINES_MAX}`);
+  if (lines.length > LINES_MAX && !LONG_FILES.has(path)) violations.push(`${path}: ${lines.length} lines, more than ${LINES_MAX}`);
   lines.forEach((line, index) => {
     if (line.length > WIDTH_MAX)
       violations.push(`${path}:${index + 1}: ${line.length} columns, more than ${WIDTH_MAX}`);

@@ -80,7 +80,7 @@ describe("the capture", () => {
     a.send(numbered(a.mac, b.mac, 1), 0);
     link.set({ loss: 0, corrupt: 1, delay: 50 });
     a.send(numbered(a.mac, b.mac, 2), 10);
-    receiveAll(b, 100);
+    link.poll(100);
     const records = capture.drain();
     expect(records.map(({ direction, timeNanos }) => [direction, timeNanos])).to.deep.equal([
       ["outbound", 0n],
@@ -149,7 +149,7 @@ describe("the capture", () => {
       const bridge = lab.bridge();
       const nics = [lab.nic(), lab.nic(), lab.nic({ queues: 4 })];
       const capture = Capture.create(lab);
-      const writer = new PcapngWriter();
+      const writer = PcapngWriter.toMemory();
       for (const nic of nics) {
         bridge.plug(nic);
         nic.setCapture(capture);
@@ -164,10 +164,10 @@ describe("the capture", () => {
       }
       nics[0]!.send(numbered(nics[0]!.mac, BROADCAST_MAC, 1), 300);
       const records = capture.drain();
-      for (const { port, timeNanos, data, direction, originalLength, queue } of records) {
-        writer.writePacket(port, timeNanos, data, { direction, originalLength, queue });
+      for (const { port, timeMicros, data, direction, originalLength, queue } of records) {
+        writer.packet(port, timeMicros, data, { direction, originalLength, queue });
       }
-      const fields = tsharkFields(writer.close(), ["udp.checksum.status", "ip.checksum.status", "_ws.malformed"]);
+      const fields = tsharkFields(writer.bytes(), ["udp.checksum.status", "ip.checksum.status", "_ws.malformed"]);
       expect(fields).to.have.length(records.length);
       const udpFrames = fields.filter((packet) => packet["udp.checksum.status"] !== "");
       expect(udpFrames.length).to.be.above(300);

@@ -33,8 +33,10 @@ export interface CaptureRecord {
   /** Seen from the host: "inbound" came from the wire, "outbound" went to it. */
   direction: "inbound" | "outbound";
   queue: number;
-  /** Time of the poll that moved it, nanoseconds. */
+  /** When it crossed, nanoseconds of the time base of the polls. */
   timeNanos: bigint;
+  /** The same in microseconds, as pcapng.ts takes it. */
+  timeMicros: number;
   /** Bytes on the wire; `data` has fewer when the snap length cut it. */
   originalLength: number;
   data: Uint8Array;
@@ -97,11 +99,13 @@ export class Capture {
     const at = this.#module.exports.captureNext(this.handle) >>> 0;
     if (at === 0) return undefined;
     const view = viewOf(this.#module);
+    const timeNanos = view.getBigUint64(at + RECORD_NANOS, true);
     const record: CaptureRecord = {
       port: view.getUint16(at + RECORD_PORT, true),
       direction: view.getUint8(at + RECORD_DIRECTION) === CAPTURE_OUT ? "outbound" : "inbound",
       queue: view.getUint8(at + RECORD_QUEUE),
-      timeNanos: view.getBigUint64(at + RECORD_NANOS, true),
+      timeNanos,
+      timeMicros: Number(timeNanos) / 1000,
       originalLength: view.getUint32(at + RECORD_ORIGINAL, true),
       data: bytesAt(this.#module, at + RECORD_HEADER, view.getUint32(at + RECORD_LENGTH, true)).slice(),
     };

@@ -191,7 +191,7 @@ function receiveUrgent(t: Tcb, data: usize, length: u32, flags: i32): i32 {
   return 1;
 }
 
-/** Length of the first contiguous run of received bytes (address at EXCHANGE_ARGS), 0 at the end, or a negative errno. */
+/** Length of the first run of received bytes (address at EXCHANGE_ARGS), 0 at the end, or a negative errno. */
 export function tcpPeek(t: Tcb): i32 {
   if (t.rcvBytes == 0) return nothingToRead(t);
   const n = readable(t, true);

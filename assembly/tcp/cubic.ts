@@ -10,7 +10,7 @@ const BETA: u32 = 717; // of 1024
 /** C * 1024 = 410: cwnd(t) = origin + 410 * (t - K)^3 / 2^40, t in 1/1024 s. */
 const CUBE_RTT_SCALE: u64 = 410;
 /** K = cubeRoot(2^40 / 410 * distance). */
-const CUBE_FACTOR: u64 = (<u64>1 << 40) / 410;
+const CUBE_FACTOR: u64 = ((<u64>1) << 40) / 410;
 /** The Reno-friendly window grows one segment for every 15/8 * cwnd acknowledged: 3 (1 + beta) / (1 - beta). */
 const FRIENDLY_SCALE: u32 = 15;
 const HYSTART_LOW_WINDOW: u32 = 16;
@@ -93,7 +93,7 @@ function setTarget(f: Flight, cwnd: u32, acked: u32): void {
 function cubeRoot(a: u64): u32 {
   let root: u64 = 0;
   for (let bit = 21; bit >= 0; bit--) {
-    const next = root | (<u64>1 << u64(bit));
+    const next = root | ((<u64>1) << u64(bit));
     if (next * next * next <= a) root = next;
   }
   return u32(root);

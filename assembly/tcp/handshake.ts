@@ -18,13 +18,7 @@ import { count, nowMicros, nowMillis, sysctl } from "../stack";
 import { tcpAbort, tcpDone } from "./close";
 import { challengeAck, established, noteTimestamp, takeData } from "./established";
 import { resetSegment } from "./input";
-import {
-  abortsOnOverflow,
-  acceptQueueHolds,
-  defersAccept,
-  listenerAnnounce,
-  listenerPromote,
-} from "./listen";
+import { abortsOnOverflow, acceptQueueHolds, defersAccept, listenerAnnounce, listenerPromote } from "./listen";
 import { takePeerOptions } from "./open";
 import { sendAck, sendSyn } from "./output";
 import { rttSample } from "./rtt";

@@ -40,7 +40,7 @@ export function tcpIcmpError(
   segment: usize,
   length: u32,
   mtu: u32,
-  from: u32,
+  _from: u32,
 ): void {
   if (length < 8) return;
   const found = flowFind(source, destination, (get16(segment) << 16) | get16(segment + 2));

@@ -58,14 +58,14 @@ import { openWindow } from "./window";
  * Malformed segments and bad checksums are counted and dropped.
  */
 export function tcpInput(
-  nif: Netif,
+  _nif: Netif,
   m: Mbuf,
   source: u32,
   destination: u32,
   header: usize,
   length: u32,
   tos: u32,
-  ttl: u32,
+  _ttl: u32,
 ): void {
   count(MIB_TCP_IN_SEGS);
   const contiguous = m.data + m.dataLen - u32(header);

@@ -15,7 +15,6 @@ import {
   MIB_TCP_LISTEN_DROPS,
   MIB_TCP_LISTEN_OVERFLOWS,
   MIB_TCP_PASSIVE_OPENS,
-  RST,
   SYN,
   SYSCTL_TCP_ABORT_ON_OVERFLOW,
   SYSCTL_TCP_ECN,
@@ -25,7 +24,7 @@ import {
   TCP_CLOSED,
   TCP_LISTEN,
 } from "../layout";
-import { flowAdd, flowHashOf, portsOf } from "../flow";
+import { flowAdd, flowHashOf } from "../flow";
 import { bindHead, bindRelease } from "../socket/bind";
 import { extraCopy, extraFree } from "../socket/extra";
 import { socketNotify } from "../socket/notify";
@@ -36,22 +35,9 @@ import { release, tcpAbort } from "./close";
 import { cookieSend } from "./cookie";
 import { initialSequence, timestampOffset } from "./isn";
 import { sendSyn, tcpRoute } from "./output";
-import { segFlags, segHasTs, segMss, segSackPermitted, segScale, segSeq, segTsVal, segWindow } from "./segment";
+import { segFlags, segSeq } from "./segment";
 import { EV_PASSIVE_OPEN, EV_SYN, setState } from "./state";
-import {
-  ARMED_RTO,
-  TF_ACCEPTED,
-  TF_CORK,
-  TF_ECN,
-  TF_IN_FLOW,
-  TF_NODELAY,
-  TF_ORPHAN,
-  TF_SACK,
-  TF_TIMESTAMPS,
-  TF_WSCALE,
-  Tcb,
-  tcbAlloc,
-} from "./tcb";
+import { ARMED_RTO, TF_ACCEPTED, TF_CORK, TF_ECN, TF_IN_FLOW, TF_NODELAY, TF_ORPHAN, Tcb, tcbAlloc } from "./tcb";
 import { armTimer } from "./timers";
 import { advertise, initialFlags, takePeerOptions, tcbDefaults } from "./open";
 

@@ -45,15 +45,7 @@ import { initialSequence, timestampOffset } from "./isn";
 import { sendSyn, tcpRoute } from "./output";
 import { segHasTs, segMss, segSackPermitted, segScale, segSeq, segTsVal, segWindow } from "./segment";
 import { EV_ACTIVE_OPEN, setState } from "./state";
-import {
-  ARMED_RTO,
-  TF_ACCEPTED,
-  TF_IN_FLOW,
-  TF_SACK,
-  TF_TIMESTAMPS,
-  TF_WSCALE,
-  Tcb,
-} from "./tcb";
+import { ARMED_RTO, TF_ACCEPTED, TF_IN_FLOW, TF_SACK, TF_TIMESTAMPS, TF_WSCALE, Tcb } from "./tcb";
 import { TimeWait, timeWaitFree, timeWaitReusable } from "./time-wait";
 import { ATO_MIN_MILLIS, armTimer } from "./timers";
 import { fullWindow } from "./window";

@@ -10,7 +10,6 @@ import {
   TCP_CONGESTION,
   TCP_CORK,
   TCP_DEFER_ACCEPT,
-  TCP_ESTABLISHED,
   TCP_INFO,
   TCP_KEEPCNT,
   TCP_KEEPIDLE,
@@ -231,7 +230,10 @@ function giveInfo(t: Tcb, value: usize, length: u32): i32 {
   store<u8>(value, t.probes, 3);
   store<u8>(value, t.backoff, 4);
   const options =
-    (flags & TF_TIMESTAMPS ? 1 : 0) | (flags & TF_SACK ? 2 : 0) | (flags & TF_WSCALE ? 4 : 0) | (flags & TF_ECN ? 8 : 0);
+    (flags & TF_TIMESTAMPS ? 1 : 0) |
+    (flags & TF_SACK ? 2 : 0) |
+    (flags & TF_WSCALE ? 4 : 0) |
+    (flags & TF_ECN ? 8 : 0);
   store<u8>(value, u8(options), 5);
   store<u8>(value, u8(u32(t.sndScale) | (u32(t.rcvScale) << 4)), 6);
   store<u32>(value, t.rtoMillis * 1000, 8);

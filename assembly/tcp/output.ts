@@ -303,7 +303,16 @@ export function sendReset(t: Tcb): void {
  * Answers a segment that belongs to no connection (RFC 9293 3.10.7.1): all in host order.
  * `seq`, `ack`, `flags` are those of the answer.
  */
-export function sendBare(local: u32, remote: u32, ports: u32, seq: u32, ack: u32, flags: u32, window: u32, ts: u64): void {
+export function sendBare(
+  local: u32,
+  remote: u32,
+  ports: u32,
+  seq: u32,
+  ack: u32,
+  flags: u32,
+  window: u32,
+  ts: u64,
+): void {
   if (!routeLookup(remote)) return;
   const nif = routeNetif;
   const nextHop = routeNextHop;

@@ -1,11 +1,6 @@
 // RACK: time-based loss detection, and the tail loss probe (RFC 8985), as Linux does both.
 
-import {
-  MIB_TCP_TLP_PROBES,
-  SYSCTL_TCP_EARLY_RETRANS,
-  SYSCTL_TCP_RECOVERY,
-  SYSCTL_TCP_RTO_MIN,
-} from "../layout";
+import { MIB_TCP_TLP_PROBES, SYSCTL_TCP_EARLY_RETRANS, SYSCTL_TCP_RECOVERY, SYSCTL_TCP_RTO_MIN } from "../layout";
 import { count, nowMicros, nowMillis, sysctl } from "../stack";
 import { backedOffRto } from "./rtt";
 import { markLost } from "./scoreboard";

@@ -1,12 +1,7 @@
 // Loss recovery's state machine: open, disorder, CWR, recovery, loss (Linux's tcp_fastretrans_alert).
 // Read first: RFC 6675 (SACK recovery), 6582 (NewReno), 6937 (PRR), 5682 (F-RTO); undo as RFC 3522 and 2883 allow.
 
-import {
-  MIB_TCP_FAST_RETRANS,
-  MIB_TCP_SACK_RENEGING,
-  MIB_TCP_SPURIOUS_RTOS,
-  SYSCTL_TCP_REORDERING,
-} from "../layout";
+import { MIB_TCP_FAST_RETRANS, MIB_TCP_SACK_RENEGING, MIB_TCP_SPURIOUS_RTOS, SYSCTL_TCP_REORDERING } from "../layout";
 import { count, nowMillis, sysctl } from "../stack";
 import { congestionLoss, currentSsthresh, lossSsthresh } from "./congestion";
 import { RACK_DSACK_SEEN, rackMarkLost, usesRack } from "./rack";
@@ -72,7 +67,9 @@ function hasSack(t: Tcb): bool {
 
 /** True when the ACK answers an original although it was retransmitted (Eifel, RFC 3522). */
 function answersOriginal(t: Tcb): bool {
-  return t.retransStampMillis != 0 && segHasTs && segTsEcr != 0 && i32(segTsEcr - t.tsOffset - t.retransStampMillis) < 0;
+  return (
+    t.retransStampMillis != 0 && segHasTs && segTsEcr != 0 && i32(segTsEcr - t.tsOffset - t.retransStampMillis) < 0
+  );
 }
 
 function mayUndo(t: Tcb, f: Flight): bool {

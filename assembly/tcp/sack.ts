@@ -1,5 +1,5 @@
 // SACK blocks from the peer: which are believed, and what they say of the segments in flight.
-// Read first: RFC 2018 section 5, RFC 2883 section 4 (D-SACK), RFC 6675; Linux's tcp_sacktag_write_queue for the limits.
+// Read first: RFC 2018 section 5, RFC 2883 section 4 (D-SACK), RFC 6675; Linux tcp_sacktag_write_queue for the limits.
 
 import { MIB_TCP_DSACK_RECV, MIB_TCP_SACK_RECV } from "../layout";
 import { count } from "../stack";

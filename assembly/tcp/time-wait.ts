@@ -154,4 +154,3 @@ function noteTs(w: TimeWait): void {
 export function timeWaitReusable(w: TimeWait): bool {
   return sysctl(SYSCTL_TCP_TW_REUSE) == 1 && w.hasTs != 0 && nowMillis - w.tsRecentMillis >= 1000;
 }
-

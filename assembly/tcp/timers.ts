@@ -176,7 +176,8 @@ function idleTimer(t: Tcb): void {
   const short = pool.inUse > pool.capacity >>> 1;
   const limit = short ? FLIGHT_IDLE_SHORT_MILLIS : FLIGHT_IDLE_MILLIS;
   const used = nowMillis - (i32(t.lastSndMillis - t.lastRcvMillis) > 0 ? t.lastSndMillis : t.lastRcvMillis);
-  const quiet = f.packetsOut == 0 && f.islandCount == 0 && t.sndBytes == 0 && t.caState == CA_OPEN && !(t.tflags & TF_URGENT);
+  const quiet =
+    f.packetsOut == 0 && f.islandCount == 0 && t.sndBytes == 0 && t.caState == CA_OPEN && !(t.tflags & TF_URGENT);
   if (quiet && used >= limit) flightDrop(t);
   else armTimer(t, ARMED_IDLE, FLIGHT_IDLE_SHORT_MILLIS);
 }
@@ -361,7 +362,7 @@ function probeWindow(t: Tcb): bool {
   return true;
 }
 
-/** The window is open but by less than a segment: after the wait it is used (RFC 9293 3.8.6.2.1, the override timeout). */
+/** The window is open by less than a segment: after the wait it is used (RFC 9293 3.8.6.2.1, override timeout). */
 function sendPartial(t: Tcb, bytes: u32): void {
   const f = t.flight;
   if (f == 0) return;

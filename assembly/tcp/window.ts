@@ -59,7 +59,7 @@ export function selectWindow(t: Tcb): u32 {
     const unit = (1 << scale) - 1;
     window = (open + unit) & ~unit;
   }
-  const most = <u32>65535 << scale;
+  const most = (<u32>65535) << scale;
   if (window > most) window = most;
   t.rcvWnd = window;
   t.rcvWup = t.rcvNxt;

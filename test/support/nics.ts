@@ -2,7 +2,7 @@
 // mbufs, as a stack does. Read first: veth/index.ts; assembly/memory/mbuf.ts for the fields written here.
 
 import { MBUF_BYTES, MBUF_DATA_ROOM, MBUF_HEADER, MBUF_HEADROOM } from "../../assembly/layout.ts";
-import { createMemory, instantiateVeth, Regions } from "../../host/core.ts";
+import { createMemory, instantiateVeth, Regions, type SharedMemory } from "../../host/core.ts";
 import {
   type BridgeOptions,
   connectCable,
@@ -23,18 +23,41 @@ export interface PacketWork {
 const PACKET_MBUFS = 256;
 const POOL_IN_USE = 24;
 
+/** A memory that other threads use too, and a part of it for this thread's own regions. */
+export interface Share {
+  memory: SharedMemory;
+  arena: number;
+}
+
 /** One memory, one instance of veth.wasm, and a pool of mbufs that plays the stack's. */
 export class Lab implements VethModule {
-  readonly memory = createMemory();
-  readonly regions = new Regions(this.memory);
-  readonly exports: VethModule["exports"] = instantiateVeth(this.memory) as unknown as VethModule["exports"];
+  readonly memory: SharedMemory;
+  readonly regions: Regions;
+  readonly exports: VethModule["exports"];
+  #arena = 0;
   #pool = 0;
   #carved = 0;
   #external = 0;
   #externalUsed = 0;
 
+  /** @param share what share() gave to this thread; without it, a memory of its own */
+  constructor(share?: Share) {
+    this.memory = share?.memory ?? createMemory();
+    this.regions = new Regions(this.memory);
+    this.#arena = share?.arena ?? 0;
+    this.exports = instantiateVeth(this.memory) as unknown as VethModule["exports"];
+  }
+
+  /** What another thread needs to work on this memory; it can be sent. */
+  share(bytes = 4 * 1048576): Share {
+    return { memory: this.memory, arena: this.regions.allocate(bytes) };
+  }
+
   allocate(bytes: number): number {
-    return this.regions.allocate(bytes);
+    if (this.#arena === 0) return this.regions.allocate(bytes);
+    const at = this.#arena;
+    this.#arena += Math.ceil(bytes / 65536) * 65536;
+    return at;
   }
 
   free(address: number): void {

@@ -1,0 +1,110 @@
+// The demo's network: a server and a client, each with its own stack behind a NIC of several queues, on one bridge.
+// Read first: DESIGN.md section 9; host/network.ts.
+
+import { createNetwork, type Network, type NetworkOptions } from "../network.ts";
+import type { Host, HostLink } from "../host.ts";
+import {
+  AF_INET,
+  EAGAIN,
+  EINPROGRESS,
+  errnoName,
+  IPPROTO_TCP,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  TCP_NODELAY,
+} from "../posix/constants.ts";
+
+/** The port that the server listens on. Wireshark takes what crosses it for plain data, whatever the file holds. */
+export const SERVER_PORT = 7654;
+const BACKLOG = 128;
+
+export interface HostsOptions extends NetworkOptions {
+  /** RX and TX queues of each NIC. */
+  queues: number;
+  /** Large segments cross whole, the NIC cuts them where it must. Default false. */
+  tso?: boolean;
+  /** What the client's wire does to frames, each way. */
+  link?: HostLink;
+}
+
+export interface Hosts extends AsyncDisposable {
+  readonly network: Network;
+  readonly server: Host;
+  readonly client: Host;
+}
+
+/** Makes the two hosts. */
+export function createHosts({ queues, tso = false, link, ...options }: HostsOptions): Hosts {
+  const network = createNetwork(options);
+  const bridge = network.bridge("lan");
+  const nic = { bridge, queues, offloads: { tso, lro: tso } };
+  const server = network.host("server", { ...nic, address: "10.0.0.1/24" });
+  const client = network.host("client", { ...nic, address: "10.0.0.2/24", ...(link === undefined ? {} : { link }) });
+  return { network, server, client, [Symbol.asyncDispose]: () => network.close() };
+}
+
+/** A call that failed: `code` names the errno. */
+export class CallError extends Error {
+  readonly code: string;
+
+  constructor(call: string, errno: number) {
+    super(`${call} failed: ${errnoName(errno)}`);
+    this.name = "CallError";
+    this.code = errnoName(errno);
+  }
+}
+
+/** The result of a call, if it is none of failure. @throws {CallError} */
+export function checked(call: string, result: number): number {
+  if (result < 0) throw new CallError(call, result);
+  return result;
+}
+
+/** The result of a call that does not wait: -EAGAIN passes. @throws {CallError} */
+export function checkedNow(call: string, result: number): number {
+  if (result < 0 && result !== -EAGAIN) throw new CallError(call, result);
+  return result;
+}
+
+/** A socket that listens on SERVER_PORT. @param flags 0, or SOCK_NONBLOCK */
+export function openListener({ server }: Hosts, flags = 0): number {
+  const { socket, bind, listen } = server.posix;
+  const fd = checked("socket", socket(AF_INET, SOCK_STREAM | flags));
+  checked("bind", bind(fd, { port: SERVER_PORT }));
+  checked("listen", listen(fd, BACKLOG));
+  return fd;
+}
+
+/** A socket of the client that connects to the server, without waiting for it. */
+export function startConnect({ server, client }: Hosts): number {
+  const { socket, connect } = client.posix;
+  const fd = checked("socket", socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK));
+  const result = connect(fd, { address: server.address, port: SERVER_PORT });
+  if (result !== -EINPROGRESS) checked("connect", result);
+  return fd;
+}
+
+/** An open connection: a blocking descriptor at each end. */
+export interface Connection {
+  readonly client: number;
+  readonly server: number;
+  /** Closes both ends, and lets the network carry the last segments. */
+  close(): void;
+}
+
+/** Connects the client to the server's `listener`. */
+export function openConnection(hosts: Hosts, listener: number): Connection {
+  const { server, client, network } = hosts;
+  const fd = checked("socket", client.posix.socket(AF_INET, SOCK_STREAM));
+  checked("connect", client.posix.connect(fd, { address: server.address, port: SERVER_PORT }));
+  const accepted = checked("accept", server.posix.accept(listener));
+  for (const [posix, end] of [[client.posix, fd], [server.posix, accepted]] as const) {
+    checked("setsockopt", posix.setsockopt(end, IPPROTO_TCP, TCP_NODELAY, 1));
+  }
+  const close = (): void => {
+    client.posix.close(fd);
+    server.posix.close(accepted);
+    network.settle();
+  };
+  return { client: fd, server: accepted, close };
+}

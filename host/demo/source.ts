@@ -1,0 +1,80 @@
+// The file that the demo sends: one that the user names, or one that is made on the spot.
+// Read first: transfer.ts, which reads it piece by piece.
+
+import { createCipheriv, createHash } from "node:crypto";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { basename } from "node:path";
+
+/** Something to send, read from any place on. */
+export interface Source extends Disposable {
+  readonly name: string;
+  readonly bytes: number;
+  /** Bytes from `at` on, at least one below `bytes`; valid until the next call. */
+  piece(at: number): Uint8Array;
+}
+
+const PIECE_BYTES = 262144;
+const WINDOW_BYTES = 1 << 20;
+/** Bytes that throughput is measured with: enough to leave the caches, little enough for any machine. */
+const PAYLOAD_BYTES_MIN = 1 << 20;
+const PAYLOAD_BYTES_MAX = 16 << 20;
+
+/** A file of random bytes; the same seed gives the same bytes. */
+export function madeSource(bytes: number, seed: string): Source {
+  const key = createHash("sha256").update(seed).digest().subarray(0, 16);
+  const content = createCipheriv("aes-128-ctr", key, Buffer.alloc(16)).update(Buffer.alloc(bytes));
+  return {
+    name: "random bytes",
+    bytes,
+    piece: (at) => content.subarray(at, at + PIECE_BYTES),
+    [Symbol.dispose]: () => {},
+  };
+}
+
+/** A file of the machine. @throws Error of node:fs; "EISDIR"-like ones for what is no regular file */
+export function fileSource(path: string): Source {
+  const fd = openSync(path, "r");
+  const stat = fstatSync(fd);
+  if (!stat.isFile()) {
+    closeSync(fd);
+    throw new Error(`"${path}" is no regular file`);
+  }
+  const window = Buffer.allocUnsafe(WINDOW_BYTES);
+  let start = 0;
+  let end = 0;
+  const piece = (at: number): Uint8Array => {
+    if (at < start || at >= end) {
+      start = at;
+      end = at + readSync(fd, window, 0, Math.min(WINDOW_BYTES, stat.size - at), at);
+      if (end === at && at < stat.size) throw new Error(`"${path}" became shorter while it was read`);
+    }
+    return window.subarray(at - start, Math.min(end - start, at - start + PIECE_BYTES));
+  };
+  return { name: basename(path), bytes: stat.size, piece, [Symbol.dispose]: () => closeSync(fd) };
+}
+
+/** The SHA-256 of a source, as hexadecimal digits. */
+export function sha256(source: Source, onProgress: (bytes: number) => void = () => {}): string {
+  const hash = createHash("sha256");
+  for (let at = 0; at < source.bytes; onProgress(at)) {
+    const piece = source.piece(at);
+    hash.update(piece);
+    at += piece.length;
+  }
+  return hash.digest("hex");
+}
+
+/** What throughput is measured with, in pieces of one size: the source's bytes, repeated when they are few. */
+export function payloadPieces(source: Source): Uint8Array[] {
+  const wanted = Math.min(PAYLOAD_BYTES_MAX, Math.max(PAYLOAD_BYTES_MIN, source.bytes));
+  const bytes = wanted - (wanted % PIECE_BYTES);
+  const payload = Buffer.alloc(bytes);
+  let filled = 0;
+  while (filled < bytes && source.bytes > 0) {
+    const piece = source.piece(filled % source.bytes);
+    payload.set(piece.subarray(0, bytes - filled), filled);
+    filled += piece.length;
+  }
+  const count = bytes / PIECE_BYTES;
+  return Array.from({ length: count }, (_, index) => payload.subarray(index * PIECE_BYTES, (index + 1) * PIECE_BYTES));
+}
