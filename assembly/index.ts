@@ -70,6 +70,7 @@ import { outputAttach } from "./tcp/output";
 import { FLIGHT_BYTES, ISLAND_BYTES, TCB_BYTES, TXSEG_BYTES, tcbAttach } from "./tcp/tcb";
 import { TIME_WAIT_BYTES, timeWaitAttach, timeWaitTimer } from "./tcp/time-wait";
 import { tcpTimer } from "./tcp/timers";
+import { TRAIN_BYTES } from "./tcp/train-output";
 import { Timer, WHEEL_BYTES, wheelAdvance, wheelAttach, wheelDeadlineMicros, wheelInit } from "./timer";
 
 export * from "./socket/calls";
@@ -172,6 +173,7 @@ function placeParts(cfg: usize): void {
   place(EXCHANGE_BYTES);
   place(TCB_BYTES);
   place(ACK_LIST_BYTES);
+  place(TRAIN_BYTES);
   place(netifBytes(cfg));
   place(arpBytes(cfg));
   place(routeBytes(cfg));
@@ -208,6 +210,7 @@ export function init(base: usize, cfg: usize, now: f64): i32 {
   stack.exchange = place(EXCHANGE_BYTES);
   stack.scratchTcb = place(TCB_BYTES);
   stack.ackList = place(ACK_LIST_BYTES);
+  stack.train = place(TRAIN_BYTES);
   // Pools come last in memory, but the parts need them: their place is behind the parts.
   const parts = cursor;
   cursor = u32(base) + STACK_HEAD_BYTES;
@@ -276,8 +279,13 @@ export function attach(base: usize): void {
  */
 export function poll(now: f64): i32 {
   setNow(now);
-  if (netifPending() != 0) netifFlush();
-  let work = netifRx(RX_BUDGET);
+  // What left by this beat counts as work: the others of the network have something to do then.
+  let work = netifPending();
+  if (work != 0) {
+    netifFlush();
+    work -= netifPending();
+  }
+  work += netifRx(RX_BUDGET);
   if (stack.loopHead != 0) work += loopbackRx();
   work += runTimers();
   if (work == 0) return 0;

@@ -577,6 +577,14 @@ export const TXQ_COUNT: i32 = 8;
 /** A doorbell: a sleeping thread waits on the first word; the second is not 0 while it sleeps or is about to. */
 export const DOORBELL_SEQUENCE: i32 = 0;
 export const DOORBELL_SLEEPING: i32 = 4;
+/** The block of a host that runs in a thread of its own: its doorbell, then these words. */
+export const THREAD_STATE: i32 = 8; // THREAD_*: whose the stack is
+export const THREAD_STOP: i32 = 12; // not 0: the thread is asked to end
+export const THREAD_BYTES: i32 = CACHE_SPREAD;
+/** THREAD_STATE */
+export const THREAD_RUNNING: i32 = 1;
+export const THREAD_ENDED: i32 = 2; // the thread has let go of it: the main thread may take it
+export const THREAD_TRAPPED: i32 = 3; // nobody's
 /** A receiver that took nothing for so long no longer stops senders: its frames are dropped. */
 export const PAUSE_MICROS_MAX: i32 = 200000;
 

@@ -54,6 +54,8 @@ export class Stack {
   scratchTcb: u32;
   /** Connections that owe an ACK at the end of this burst: count, then addresses. */
   ackList: u32;
+  /** Headers that a train of segments has in common (tcp/train-output.ts). */
+  train: u32;
 }
 
 /** Offsets in the arena, counted from its base. */

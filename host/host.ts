@@ -4,6 +4,7 @@ import type { Stack } from "./stack.ts";
 import type { CoreTrap } from "./core.ts";
 import { toCoreTrap } from "./core.ts";
 import type { Counters, PoolUse } from "./counters.ts";
+import { OribiError } from "./errors.ts";
 import { createPosix, type Posix } from "./posix/posix.ts";
 import type { Waiter } from "./posix/waiter.ts";
 import type { LinkOptions, UserVeth, Xstats } from "../veth/index.ts";
@@ -11,17 +12,18 @@ import type { LinkOptions, UserVeth, Xstats } from "../veth/index.ts";
 /** Impairments of a host's wire: both directions alike, or each its own. */
 export type HostLink = LinkOptions | { toWire?: LinkOptions; toHost?: LinkOptions };
 
-/** A host whose stack runs in this thread. */
+/** A host whose stack runs in this thread, unless Network.spawn() has lent it to another. */
 export class Host {
   readonly name: string;
   /** Its first IPv4 address. */
   readonly address: string;
   readonly nic: UserVeth;
   readonly stack: Stack;
-  /** The POSIX calls, fit to be taken apart. */
-  readonly posix: Posix;
   /** What stopped the stack, when it has trapped. It is not polled any more. */
   trap: CoreTrap | undefined;
+  /** Which thread the stack runs in; "lost": in none any more, its own one has crashed. */
+  thread: "main" | "worker" | "lost" = "main";
+  readonly #posix: Posix;
   readonly #setLink: (host: Host, link: HostLink) => void;
 
   /** @internal made by Network.host() */
@@ -37,13 +39,23 @@ export class Host {
     this.address = address;
     this.nic = nic;
     this.stack = stack;
-    this.posix = createPosix(stack.core, stack.memory, waiter);
+    this.#posix = createPosix(stack.core, stack.memory, waiter);
     this.#setLink = setLink;
+  }
+
+  /**
+   * The POSIX calls, fit to be taken apart.
+   * @throws {OribiError} ERR_ORIBI_THREAD while the host runs in another thread: the calls are that thread's then
+   */
+  get posix(): Posix {
+    if (this.thread === "main") return this.#posix;
+    const state = this.thread === "lost" ? "is out of order: its thread has crashed" : "runs in a thread of its own";
+    throw new OribiError("ERR_ORIBI_THREAD", `Host "${this.name}" ${state}; its calls cannot be used here.`);
   }
 
   /** One beat of the stack at `now`, microseconds: frames and timers. A trap stops this stack only. */
   poll(now: number): number {
-    if (this.trap !== undefined) return 0;
+    if (this.trap !== undefined || this.thread !== "main") return 0;
     try {
       return this.stack.core.poll(now);
     } catch (error) {
@@ -54,7 +66,7 @@ export class Host {
 
   /** When the stack wants to be polled though nothing arrives, microseconds; Infinity: no need. */
   nextDeadline(): number {
-    return this.trap === undefined ? this.stack.core.nextDeadline() : Infinity;
+    return this.trap === undefined && this.thread === "main" ? this.stack.core.nextDeadline() : Infinity;
   }
 
   /** The counters: `host.counters().tcp.retransSegs`. */

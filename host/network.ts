@@ -4,6 +4,7 @@
 import { randomBytes } from "node:crypto";
 import {
   type BridgeOptions,
+  type Link,
   type LinkOptions,
   LinkDirectory,
   type NicOptions,
@@ -14,7 +15,7 @@ import {
 import { parseDuration } from "../veth/options.ts";
 import { NetworkCapture, type NetworkCaptureOptions } from "./capture.ts";
 import { type Clock, RealClock, VirtualClock } from "./clock.ts";
-import { type CoreOptions, createMemory, instantiateVeth, Regions, type SharedMemory } from "./core.ts";
+import { coreModules, type CoreOptions, createMemory, instantiateVeth, Regions, type SharedMemory } from "./core.ts";
 import { OribiError, optionError } from "./errors.ts";
 import { Host, type HostLink } from "./host.ts";
 import { scanAddress } from "./posix/address.ts";
@@ -22,6 +23,10 @@ import type { Waiter } from "./posix/waiter.ts";
 import { seedWords } from "./seed.ts";
 import { Stack } from "./stack.ts";
 import type { StackOptions } from "./stack-options.ts";
+import { epochOf } from "./threads/clock.ts";
+import { MainThread } from "./threads/main-thread.ts";
+import type { UntilOptions } from "./threads/pump.ts";
+import type { SpawnOptions } from "./threads/threads.ts";
 
 export interface NetworkOptions {
   /** Gives every random choice. Default: a different one each time (`network.seed` tells which). */
@@ -60,6 +65,8 @@ export interface HostOptions extends Pick<
 
 /** Virtual microseconds that a step with work takes: time goes on even in a network without delays. */
 const STEP_MICROS = 1;
+/** A condition that another thread makes true is asked at least so often, milliseconds. */
+const ASK_MILLIS = 5;
 /** Steps without end at one time mean that two hosts talk for ever; settle() gives up then. */
 const SETTLE_STEPS_MAX = 10_000_000;
 
@@ -78,6 +85,10 @@ export class Network implements AsyncDisposable {
   readonly #sleep = new Int32Array(new SharedArrayBuffer(4));
   #linkCount = 0;
   #capture: NetworkCapture | undefined;
+  /** Made when the first thread is, or somebody waits from the event loop. */
+  #mainThread: MainThread | undefined;
+  /** Regions to give back when no other thread runs any more: one may still be writing there. */
+  readonly #retired: number[] = [];
   #isClosed = false;
   readonly #waiter: Waiter;
 
@@ -93,7 +104,7 @@ export class Network implements AsyncDisposable {
       exports: instantiateVeth(this.memory, this.#core),
       memory: this.memory,
       allocate: (bytes) => this.#regions.allocate(bytes),
-      free: (address) => this.#regions.free(address),
+      free: (address) => this.#free(address),
     };
     this.#clock = this.time === "virtual" ? new VirtualClock() : new RealClock();
     this.#links = LinkDirectory.create(this.#veth);
@@ -152,6 +163,7 @@ export class Network implements AsyncDisposable {
     options.bridge?.plug(nic);
     this.#hosts.push(host);
     this.#capture?.add(host);
+    this.#mainThread?.watch(host);
     return host;
   }
 
@@ -180,9 +192,10 @@ export class Network implements AsyncDisposable {
       const seed = BigInt(words[0] ?? 0) | (BigInt(words[1] ?? 0) << 32n);
       const after = host.nic.setLink(direction, before === undefined ? { seed, ...options } : options);
       if (after === before) continue;
-      if (before !== undefined) this.#links.remove(before);
+      if (before !== undefined && this.#links.remove(before)) this.#linkCount--;
+      if (host.thread === "worker") continue;
       this.#links.add(after);
-      if (before === undefined) this.#linkCount++;
+      this.#linkCount++;
     }
   }
 
@@ -191,6 +204,7 @@ export class Network implements AsyncDisposable {
    * Virtual time moves by a microsecond when there was work.
    */
   step(): number {
+    if (this.#mainThread !== undefined) this.#mainThread.reap();
     const now = this.#clock.now();
     let work = this.#linkCount > 0 ? this.#links.poll(now) : 0;
     const hosts = this.#hosts;
@@ -242,8 +256,9 @@ export class Network implements AsyncDisposable {
       if (this.step() > 0) continue;
       if (isDone()) return true;
       const next = this.nextDeadline();
-      if (this.now() >= end || (next === Infinity && end === Infinity)) return false;
-      this.#sleepUntil(Math.min(next, end));
+      if (this.now() >= end || (next === Infinity && end === Infinity && !this.#isShared())) return false;
+      // Another thread may make it true without a frame.
+      this.#sleepUntil(Math.min(next, end), ASK_MILLIS);
     }
     return true;
   }
@@ -252,18 +267,99 @@ export class Network implements AsyncDisposable {
   #wait(until: number): boolean {
     if (this.step() > 0) return true;
     const next = Math.min(this.nextDeadline(), until);
-    if (next === Infinity) return false;
+    if (next === Infinity && !this.#isShared()) return false;
     this.#sleepUntil(next);
     return true;
   }
 
-  #sleepUntil(time: number): void {
+  #sleepUntil(time: number, millisMax = Infinity): void {
     if (this.#clock instanceof VirtualClock) {
       this.#clock.set(time);
       return;
     }
+    if (this.#mainThread !== undefined) {
+      this.#mainThread.sleep(time, millisMax);
+      return;
+    }
     const millis = (time - this.now()) / 1000;
     if (millis > 0) Atomics.wait(this.#sleep, 0, 0, Math.min(millis, 1000));
+  }
+
+  /**
+   * Runs a function of a module, `(host: WorkerHost, args) => result`, in the host's own thread, on the host's stack.
+   * Until it ends, the host's calls are that thread's; figures, links and captures stay here. Then the host is the main
+   * thread's again, with its open sockets; descriptors are the same on both sides. This thread serves its own hosts
+   * meanwhile, whenever its event loop turns. In real time only.
+   * @param module a URL, or an absolute path
+   * @returns what the function returned. Rejected with what it threw; with the CoreTrap that stopped its stack; with
+   *   ABORT_ERR when `signal` was aborted; with ERR_ORIBI_THREAD, _TIME or _OPTION when it cannot be run
+   */
+  spawn<T = unknown>(host: Host, module: URL | string, options: SpawnOptions = {}): Promise<T> {
+    try {
+      const main = this.#useThreads("spawn()");
+      if (!this.#hosts.includes(host)) throw optionError("host", host, "a host of this network");
+      return main.run(host, module, options) as Promise<T>;
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  /**
+   * Steps from the event loop until `isDone()` says so: for this thread's hosts, in real time only.
+   * @returns false when `timeout` has passed. Rejected with ABORT_ERR when `signal` is aborted
+   */
+  async until(isDone: () => boolean, options: UntilOptions = {}): Promise<boolean> {
+    return this.#useThreads("until()").until(isDone, options);
+  }
+
+  #useThreads(what: string): MainThread {
+    this.#assertOpen();
+    if (this.time === "virtual") {
+      const hint = 'Make the network with { time: "real" }, or drive it with runUntil() and advance().';
+      throw new OribiError(
+        "ERR_ORIBI_TIME",
+        `${what} needs real time: threads cannot share a simulated clock. ${hint}`,
+      );
+    }
+    return (this.#mainThread ??= this.#makeMainThread());
+  }
+
+  #makeMainThread(): MainThread {
+    const modules = coreModules(this.#core);
+    const epochNanos = epochOf(this.#clock);
+    const { memory } = this;
+    return new MainThread({
+      memory,
+      hosts: this.#hosts,
+      isCapturing: () => this.#capture !== undefined,
+      now: () => this.now(),
+      step: () => this.step(),
+      nextDeadline: () => this.nextDeadline(),
+      allocate: (bytes) => this.#regions.allocate(bytes),
+      setup: ({ name, address, stack, nic }) => {
+        return { memory, modules, ...this.#core, epochNanos, name, address, place: stack.place, port: nic.handle };
+      },
+      ownLinks: (host, owns) => this.#ownLinks(host, owns),
+      rested: () => this.#retired.splice(0).forEach((address) => this.#regions.free(address)),
+    });
+  }
+
+  /** The links of this thread's hosts are polled with the network; those of another's with its stack. */
+  #ownLinks(host: Host, owns: boolean): void {
+    for (const link of Object.values(host.nic.links) as Link[]) {
+      if (!owns) this.#links.remove(link);
+      else this.#links.add(link);
+      this.#linkCount += owns ? 1 : -1;
+    }
+  }
+
+  #isShared(): boolean {
+    return this.#mainThread !== undefined && this.#mainThread.isShared;
+  }
+
+  #free(address: number): void {
+    if (this.#isShared()) this.#retired.push(address);
+    else this.#regions.free(address);
   }
 
   /**
@@ -283,6 +379,7 @@ export class Network implements AsyncDisposable {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    await this.#mainThread?.close();
     await this.#capture?.close();
     for (const host of this.#hosts) host.nic.close();
     for (const bridge of this.#bridges) bridge.close();

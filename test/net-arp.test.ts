@@ -460,6 +460,16 @@ describe("ARP: the own address (RFC 5227)", () => {
     for (const gap of gaps.slice(2)) expect(gap).to.be.within(1990, 2010);
   });
 
+  it("stops probing when an address is set meanwhile", () => {
+    const h = stackHarness({ address: undefined, resolved: false });
+    h.ok(h.core.arpProbe(1, ip(HOST.address), ip("255.255.255.0")));
+    h.ok(h.core.netifSetAddress(1, ip("10.0.0.9"), ip("255.255.255.0")));
+    h.expectSent({ arp: { sender: "10.0.0.9" } });
+    h.advance(20_000);
+    h.expectSilence();
+    expect(h.core.arpProbe(1, ip(HOST.address), ip("255.255.255.0"))).to.equal(-16);
+  });
+
   const objections: [string, ReturnType<typeof arpRequest>][] = [
     ["another host has it", arpReply({ senderMac: OTHER.mac, sender: HOST.address })],
     ["another host probes for it too", arpRequest({ senderMac: OTHER.mac, sender: 0, target: HOST.address })],

@@ -8,6 +8,7 @@ import {
   EDESTADDRREQ,
   EINVAL,
   EMSGSIZE,
+  ENETUNREACH,
   EPIPE,
   EPOLLERR,
   EPOLLIN,
@@ -381,6 +382,17 @@ describe("UDP: datagrams out", () => {
     h.ok(h.core.disconnect(fd));
     expect(h.send(fd, "x")).to.equal(-EDESTADDRREQ);
     expect(h.name(fd)).to.match(/^0\.0\.0\.0:\d+$/);
+  });
+
+  it("stays connected when connecting elsewhere fails", () => {
+    const h = stackHarness();
+    const fd = h.udp({ connect: "10.0.0.2:9" });
+    const own = h.name(fd);
+    expect(h.core.connect(fd, ip("192.0.2.1"), 9)).to.equal(-ENETUNREACH);
+    expect([h.name(fd), h.name(fd, true)]).to.deep.equal([own, "10.0.0.2:9"]);
+    expect(h.core.connect(fd, ip("10.0.0.255"), 9)).to.equal(-EACCES);
+    h.send(fd, "x");
+    h.expectSent({ udp: { to: 9 }, ip: { to: "10.0.0.2" } });
   });
 
   it("sends elsewhere from a connected socket when it is told where", () => {

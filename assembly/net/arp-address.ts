@@ -96,6 +96,15 @@ export function arpProbe(index: u32, address: u32, netmask: u32): i32 {
   return 0;
 }
 
+/** Ends what goes on about an interface's address: it is being set or taken away. */
+export function arpAddressForget(index: u32): void {
+  const t = timerOf(index);
+  timerCancel(t);
+  t.phase = 0;
+  t.announce = 0;
+  t.defended = 0;
+}
+
 /** State of interface `index`'s address, ADDRESS_*. */
 export function arpAddressState(index: u32): i32 {
   if (index >= stack.netifCount) return ADDRESS_NONE;
@@ -116,7 +125,6 @@ export function addressTimer(timer: Timer): void {
       timerArm(t, nowMillis + (u32(t.probes) == PROBE_NUM ? ANNOUNCE_WAIT_MILLIS : PROBE_MIN_MILLIS + spread));
       return;
     }
-    t.phase = 0;
     if (netifSetAddress(index, t.address, t.netmask) < 0) return; // announced once by that
     t.announce = 1;
     timerArm(t, nowMillis + ANNOUNCE_INTERVAL_MILLIS);

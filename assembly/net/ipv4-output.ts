@@ -33,7 +33,7 @@ export function identsInit(): void {
 }
 
 /** Takes `n` identifications for a destination; returns the first. */
-function takeIdents(destination: u32, n: u32): u32 {
+export function takeIdents(destination: u32, n: u32): u32 {
   const at = idents + (usize(((destination ^ stack.secret2) * 0x9e3779b1) >>> 24) << 2);
   const id = load<u32>(at);
   store<u32>(at, id + n);

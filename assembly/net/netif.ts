@@ -25,10 +25,11 @@ import {
   NETIF_MAX,
 } from "../layout";
 import { Mbuf, mbufFree } from "../memory/mbuf";
+import { trainEnd, trainTake } from "../tcp/train-input";
 import { count, countBy, stack } from "../stack";
 import { macOf } from "../wire/ethernet";
 import { arpForget } from "./arp";
-import { arpAnnounce } from "./arp-address";
+import { arpAddressForget, arpAnnounce } from "./arp-address";
 import { etherInput } from "./ethernet";
 import { queueOf, rxBurst, txBurst } from "./nic";
 import { packetAttach, packetOwn } from "./packet";
@@ -152,6 +153,7 @@ export function netifSetAddress(index: u32, address: u32, mask: u32): i32 {
   const top = address >>> 24;
   if (address != 0 && (top == 0 || top == 127 || top >= 224)) return -EINVAL;
   const nif = netifAt(index);
+  arpAddressForget(index);
   if (nif.address != 0) {
     routeForget(index);
     arpForget(index);
@@ -191,8 +193,9 @@ function receiveBurst(nif: Netif, queue: u32, limit: u32): u32 {
   const end = rxArray + (usize(got) << 2);
   for (let at = rxArray; at < end; at += 4) {
     const m = changetype<Mbuf>(load<u32>(at));
-    if (!etherInput(nif, m)) mbufFree(m);
+    if (trainTake(m) || !etherInput(nif, m)) mbufFree(m);
   }
+  trainEnd();
   return got;
 }
 

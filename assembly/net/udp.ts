@@ -63,13 +63,19 @@ export function udpBind(s: UdpSocket, address: u32, port: u32): i32 {
  * -EADDRINUSE.
  */
 export function udpConnect(s: UdpSocket, address: u32, port: u32): i32 {
-  s.remoteAddress = 0;
-  s.remotePort = 0;
+  const local = s.localAddress;
   s.routeDestination = 0;
   if (!(s.flags & SF_BOUND_ADDRESS)) s.localAddress = 0;
-  if (address == 0 && port == 0) return 0;
+  if (address == 0 && port == 0) {
+    s.remoteAddress = 0;
+    s.remotePort = 0;
+    return 0;
+  }
   const error = udpRoute(s, address);
-  if (error < 0) return error;
+  if (error < 0) {
+    s.localAddress = local;
+    return error;
+  }
   s.remoteAddress = address;
   s.remotePort = u16(port);
   if (s.localAddress == 0) s.localAddress = s.source;

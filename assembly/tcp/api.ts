@@ -250,7 +250,7 @@ export function tcpEvents(t: Tcb): u32 {
 }
 
 /** A third of the buffer is free (Linux: sk_stream_is_writeable). */
-function hasSendSpace(t: Tcb): bool {
+export function hasSendSpace(t: Tcb): bool {
   const limit = sendLimit(t);
   return t.sndBytes < limit && limit - t.sndBytes >= t.sndBytes >>> 1;
 }

@@ -55,13 +55,12 @@ import { tcpOutput } from "./transmit";
 
 const EVERYTHING: u32 = EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLRDHUP;
 
-/** Takes a connection out of the 4-tuple table and the bind table. */
+/** Takes a connection out of the 4-tuple table. A port that bind() named stays taken until close(). */
 export function detach(t: Tcb): void {
   if (t.tflags & TF_IN_FLOW) {
     flowRemove(t);
     t.tflags &= ~TF_IN_FLOW;
   }
-  bindRelease(t, IPPROTO_TCP);
 }
 
 /** The connection is over: `error` is what the application is told, 0 for an orderly end. Frees what nobody holds. */
@@ -98,6 +97,7 @@ export function release(t: Tcb): void {
   if (t.tflags & TF_ORPHAN && t.tflags & TF_ACCEPTED) stack.orphans--;
   if (t.tflags & TF_ACK_NOW) ackListDrop(t);
   flightDrop(t);
+  bindRelease(t, IPPROTO_TCP);
   extraFree(t);
   tcbFree(t);
 }
@@ -165,7 +165,6 @@ export function orphanTimer(t: Tcb): void {
 export function toTimeWait(t: Tcb): void {
   enterTimeWait(t);
   setState(t, EV_ABORT);
-  bindRelease(t, IPPROTO_TCP);
   finish(t, 0);
 }
 

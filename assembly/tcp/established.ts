@@ -36,6 +36,7 @@ import { SF_KEEPALIVE, SF_WANT_SPACE, SHUT_READ, SocketExtra } from "../socket/s
 import { count, nowMillis, stack, sysctl } from "../stack";
 import { ACKED_FUTURE, ACKED_TOO_OLD, tcpAck } from "./ack";
 import { appendPayload, islandInsert, islandsDrain, noteDsack } from "./assembler";
+import { hasSendSpace } from "./api";
 import { orphanTimer, tcpAbort, tcpDone, toTimeWait } from "./close";
 import { ackSoon } from "./input";
 import { sendAck } from "./output";
@@ -195,6 +196,8 @@ function acknowledgedFin(t: Tcb): bool {
         orphanTimer(t);
         break;
       case TCP_CLOSING:
+        // The ACK of the peer's FIN may wait for the end of this burst; afterwards nobody would send it.
+        if (t.tflags & (TF_ACK_NOW | TF_ACK_PENDING)) sendAck(t);
         setState(t, EV_FIN_ACKED);
         toTimeWait(t);
         return false;
@@ -205,7 +208,7 @@ function acknowledgedFin(t: Tcb): bool {
         break;
     }
   }
-  if (t.flags & SF_WANT_SPACE && t.sndBytes < t.sndBuf - (t.sndBuf >>> 2)) {
+  if (t.flags & SF_WANT_SPACE && hasSendSpace(t)) {
     t.flags &= ~u16(SF_WANT_SPACE);
     socketNotify(t, EPOLLOUT);
   }

@@ -49,9 +49,13 @@ import {
 } from "./segment";
 import { seqGt, seqLe } from "./sequence";
 import { CA_OPEN, Flight, TF_ACK_NOW, TF_TIMESTAMPS, TF_URGENT, Tcb, rcvQueue } from "./tcb";
+import { trainBegin } from "./train-input";
 import { TimeWait, timeWaitInput, timeWaitIsn } from "./time-wait";
 import { tcpAck } from "./ack";
 import { openWindow } from "./window";
+
+/** Segments with less payload than this seldom come in trains. */
+const TRAIN_BYTES_MIN: u32 = 512;
 
 /**
  * A TCP segment of `length` bytes at `header` in packet `m`; addresses in host order. The caller frees the packet.
@@ -144,6 +148,10 @@ function fastPath(t: Tcb, m: Mbuf, header: usize, headerBytes: u32, length: u32)
   if (segAck != t.sndUna || segWindow << u32(t.sndScale) != t.sndWnd) tcpAck(t);
   else t.sndWl1 = segSeq;
   received(t, bytes);
+  if (bytes >= TRAIN_BYTES_MIN && m.data + 20 == u32(header)) {
+    const pseudo = pseudoSum(t.remoteAddress, t.localAddress, IPPROTO_TCP, length);
+    trainBegin(t, header - 34, headerBytes, pseudo);
+  }
   return true;
 }
 

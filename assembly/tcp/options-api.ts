@@ -4,6 +4,7 @@ import {
   CC_CUBIC,
   CC_RENO,
   EINVAL,
+  EXCHANGE_DATA,
   ENOENT,
   ENOPROTOOPT,
   TCP_CLOSED,
@@ -32,7 +33,7 @@ import {
 import { netifFlush } from "../net/netif";
 import { extraOf } from "../socket/extra";
 import { SF_KEEPALIVE, SocketExtra } from "../socket/socket";
-import { nowMillis, sysctl } from "../stack";
+import { nowMillis, stack, sysctl } from "../stack";
 import { enterQuickAck } from "./established";
 import { sendAck } from "./output";
 import {
@@ -220,9 +221,15 @@ function valueOf(t: Tcb, name: i32): i32 {
 
 /** TCP_INFO: as much of struct tcp_info as fits. Figures of a busy connection are 0 while it is idle. */
 function giveInfo(t: Tcb, value: usize, length: u32): i32 {
-  const n = min(length, INFO_BYTES);
+  if (length < INFO_BYTES) {
+    // Linux cuts what does not fit; the whole is made beside it.
+    const scratch = usize(stack.exchange) + EXCHANGE_DATA;
+    giveInfo(t, scratch, INFO_BYTES);
+    memory.copy(value, scratch, length);
+    return i32(length);
+  }
+  const n = INFO_BYTES;
   memory.fill(value, 0, n);
-  if (n < INFO_BYTES) return -EINVAL;
   const flags = t.tflags;
   store<u8>(value, t.state);
   store<u8>(value, t.caState, 1);

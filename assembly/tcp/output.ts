@@ -49,6 +49,14 @@ import { armTimer } from "./timers";
 import { selectWindow } from "./window";
 
 let txPool: Pool = changetype<Pool>(0);
+/** TCP header of the segment that was sent last, and its length. */
+export let sentHeader: usize = 0;
+export let sentHeaderBytes: u32 = 0;
+
+/** The pool that segments are built in. */
+export function txPoolOf(): Pool {
+  return txPool;
+}
 
 /** Points this instance at the transmit pool. */
 export function outputAttach(): void {
@@ -87,7 +95,7 @@ function putHeader(t: Tcb, h: usize, seq: u32, flags: u32, window: u32, headerBy
 }
 
 /** Stores the checksum, or leaves the pseudo-header's sum for a NIC that computes it. `sum` is that of the payload. */
-function seal(t: Tcb, nif: Netif, m: Mbuf, h: usize, headerBytes: u32, payload: u32, sum: u64): void {
+export function seal(t: Tcb, nif: Netif, m: Mbuf, h: usize, headerBytes: u32, payload: u32, sum: u64): void {
   const pseudo = pseudoSum(t.localAddress, t.remoteAddress, IPPROTO_TCP, headerBytes + payload);
   m.l4Len = u8(headerBytes);
   if (nif.caps & CAP_TX_L4_CSUM) {
@@ -183,6 +191,8 @@ export function sendSegment(t: Tcb, seq: u32, flags: u32, chunk: u32, offset: u3
   }
   seal(t, nif, m, h, headerBytes, length, sum);
   ackLeaves(t);
+  sentHeader = h;
+  sentHeaderBytes = headerBytes;
   emit(t, nif, m, ecn);
   return true;
 }

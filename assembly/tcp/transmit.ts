@@ -41,9 +41,12 @@ import {
   TxSeg,
 } from "./tcb";
 import { armTimer, disarmTimer, scheduleLossProbe } from "./timers";
+import { sendTrain } from "./train-output";
 
 /** Largest payload of one descriptor with TSO: an IP datagram less its headers. */
 const TSO_BYTES_MAX: u32 = 65535 - 20 - 60;
+/** Most segments of a train without TSO: as many as fit one burst of the NIC. */
+const TRAIN_SEGMENTS_MAX: u32 = 44;
 /** Time that a cork holds a part of a segment at most (tcp(7)), ms. */
 const CORK_MILLIS: u32 = 200;
 
@@ -138,13 +141,13 @@ function sendNext(t: Tcb, f: Flight, mss: u32, tso: bool): u32 {
   const room = i32(t.sndUna + t.sndWnd - t.sndNxt);
   let length = min(unsent, mss);
   if (room < i32(length) || (unsent == 0 && room < 0)) return 0;
-  if (tso && unsent > mss) {
-    const most = min(min(TSO_BYTES_MAX, u32(room)), (t.cwnd - pipe) * mss);
+  if (unsent > mss) {
+    const most = min(min(tso ? TSO_BYTES_MAX : TRAIN_SEGMENTS_MAX * mss, u32(room)), (t.cwnd - pipe) * mss);
     length = unsent <= most ? unsent : most - (most % mss);
     if (length > mss && length % mss != 0 && holdsPartial(t, f, finWaits)) length -= length % mss;
   }
   if (length < mss && holdsPartial(t, f, finWaits)) return 0;
-  return emitNew(t, f, length, mss, unsent, finWaits);
+  return emitNew(t, f, length, mss, unsent, finWaits, tso);
 }
 
 /** Should the last part of the data, less than a segment, wait for more? (Nagle in Minshall's form, and the cork.) */
@@ -155,7 +158,7 @@ function holdsPartial(t: Tcb, f: Flight, finWaits: bool): bool {
   return f.packetsOut > 0 && seqGt(t.sndSml, t.sndUna);
 }
 
-function emitNew(t: Tcb, f: Flight, length: u32, mss: u32, unsent: u32, finWaits: bool): u32 {
+function emitNew(t: Tcb, f: Flight, length: u32, mss: u32, unsent: u32, finWaits: bool, tso: bool): u32 {
   const last = length == unsent;
   const fin = last && finWaits;
   let flags: u32 = ACK;
@@ -172,7 +175,8 @@ function emitNew(t: Tcb, f: Flight, length: u32, mss: u32, unsent: u32, finWaits
   const chunk = f.cursorChunk;
   const offset = chunk == 0 ? 0 : f.cursorOffset - u32(changetype<Chunk>(chunk).start);
   // Whether or not an mbuf was to be had: what did not leave is like a loss on the wire.
-  sendSegment(t, seq, flags, chunk, offset, length, mss);
+  if (length > mss && !tso) sendTrain(t, seq, flags, chunk, offset, length, mss);
+  else sendSegment(t, seq, flags, chunk, offset, length, mss);
   t.sndNxt = end;
   if (t.caState == CA_RECOVERY || t.caState == CA_CWR) f.prrOut += pcount;
   if (fin) t.tflags |= TF_FIN_SENT;
@@ -185,7 +189,7 @@ function emitNew(t: Tcb, f: Flight, length: u32, mss: u32, unsent: u32, finWaits
 
 /** Sends `length` new bytes whatever Nagle thinks: the override of the silly window's timer. */
 export function sendPart(t: Tcb, f: Flight, length: u32, mss: u32): void {
-  emitNew(t, f, length, mss, unsentBytes(t), false);
+  emitNew(t, f, length, mss, unsentBytes(t), false, false);
 }
 
 /** Finds where sndNxt lies in the send queue. */

@@ -13,7 +13,7 @@ import { nearest } from "./suggest.ts";
 
 /** The commands, each in a module that is loaded when it is wanted. */
 const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
-  demo: () => unfinished("demo"),
+  demo: () => import("./demo.ts"),
   simulate: () => unfinished("simulate"),
   doctor: () => import("./doctor.ts"),
 };

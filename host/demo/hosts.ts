@@ -9,8 +9,10 @@ import {
   EINPROGRESS,
   errnoName,
   IPPROTO_TCP,
+  SO_REUSEADDR,
   SOCK_NONBLOCK,
   SOCK_STREAM,
+  SOL_SOCKET,
   TCP_NODELAY,
 } from "../posix/constants.ts";
 
@@ -68,8 +70,10 @@ export function checkedNow(call: string, result: number): number {
 
 /** A socket that listens on SERVER_PORT. @param flags 0, or SOCK_NONBLOCK */
 export function openListener({ server }: Hosts, flags = 0): number {
-  const { socket, bind, listen } = server.posix;
+  const { socket, setsockopt, bind, listen } = server.posix;
   const fd = checked("socket", socket(AF_INET, SOCK_STREAM | flags));
+  // The server may have closed a connection just now: it lingers in TIME-WAIT.
+  checked("setsockopt", setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1));
   checked("bind", bind(fd, { port: SERVER_PORT }));
   checked("listen", listen(fd, BACKLOG));
   return fd;
@@ -98,7 +102,10 @@ export function openConnection(hosts: Hosts, listener: number): Connection {
   const fd = checked("socket", client.posix.socket(AF_INET, SOCK_STREAM));
   checked("connect", client.posix.connect(fd, { address: server.address, port: SERVER_PORT }));
   const accepted = checked("accept", server.posix.accept(listener));
-  for (const [posix, end] of [[client.posix, fd], [server.posix, accepted]] as const) {
+  for (const [posix, end] of [
+    [client.posix, fd],
+    [server.posix, accepted],
+  ] as const) {
     checked("setsockopt", posix.setsockopt(end, IPPROTO_TCP, TCP_NODELAY, 1));
   }
   const close = (): void => {

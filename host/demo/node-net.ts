@@ -85,10 +85,7 @@ export class NodeWorkloads {
 }
 
 /** Runs `work` with the port of a server that serves each connection with `serve`. */
-async function withServer(
-  serve: (socket: Socket) => void,
-  work: (port: number) => Promise<number>,
-): Promise<number> {
+async function withServer(serve: (socket: Socket) => void, work: (port: number) => Promise<number>): Promise<number> {
   const server: Server = createServer({ noDelay: true }, serve);
   server.listen(0, HOST);
   await once(server, "listening");
@@ -102,7 +99,9 @@ async function withServer(
 /** Segments that the kernel has retransmitted so far, for all programs; undefined where it does not tell (RFC 4022). */
 export function kernelRetransmissions(): number | undefined {
   try {
-    const lines = readFileSync("/proc/net/snmp", "utf8").split("\n").filter((line) => line.startsWith("Tcp:"));
+    const lines = readFileSync("/proc/net/snmp", "utf8")
+      .split("\n")
+      .filter((line) => line.startsWith("Tcp:"));
     const [names = [], values = []] = lines.map((line) => line.split(" "));
     const value = Number(values[names.indexOf("RetransSegs")]);
     return Number.isInteger(value) ? value : undefined;

@@ -13,6 +13,8 @@ export interface Source extends Disposable {
   piece(at: number): Uint8Array;
 }
 
+/** What a made file is called. */
+export const MADE_NAME = "random bytes";
 const PIECE_BYTES = 262144;
 const WINDOW_BYTES = 1 << 20;
 /** Bytes that throughput is measured with: enough to leave the caches, little enough for any machine. */
@@ -24,7 +26,7 @@ export function madeSource(bytes: number, seed: string): Source {
   const key = createHash("sha256").update(seed).digest().subarray(0, 16);
   const content = createCipheriv("aes-128-ctr", key, Buffer.alloc(16)).update(Buffer.alloc(bytes));
   return {
-    name: "random bytes",
+    name: MADE_NAME,
     bytes,
     piece: (at) => content.subarray(at, at + PIECE_BYTES),
     [Symbol.dispose]: () => {},

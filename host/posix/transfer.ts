@@ -94,7 +94,7 @@ export function createTransfer(context: PosixContext): TransferCalls {
       flags = b;
     }
     const n = receiveNow(fd, buffer, length, flags);
-    if (n === -EAGAIN) return recvWaiting(fd, buffer, length, flags, 0);
+    if (n === -EAGAIN) return recvWaiting(fd, buffer, length, flags);
     if (flags & MSG_WAITALL && n > 0 && n < length) return recvAll(fd, buffer, length, flags, n);
     return n;
   }
@@ -142,7 +142,7 @@ export function createTransfer(context: PosixContext): TransferCalls {
   }
 
   /** Waits until something can be received. */
-  function recvWaiting(fd: number, buffer: Bytes, length: number, flags: number, done: number): number {
+  function recvWaiting(fd: number, buffer: Bytes, length: number, flags: number): number {
     if (flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) return -EAGAIN;
     const deadline = context.deadline(fd, 0);
     while (true) {
@@ -150,7 +150,7 @@ export function createTransfer(context: PosixContext): TransferCalls {
       if (waited < 0) return waited;
       const n = receiveNow(fd, buffer, length, flags);
       if (n === -EAGAIN) continue;
-      if (flags & MSG_WAITALL && n > 0 && n < length && done === 0) return recvAll(fd, buffer, length, flags, n);
+      if (flags & MSG_WAITALL && n > 0 && n < length) return recvAll(fd, buffer, length, flags, n);
       return n;
     }
   }

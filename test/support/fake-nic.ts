@@ -39,6 +39,14 @@ export interface RxOptions {
   split?: number[];
 }
 
+/** A frame that crossed a port. */
+export interface Logged {
+  port: number;
+  direction: "inbound" | "outbound";
+  micros: number;
+  frame: Uint8Array;
+}
+
 interface Port {
   rx: { frame: Uint8Array; options: RxOptions }[];
   tx: Uint8Array[];
@@ -53,6 +61,8 @@ export class FakeNic {
   readonly #pool: number;
   readonly #ports: Port[];
   readonly #filler: number;
+  /** Everything that has crossed the ports. */
+  readonly log: Logged[] = [];
 
   /** Bytes of memory that a NIC with `mbufs` receive mbufs needs. */
   static bytes(mbufs: number): number {
@@ -73,9 +83,10 @@ export class FakeNic {
 
   /** What stack.wasm imports. */
   readonly imports = {
-    rxBurst: (port: number, queue: number, out: number, max: number): number => this.#rxBurst(port, out >>> 0, max),
-    txBurst: (port: number, queue: number, packets: number, count: number): number =>
-      this.#txBurst(port, packets >>> 0, count),
+    rxBurst: (port: number, queue: number, out: number, max: number, now: number): number =>
+      this.#rxBurst(port, out >>> 0, max, now),
+    txBurst: (port: number, queue: number, packets: number, count: number, now: number): number =>
+      this.#txBurst(port, packets >>> 0, count, now),
     queueOf: (): number => 0,
   };
 
@@ -113,10 +124,11 @@ export class FakeNic {
     this.#memory.setUint32(at, value, true);
   }
 
-  #rxBurst(handle: number, out: number, max: number): number {
+  #rxBurst(handle: number, out: number, max: number, now: number): number {
     const { rx } = this.port(handle);
     const burst = rx.splice(0, max);
     burst.forEach(({ frame, options }, i) => this.#set(out + i * 4, this.#packet(frame, options)));
+    for (const { frame } of burst) this.log.push({ port: handle, direction: "inbound", micros: now, frame });
     return burst.length;
   }
 
@@ -183,12 +195,14 @@ export class FakeNic {
     }
   }
 
-  #txBurst(handle: number, packets: number, count: number): number {
+  #txBurst(handle: number, packets: number, count: number, now: number): number {
     const port = this.port(handle);
     const taken = Math.min(count, port.room);
     for (let i = 0; i < taken; i++) {
       const m = this.#get(packets + i * 4);
-      port.tx.push(...this.#wire(m));
+      const frames = this.#wire(m);
+      port.tx.push(...frames);
+      for (const frame of frames) this.log.push({ port: handle, direction: "outbound", micros: now, frame });
       this.#free(m);
     }
     port.room -= taken;

@@ -7,6 +7,7 @@
 import { expect } from "chai";
 import * as layout from "../../assembly/layout.ts";
 import { createMemory, instantiateStack, Regions, type StackExports } from "../../host/core.ts";
+import { PcapngWriter } from "../../veth/pcapng.ts";
 import { FakeNic, type RxOptions } from "./fake-nic.ts";
 import { type Address, bytesOf, cidr, ether, HOST, ip, ipText, type Layer, macWords, PEER } from "./frames.ts";
 import { type Packet, parse, partOf, type Pattern, summary } from "./packets.ts";
@@ -116,9 +117,10 @@ export class StackHarness {
     let nic: FakeNic | undefined;
     const use = (): FakeNic => nic!;
     const core = instantiateStack(memory, {
-      rxBurst: (port: number, queue: number, out: number, max: number) => use().imports.rxBurst(port, queue, out, max),
-      txBurst: (port: number, queue: number, packets: number, count: number) =>
-        use().imports.txBurst(port, queue, packets, count),
+      rxBurst: (port: number, queue: number, out: number, max: number, now: number) =>
+        use().imports.rxBurst(port, queue, out, max, now),
+      txBurst: (port: number, queue: number, packets: number, count: number, now: number) =>
+        use().imports.txBurst(port, queue, packets, count, now),
       queueOf: () => use().imports.queueOf(),
     });
     const words = new Uint32Array(memory.buffer, config, layout.CFG_WORDS);
@@ -232,6 +234,16 @@ export class StackHarness {
   /** Expects that no frame has left since the last call. */
   expectSilence(port = 1): void {
     expect(this.sent(port).map(summary), "frames sent").to.deep.equal([]);
+  }
+
+  /** Everything that has crossed the NICs, as a pcapng file: `writeFileSync("x.pcapng", h.pcapng())`. */
+  pcapng(): Uint8Array {
+    const writer = PcapngWriter.toMemory();
+    for (let i = 1; i <= this.#ports; i++) writer.addInterface({ name: `nic${i}` });
+    for (const { port, direction, micros, frame } of this.nic.log) {
+      writer.packet(port - 1, micros, frame, { direction });
+    }
+    return writer.bytes();
   }
 
   // ---- State ----------------------------------------------------------------------------------------------------

@@ -50,9 +50,10 @@ export interface Pair {
 
 let nextPort = 5000;
 
-/** A port that no other pair of this file uses. */
+/** A port that nobody has used for long: below the ephemeral range. */
 export function freshPort(): number {
-  return nextPort++;
+  nextPort = nextPort === 30_000 ? 5000 : nextPort + 1;
+  return nextPort;
 }
 
 /** A TCP connection from the client to the server; the descriptors block unless `flags` is SOCK_NONBLOCK. */

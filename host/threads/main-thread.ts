@@ -1,0 +1,123 @@
+// The main thread's part in a network with threads: it serves the hosts that have none of their own, from its event
+// loop while functions run elsewhere, or inside a call that blocks it.
+
+import type { SharedMemory } from "../regions.ts";
+import { OribiError } from "../errors.ts";
+import type { Host } from "../host.ts";
+import { type Driver, millisLeft, SPIN_MICROS } from "./driver.ts";
+import { Pump, type UntilOptions } from "./pump.ts";
+import { type SpawnOptions, Threads } from "./threads.ts";
+import type { ThreadSetup } from "./worker-host.ts";
+
+/** What it needs of the network. */
+export interface ThreadedNetwork {
+  readonly memory: SharedMemory;
+  readonly hosts: readonly Host[];
+  readonly isCapturing: () => boolean;
+  now(): number;
+  step(): number;
+  nextDeadline(): number;
+  allocate(bytes: number): number;
+  /** What a host's thread is given. */
+  setup(host: Host): Omit<ThreadSetup, "block" | "mainBell">;
+  /** The host's links are its thread's from now on, or the main thread's again. */
+  ownLinks(host: Host, owns: boolean): void;
+  /** No thread runs any more. */
+  rested(): void;
+}
+
+/** A capture's ring rings no bell; it is drained so often, milliseconds. */
+const DRAIN_MILLIS = 5;
+const SLEEP_MILLIS_MAX = 1000;
+
+/** Threads, and what keeps the main thread's own hosts going. */
+export class MainThread implements Driver {
+  readonly #network: ThreadedNetwork;
+  readonly #threads: Threads;
+  readonly #pump: Pump;
+
+  constructor(network: ThreadedNetwork) {
+    this.#network = network;
+    this.#threads = new Threads({
+      memory: network.memory,
+      allocate: (bytes) => network.allocate(bytes),
+      setup: (host) => network.setup(host),
+      lent: (host) => network.ownLinks(host, false),
+      returned: (host) => {
+        network.ownLinks(host, true);
+        // Nobody serves it any more; with the NIC down, those who still send to it need not wait for room.
+        if (host.thread === "lost") host.nic.up = false;
+      },
+      active: (isActive) => {
+        this.#pump.background = isActive;
+        if (!isActive) network.rested();
+      },
+    });
+    this.#pump = new Pump(this, this.#threads.bell);
+    for (const host of network.hosts) this.#threads.watch(host);
+  }
+
+  /** Do functions run in other threads? Then something may always happen. */
+  get isShared(): boolean {
+    return this.#threads.running > 0;
+  }
+
+  get sleepMillisMax(): number {
+    return this.#network.isCapturing() ? DRAIN_MILLIS : SLEEP_MILLIS_MAX;
+  }
+
+  now(): number {
+    return this.#network.now();
+  }
+
+  step(): number {
+    return this.#network.step();
+  }
+
+  nextDeadline(): number {
+    return this.#network.nextDeadline();
+  }
+
+  hasArrivals(): boolean {
+    if (this.#threads.hasEnded()) return true;
+    for (const host of this.#network.hosts) {
+      if (host.thread !== "main" || host.trap !== undefined) continue;
+      for (let queue = 0; queue < host.nic.queues; queue++) if (host.nic.pending(queue) > 0) return true;
+    }
+    return false;
+  }
+
+  /** Takes back the hosts whose functions have ended. */
+  reap(): void {
+    if (this.#threads.running > 0) this.#threads.reap();
+  }
+
+  /** A host was made. */
+  watch(host: Host): void {
+    this.#threads.watch(host);
+  }
+
+  /** Runs a function in a host's thread. */
+  run(host: Host, module: URL | string, options: SpawnOptions): Promise<unknown> {
+    return this.#threads.run(host, module, options);
+  }
+
+  /** Steps from the event loop until `isDone()` says so. */
+  until(isDone: () => boolean, options: UntilOptions): Promise<boolean> {
+    return this.#pump.until(isDone, options);
+  }
+
+  /** Blocks the thread until a frame arrives, a deadline or `untilMicros` has come, or `millisMax` have passed. */
+  sleep(untilMicros: number, millisMax = Infinity): void {
+    const spinEnd = this.now() + SPIN_MICROS;
+    const limit = (): number => Math.min(millisLeft(this, untilMicros), millisMax);
+    while (this.now() < spinEnd) if (limit() <= 0) return;
+    this.#threads.bell.sleep(limit);
+  }
+
+  /** Ends all functions and threads. */
+  async close(): Promise<void> {
+    this.#pump.close(new OribiError("ERR_ORIBI_CLOSED", "The network was closed."));
+    await this.#threads.close();
+  }
+}

@@ -1,0 +1,125 @@
+// The shared model in a worker thread: the one stack of this thread is polled by whoever waits, run to completion;
+// when there is nothing to do the thread spins ("busy"), or spins briefly and then sleeps on its NIC's doorbell.
+
+import { THREAD_BYTES, THREAD_STOP } from "../../assembly/layout.ts";
+import { type StackExports, toCoreTrap, type VethExports } from "../core.ts";
+import type { Clock } from "../clock.ts";
+import type { Waiter } from "../posix/waiter.ts";
+import type { SharedMemory } from "../regions.ts";
+import { Doorbell } from "./doorbell.ts";
+import { type Driver, millisLeft, SPIN_MICROS } from "./driver.ts";
+import { StopError } from "./outcome.ts";
+
+/** How a thread waits for work. */
+export type PollMode = "busy" | "adaptive";
+
+/** What a thread has done so far. */
+export interface ThreadActivity {
+  /** Beats of the stack. */
+  polls: number;
+  /** Times it slept. */
+  sleeps: number;
+  /** Sleeps that a doorbell ended; the others came to a deadline. */
+  wakeups: number;
+}
+
+/** Where a host's stack meets its NIC. */
+export interface ThreadPort {
+  handle: number;
+  queues: number;
+}
+
+/** Drives one stack for the calls that wait. */
+export class ThreadDriver implements Waiter, Driver {
+  readonly activity: ThreadActivity = { polls: 0, sleeps: 0, wakeups: 0 };
+  readonly bell: Doorbell;
+  readonly sleepMillisMax = Infinity;
+  mode: PollMode = "adaptive";
+  /** The stack has trapped: nobody may use it any more. */
+  hasTrapped = false;
+  readonly #clock: Clock;
+  readonly #core: Pick<StackExports, "poll" | "nextDeadline">;
+  readonly #veth: Pick<VethExports, "rxPending" | "portNextDue">;
+  readonly #port: ThreadPort;
+  readonly #words: Int32Array;
+  #until = Infinity;
+  readonly #millisLeft = (): number => (this.#isStopped() ? 0 : millisLeft(this, this.#until));
+
+  /** @param block address of the host's THREAD_BYTES */
+  constructor(
+    clock: Clock,
+    core: Pick<StackExports, "poll" | "nextDeadline">,
+    veth: Pick<VethExports, "rxPending" | "portNextDue">,
+    port: ThreadPort,
+    memory: SharedMemory,
+    block: number,
+  ) {
+    this.#clock = clock;
+    this.#core = core;
+    this.#veth = veth;
+    this.#port = port;
+    this.bell = new Doorbell(memory, block);
+    this.#words = new Int32Array(memory.buffer, block, THREAD_BYTES / 4);
+  }
+
+  now(): number {
+    return this.#clock.now();
+  }
+
+  /** @throws {StopError} when the thread is asked to end @throws {CoreTrap} when the stack traps */
+  poll(): number {
+    return this.#pollAt(this.#clock.now());
+  }
+
+  step(): number {
+    return this.poll();
+  }
+
+  wait(untilMicros: number): boolean {
+    let now = this.#clock.now();
+    const spinEnd = this.mode === "busy" ? Infinity : now + SPIN_MICROS;
+    while (this.#pollAt(now) === 0 && now < untilMicros) {
+      if (now >= spinEnd) this.#sleep(untilMicros);
+      now = this.#clock.now();
+    }
+    // Whatever happens here, another thread may still do something.
+    return true;
+  }
+
+  nextDeadline(): number {
+    return Math.min(this.#core.nextDeadline(), this.#veth.portNextDue(this.#port.handle));
+  }
+
+  hasArrivals(): boolean {
+    const { handle, queues } = this.#port;
+    for (let queue = 0; queue < queues; queue++) if (this.#veth.rxPending(handle, queue) > 0) return true;
+    return false;
+  }
+
+  #sleep(untilMicros: number): void {
+    this.#until = untilMicros;
+    const end = this.bell.sleep(this.#millisLeft);
+    if (end !== "awake") this.activity.sleeps++;
+    if (end === "rung") this.activity.wakeups++;
+  }
+
+  /** @throws {StopError} */
+  assertRunning(): void {
+    if (this.#isStopped()) throw new StopError();
+  }
+
+  #pollAt(now: number): number {
+    this.assertRunning();
+    this.activity.polls++;
+    try {
+      return this.#core.poll(now);
+    } catch (error) {
+      this.hasTrapped = true;
+      throw toCoreTrap(error);
+    }
+  }
+
+  #isStopped(): boolean {
+    return Atomics.load(this.#words, THREAD_STOP / 4) !== 0;
+  }
+}
