@@ -363,6 +363,17 @@ export class Network implements AsyncDisposable {
   }
 
   /**
+   * A buffer in the network's own memory: send() and recv() with it copy once less than with another, since the core
+   * reaches it by itself. It lives as long as the network.
+   * @param bytes 1 to about 4 GiB
+   */
+  buffer(bytes: number): Uint8Array {
+    this.#assertOpen();
+    const address = this.#regions.allocate(bytes);
+    return new Uint8Array(this.memory.buffer, address, bytes);
+  }
+
+  /**
    * Captures what crosses the NICs of the hosts (all, or those named) until it is closed.
    * @param target a file to write, or "memory"
    */

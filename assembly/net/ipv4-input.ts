@@ -165,7 +165,7 @@ export function deliver(
   }
 }
 
-/** Sources that no host on the wire may have (RFC 1122 3.2.1.3, 3.3.6) are fine on the loopback; 0 asks for an address. */
+/** Sources that no host on the wire may have (RFC 1122 3.2.1.3, 3.3.6) are fine on the loopback; 0 asks for one. */
 function sourceAllowed(flags: u32, source: u32, destination: u32): bool {
   if (flags & RX_LOOPED) return !isMulticast(source) && source != 0xffffffff;
   return source == 0 && destination == 0xffffffff;

@@ -177,7 +177,7 @@ export function reassemblyInput(
   if (r.total != 0 && r.rangeCount == 1 && rangeEnd(r, 0) == r.total && rangeStart(r, 0) == 0) complete(r);
 }
 
-/** "If the new fragment contradicts the length that is known, the datagram is a lie." */
+/** Does the fragment agree with what is known of the length of its datagram? */
 function fits(r: Reassembly, start: u32, end: u32, more: bool): bool {
   if (!more) return r.total == 0 ? end >= r.reach : end == r.total;
   return r.total == 0 || end <= r.total;
@@ -205,7 +205,7 @@ function rangeCovers(r: Reassembly, start: u32, end: u32): bool {
   return false;
 }
 
-/** Adds a run to the sorted ones and joins it with its neighbours; false when it overlaps one, or there are too many. */
+/** Adds a run to the sorted ones, joined with its neighbours; false: it overlaps one, or there are too many. */
 function rangeAdd(r: Reassembly, start: u32, end: u32): bool {
   const n = r.rangeCount;
   let i: u32 = 0;

@@ -5,7 +5,7 @@ import { statSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { badLink, type BadOptions, type BadResult, type Impairments } from "../demo/bad-link.ts";
 import { cleanLink, type CleanOptions, type CleanResult } from "../demo/clean-link.ts";
-import { badTable, cleanTable, ending, heading, impairmentText, isIntact, jsonReport } from "../demo/report.ts";
+import { badTable, cleanTable, ending, heading, impairmentText, isIntact, jsonReport, LABELS } from "../demo/report.ts";
 import { fileSource, madeSource, sha256, type Source } from "../demo/source.ts";
 import { defineCommand } from "./command.ts";
 import { CliError, EXIT_FAILURE } from "./errors.ts";
@@ -85,9 +85,15 @@ async function demo(source: Source, args: Arguments<typeof options>, { stdout, s
   say(`\n${cleanTable(clean, table)}`);
   const bad = await badHalf(source, { seed: seed.value, queues, impairments, ...given.out }, stderr);
   const outcome = { file, seed: seed.value, queues, impairments, clean, bad };
-  say(`\n${badTable(outcome, table)}\n${ending(outcome, (path) => relative(process.cwd(), path))}`);
+  say(`\n${badTable(outcome, table)}\n${ending(outcome, shortPath)}`);
   if (given.json) stdout.write(jsonReport(outcome));
   return isIntact(outcome) ? 0 : EXIT_FAILURE;
+}
+
+/** A path as one would type it here. */
+function shortPath(path: string): string {
+  const here = relative(process.cwd(), path);
+  return here.startsWith("..") ? path : here;
 }
 
 function digest(source: Source, stderr: Output): string {
@@ -103,7 +109,7 @@ async function cleanHalf(source: Source, cleanOptions: CleanOptions, stderr: Out
     measuring(done, total, what) {
       sending.finish();
       measuring.setTotal(total);
-      measuring.update(done, what);
+      measuring.update(done, LABELS[what]);
     },
   });
 }

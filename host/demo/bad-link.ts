@@ -3,6 +3,7 @@
 // Read first: transfer.ts; host/network.ts for virtual time; veth/plot.ts.
 
 import { writeFile } from "node:fs/promises";
+import type { Link } from "../../veth/index.ts";
 import { readPcapng } from "../../veth/pcapng.ts";
 import { plotCapture } from "../../veth/plot.ts";
 import type { NetworkCapture } from "../capture.ts";
@@ -45,17 +46,22 @@ export interface BadResult {
   /** Time that all this took on the machine, microseconds. */
   realMicros: number;
   goodputBits: number;
-  /** Of both hosts together. */
+  /** What the server sent, and what both hosts sent again. */
   segments: number;
   retransmissions: number;
   fastRetransmits: number;
   timeouts: number;
-  /** Frames that the link was given, and those it lost. */
-  frames: number;
-  lostFrames: number;
+  toClient: WireFigures;
+  toServer: WireFigures;
   capture: { path: string; packets: number; isWhole: boolean };
   /** Undefined when there was no connection to plot. */
   plot: { path: string } | undefined;
+}
+
+/** Frames that one direction of the link was given, and those that got lost: by chance, or where a queue was full. */
+export interface WireFigures {
+  frames: number;
+  lost: number;
 }
 
 /** Of a longer transfer only the beginning is captured: 25 MB of the file, 50 MB of capture. */
@@ -117,22 +123,26 @@ function linkOptions({ delayMicros, jitterMicros, rateBits, ...shares }: Impairm
   return { ...shares, delay: delayMicros, jitter: jitterMicros, ordered: true, rate: rateBits };
 }
 
+type Counted = "segments" | "retransmissions" | "fastRetransmits" | "timeouts" | "toClient" | "toServer";
+
 function figuresOf({ server, client }: Hosts): Pick<BadResult, Counted> {
-  const tcp = [server, client].map((host) => host.counters().tcp);
-  const sum = (name: string): number => tcp.reduce((total, counters) => total + (counters[name] ?? 0), 0);
+  const counters = server.counters().tcp;
   const { toHost, toWire } = client.nic.links;
-  const links = [toHost, toWire].flatMap((link) => (link === undefined ? [] : [link.counters()]));
   return {
-    segments: sum("outSegs"),
-    retransmissions: sum("retransSegs"),
-    fastRetransmits: sum("fastRetrans"),
-    timeouts: sum("timeouts"),
-    frames: links.reduce((total, link) => total + link.offered, 0),
-    lostFrames: links.reduce((total, link) => total + link.lost + link.queueDrops + link.bufferDrops, 0),
+    segments: counters.outSegs ?? 0,
+    retransmissions: (counters.retransSegs ?? 0) + (client.counters().tcp.retransSegs ?? 0),
+    fastRetransmits: counters.fastRetrans ?? 0,
+    timeouts: counters.timeouts ?? 0,
+    toClient: wireFigures(toHost),
+    toServer: wireFigures(toWire),
   };
 }
 
-type Counted = "segments" | "retransmissions" | "fastRetransmits" | "timeouts" | "frames" | "lostFrames";
+function wireFigures(link: Link | undefined): WireFigures {
+  if (link === undefined) return { frames: 0, lost: 0 };
+  const { offered, lost, queueDrops, bufferDrops } = link.counters();
+  return { frames: offered, lost: lost + queueDrops + bufferDrops };
+}
 
 /** Draws what the server sent, as far as it was captured. */
 async function plot(capture: NetworkCapture, options: BadOptions): Promise<BadResult["plot"]> {

@@ -37,7 +37,7 @@ export interface CleanResult {
 
 export interface CleanProgress {
   sending(bytes: number): void;
-  measuring(done: number, total: number, what: string): void;
+  measuring(done: number, total: number, what: Figure["name"]): void;
 }
 
 const ROUNDS = 3;

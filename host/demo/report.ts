@@ -37,9 +37,10 @@ export function heading(source: { name: string; bytes: number }, seed: string, q
   ].join("\n");
 }
 
-const LABELS: Record<Figure["name"], string> = {
-  throughput: "throughput, frames of 1,514 B",
-  throughput_tso: "throughput, NIC cuts segments (TSO)",
+/** What the figures are called. */
+export const LABELS: Readonly<Record<Figure["name"], string>> = {
+  throughput: "throughput, MTU 1500",
+  throughput_tso: "throughput, MTU 1500 and TSO",
   round_trips: `request/response, ${REQUEST_BYTES} B each`,
   connections: "connect, 1 B, close",
 };
@@ -71,54 +72,58 @@ function rate({ unit }: Figure, value: number): Cell {
 
 /** What the bad link did to the transfer. */
 export function badTable({ file, impairments, bad }: Outcome, style: { color: boolean }): string {
-  const share = (part: number, whole: number): string => (whole > 0 ? `  ${formatShare(part / whole)}` : "");
+  const { toClient, toServer } = bad;
   const rows: [string, string][] = [
     ["received", `${formatBytes(bad.receivedBytes)} of ${formatBytes(file.bytes)}`],
-    ["took", `${formatMicros(bad.micros)} (${formatMicros(bad.realMicros)} of real time)`],
+    ["took", `${formatMicros(bad.micros)} (${formatMicros(bad.realMicros)} on this machine)`],
     ["goodput", formatRate(bad.goodputBits)],
-    ["frames lost", `${formatCount(bad.lostFrames)} of ${formatCount(bad.frames)}${share(bad.lostFrames, bad.frames)}`],
-    [
-      "retransmissions",
-      `${formatCount(bad.retransmissions)} of ${formatCount(bad.segments)}${share(bad.retransmissions, bad.segments)}`,
-    ],
+    ["lost, server to client", partOf(toClient.lost, toClient.frames, "frames")],
+    ["lost, client to server", partOf(toServer.lost, toServer.frames, "frames")],
+    ["retransmissions", partOf(bad.retransmissions, bad.segments, "segments")],
     ["timeouts", formatCount(bad.timeouts)],
   ];
   return formatTable([`bad link, simulated time`, impairmentText(impairments)], rows, style);
 }
 
-/** What a link does, in words: "1 % loss, 20 ms each way". */
+function partOf(part: number, whole: number, what: string): string {
+  const share = whole > 0 ? ` (${formatShare(part / whole)})` : "";
+  return `${formatCount(part)} of ${formatCount(whole)} ${what}${share}`;
+}
+
+const DAMAGES = { loss: "lost", reorder: "overtaking", duplicate: "twice", corrupt: "damaged" } as const;
+
+/** What a link does, in words: "1 % lost, 20 ms each way, ± 2 ms". */
 export function impairmentText(link: Impairments): string {
-  const shares = (["loss", "reorder", "duplicate", "corrupt"] as const)
-    .filter((name) => link[name] > 0)
-    .map(
-      (name) =>
-        `${formatShare(link[name])} ${{ loss: "lost", reorder: "reordered", duplicate: "twice", corrupt: "damaged" }[name]}`,
-    );
-  const words = [
-    ...shares,
-    link.delayMicros > 0 ? `${formatMicros(link.delayMicros)} each way` : "",
-    link.jitterMicros > 0 ? `± ${formatMicros(link.jitterMicros)}` : "",
-    link.rateBits > 0 ? formatRate(link.rateBits) : "",
-  ];
-  return words.filter((word) => word !== "").join(", ") || "nothing";
+  const words: string[] = [];
+  for (const [name, word] of Object.entries(DAMAGES) as [keyof typeof DAMAGES, string][]) {
+    if (link[name] > 0) words.push(`${plain(formatShare(link[name]))} ${word}`);
+  }
+  if (link.delayMicros > 0) words.push(`${plain(formatMicros(link.delayMicros))} each way`);
+  if (link.jitterMicros > 0) words.push(`± ${plain(formatMicros(link.jitterMicros))}`);
+  if (link.rateBits > 0) words.push(plain(formatRate(link.rateBits)));
+  return words.length === 0 ? "without impairments" : words.join(", ");
+}
+
+/** A figure that somebody has typed, without the zeros that measured ones end in: "20.0 ms" as "20 ms". */
+function plain(figure: string): string {
+  return figure.replace(/(\.\d*?)0+(?= )/, "$1").replace(/\.(?= )/, "");
 }
 
 /** The digest, and the files that are left. @param relative a path as the user sees it */
 export function ending(outcome: Outcome, relative: (path: string) => string): string {
-  const { file, clean, bad, seed } = outcome;
+  const { file, clean, bad } = outcome;
   const lines: string[] = [];
   if (isIntact(outcome)) {
-    lines.push(`SHA-256  ${file.sha256}`, "         what was sent, and what arrived over both links");
+    lines.push(`SHA-256  ${file.sha256}`, "         sent, and received over both links");
   } else {
     lines.push(`SHA-256  ${file.sha256}  sent`);
     lines.push(`         ${arrival(clean.sha256, file.sha256)}  clean link`);
     lines.push(`         ${bad.error ?? arrival(bad.sha256, file.sha256)}  bad link`);
   }
   const { packets, isWhole, path } = bad.capture;
-  const extent = isWhole ? `${formatCount(packets)} packets` : `the first ${formatCount(packets)} packets`;
-  lines.push(`capture  ${relative(path)}  ${extent} of the bad link, seen at both hosts, seed ${seed}`);
-  if (bad.plot !== undefined)
-    lines.push(`plot     ${relative(bad.plot.path)}  for a browser: sequence numbers against time`);
+  const extent = `${isWhole ? "" : "the first "}${formatCount(packets)} packets of the bad link, seen at both hosts`;
+  lines.push(`capture  ${relative(path)}  ${extent}`);
+  if (bad.plot !== undefined) lines.push(`plot     ${relative(bad.plot.path)}  its sequence numbers against time`);
   return lines.map((line) => `${line}\n`).join("");
 }
 

@@ -60,6 +60,13 @@ export interface TransferCalls {
   recvfrom: RecvFrom;
   read: (fd: number, buffer: Bytes, length?: number) => number;
   write: (fd: number, buffer: Bytes, length?: number) => number;
+  /**
+   * Received bytes where they lie in the stack's memory, without a copy: the first contiguous run, empty at the end of
+   * the stream, or a negative errno (never blocks: -EAGAIN). TCP only. Valid until recv_done().
+   */
+  recv_view: (fd: number) => Uint8Array | number;
+  /** Drops the first `length` bytes that recv_view() showed. Returns the bytes that are left in the queue. */
+  recv_done: (fd: number, length: number) => number;
 }
 
 /** Makes the calls for one stack. */
@@ -316,5 +323,12 @@ export function createTransfer(context: PosixContext): TransferCalls {
     recvfrom,
     read: (fd, buffer, length) => (length === undefined ? recv(fd, buffer) : recv(fd, buffer, length, 0)),
     write: (fd, buffer, length) => (length === undefined ? send(fd, buffer) : send(fd, buffer, length, 0)),
+    recv_view: (fd) => {
+      const run = core.recvPeek(fd);
+      if (run < 0) return run;
+      const at = run === 0 ? 0 : (pointer[0] as number);
+      return bytes.subarray(at, at + run);
+    },
+    recv_done: (fd, length) => core.recvConsume(fd, length),
   };
 }

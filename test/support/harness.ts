@@ -395,7 +395,7 @@ function endpoint(text: string): [address: number, port: number] {
   return [address === "" ? 0 : ip(address), Number(port)];
 }
 
-/** The core with one interface (10.0.0.1/24) and a peer whose MAC address it knows, unless the options say otherwise. */
+/** The core with one interface, 10.0.0.1/24, and a peer whose MAC address it knows; the options change that. */
 export function stackHarness(options: HarnessOptions = {}): StackHarness {
   return new StackHarness(options);
 }
