@@ -79,6 +79,7 @@ export { arpAddressState, arpProbe } from "./net/arp-address";
 export { netifAdd, netifSetAddress } from "./net/netif";
 export { routeAdd, routeDump, routeRemove } from "./net/route";
 export { countersAt } from "./stack";
+export { initialSequence, timestampOffset } from "./tcp/isn";
 
 /** Packets that one poll takes from each interface at most. */
 const RX_BUDGET: u32 = 128;

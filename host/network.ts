@@ -36,6 +36,8 @@ export interface NetworkOptions {
    * same bytes.
    */
   time?: "real" | "virtual";
+  /** What a virtual clock shows at first, microseconds; to see 32-bit clocks wrap, for example. Default: 0. */
+  startMicros?: number;
   /** Load the debug build of the core, whose traps name file and line. */
   debug?: boolean;
   /** Closes the network when it is aborted. */
@@ -67,6 +69,8 @@ export interface HostOptions extends Pick<
 const STEP_MICROS = 1;
 /** A condition that another thread makes true is asked at least so often, milliseconds. */
 const ASK_MILLIS = 5;
+/** Latest start of a virtual clock: a century; doubles still tell half a microsecond there. */
+const START_MICROS_MAX = 3.2e15;
 /** Steps without end at one time mean that two hosts talk for ever; settle() gives up then. */
 const SETTLE_STEPS_MAX = 10_000_000;
 
@@ -106,7 +110,7 @@ export class Network implements AsyncDisposable {
       allocate: (bytes) => this.#regions.allocate(bytes),
       free: (address) => this.#free(address),
     };
-    this.#clock = this.time === "virtual" ? new VirtualClock() : new RealClock();
+    this.#clock = this.time === "virtual" ? new VirtualClock(startOf(options)) : new RealClock();
     this.#links = LinkDirectory.create(this.#veth);
     this.#waiter = { poll: () => this.step(), now: () => this.now(), wait: (until) => this.#wait(until) };
     options.signal?.addEventListener("abort", () => void this.close(), { once: true });
@@ -274,7 +278,9 @@ export class Network implements AsyncDisposable {
 
   #sleepUntil(time: number, millisMax = Infinity): void {
     if (this.#clock instanceof VirtualClock) {
-      this.#clock.set(time);
+      // What is due already and finds nothing to do (a NIC has no room) is tried again later, not for ever at one time.
+      const now = this.#clock.now();
+      this.#clock.set(time > now ? time : now + STEP_MICROS);
       return;
     }
     if (this.#mainThread !== undefined) {
@@ -404,6 +410,12 @@ export class Network implements AsyncDisposable {
   #assertOpen(): void {
     if (this.#isClosed) throw new OribiError("ERR_ORIBI_CLOSED", "This network is closed; make a new one.");
   }
+}
+
+/** The start of a virtual clock. */
+function startOf({ startMicros = 0 }: NetworkOptions): number {
+  if (startMicros >= 0 && startMicros <= START_MICROS_MAX) return startMicros;
+  throw optionError("startMicros", startMicros, `a number from 0 to ${START_MICROS_MAX}`);
 }
 
 /** An address with its prefix length, as host-order numbers. */

@@ -11,15 +11,24 @@ import { Lab, numbered, numberOf, receiveAll } from "./support/nics.ts";
 
 const PROGRAM = new URL("./fixtures/veth-worker.js", import.meta.url);
 
-/** Runs a worker to its end. */
-function start(lab: Lab, nic: UserVeth, task: Partial<Produce> | Partial<Consume>): Promise<Seen> {
+interface Running {
+  /** The worker has begun: a receiver that has not would be taken for one that is gone (PAUSE_MICROS_MAX). */
+  ready: Promise<void>;
+  done: Promise<Seen>;
+}
+
+/** Starts a worker. */
+function start(lab: Lab, nic: UserVeth, task: Partial<Produce> | Partial<Consume>): Running {
   const defaults = { count: 1, queue: 0, burst: 32, pauseMicros: 0, from: [nic.mac], to: [], doorbell: 0 };
   const job = { modules: coreModules(), share: lab.share(), nic: nic.describe(), ...defaults, ...task } as Job;
   const worker = new Worker(PROGRAM, { workerData: job });
-  return new Promise((resolve, reject) => {
-    worker.once("message", (seen: Seen) => void worker.terminate().then(() => resolve(seen)));
+  const done = new Promise<Seen>((resolve, reject) => {
+    worker.on("message", (seen: Seen | "ready") => {
+      if (seen !== "ready") void worker.terminate().then(() => resolve(seen));
+    });
     worker.once("error", reject);
   });
+  return { done, ready: new Promise((resolve) => worker.once("message", () => resolve())) };
 }
 
 /** Expects that a consumer saw frames 0 to count - 1 of each sender once, in order. */
@@ -48,12 +57,14 @@ describe("NICs under several threads", function () {
     c.send(numbered(c.mac, BROADCAST_MAC, 0), (performance.timeOrigin + performance.now()) * 1000);
     for (const nic of [a, b]) receiveAll(nic);
     const count = 60000;
-    const [, , seen] = await Promise.all([
+    const receiver = start(lab, c, { kind: "consume", count: 2 * count });
+    await receiver.ready;
+    const senders = [
       start(lab, a, { kind: "produce", to: [c.mac], count, burst: 32 }),
       start(lab, b, { kind: "produce", to: [c.mac], count, burst: 7 }),
-      start(lab, c, { kind: "consume", count: 2 * count }),
-    ]);
-    expectAll([seen], [a, b], count);
+    ];
+    const [seen] = await Promise.all([receiver, ...senders].map(({ done }) => done));
+    expectAll([seen!], [a, b], count);
     expect(c.pending(0)).to.equal(0);
     expect(c.mbufsInUse()).to.deep.equal([0]);
     expect(c.xstats()).to.include({ rx_missed_errors: 0, rx_mbuf_allocation_errors: 0, rx_good_packets: 2 * count });
@@ -66,11 +77,11 @@ describe("NICs under several threads", function () {
     const doorbell = lab.allocate(64);
     b.setDoorbell(0, doorbell);
     const count = 4000;
-    const [, , seen] = await Promise.all([
-      start(lab, a, { kind: "produce", to: [b.mac], count, burst: 1, pauseMicros: 60, queue: 0 }),
-      start(lab, a, { kind: "produce", to: [b.mac], count, burst: 1, pauseMicros: 60, queue: 1 }),
-      start(lab, b, { kind: "consume", count: 2 * count, doorbell }),
-    ]);
+    const receiver = start(lab, b, { kind: "consume", count: 2 * count, doorbell });
+    await receiver.ready;
+    const task = { kind: "produce", to: [b.mac], count, burst: 1, pauseMicros: 60 } as const;
+    const senders = [0, 1].map((queue) => start(lab, a, { ...task, queue }));
+    const [seen] = (await Promise.all([receiver, ...senders].map(({ done }) => done))) as [Seen];
     expect(seen.lost).to.equal(0);
     expect(seen.sleeps).to.be.above(100);
     const times = new Map<number, number>();
@@ -93,7 +104,7 @@ describe("NICs under several threads", function () {
       start(lab, b, { kind: "produce", from: [...stations(2), b.mac], to: [a.mac, ...stations(1)], count: 30000 }),
     ];
     let done = false;
-    const all = Promise.all(tasks).finally(() => (done = true));
+    const all = Promise.all(tasks.map((task) => task.done)).finally(() => (done = true));
     const flow = { protocol: "udp", source: 1, sourcePort: 1, destination: 2, destinationPort: 2 } as const;
     let received = 0;
     for (let turn = 0; !done; turn++) {
@@ -147,9 +158,8 @@ describe("NICs under several threads", function () {
     for (const nic of [a, b]) nic.setCapture(capture);
     const count = 20000;
     let done = false;
-    const all = Promise.all(
-      [a, b].map((nic) => start(lab, nic, { kind: "produce", to: [BROADCAST_MAC], count })),
-    ).finally(() => (done = true));
+    const tasks = [a, b].map((nic) => start(lab, nic, { kind: "produce", to: [BROADCAST_MAC], count }));
+    const all = Promise.all(tasks.map((task) => task.done)).finally(() => (done = true));
     const numbers = new Map([
       [a.index, [] as number[]],
       [b.index, [] as number[]],

@@ -9,7 +9,7 @@ import { CHUNK_BYTES, FIN, MIB_TCP_DSACK_SENT, MIB_TCP_OFO_DROPPED, MIB_TCP_OFO_
 import { ByteQueue, queueAppend, queueClear, queueConsume, queueSplice, queueTrimTail } from "../memory/chunk";
 import { Mbuf } from "../memory/mbuf";
 import { count } from "../stack";
-import { put32 } from "../wire/tcp";
+import { put32 } from "../wire/bytes";
 import { segData, segDataLen, segFlags, segMbuf, segSeq, segTrimFront } from "./segment";
 import { seqGe, seqGt, seqLe, seqLt } from "./sequence";
 import { Flight, Island, TF_SACK, TF_TIMESTAMPS, Tcb, islandAlloc, islandFree, islandQueue, rcvQueue } from "./tcb";

@@ -14,11 +14,12 @@ import {
 } from "../layout";
 import { flowFind } from "../flow";
 import { icmpErrno } from "../net/icmp-errno";
+import { PMTU_MIN, pmtuUpdate } from "../net/pmtu";
 import { SF_RECVERR } from "../socket/socket";
 import { socketNotify } from "../socket/notify";
 import { count, sysctl } from "../stack";
 import { ICMP_UNREACHABLE } from "../wire/icmp";
-import { get16, get32 } from "../wire/tcp";
+import { get16, get32 } from "../wire/bytes";
 import { tcpDone } from "./close";
 import { currentMss } from "./output";
 import { markTooBig } from "./recovery";
@@ -67,8 +68,10 @@ export function tcpIcmpError(
 
 /** The path carries less than was thought: smaller segments from now on, what was too big goes again at once. */
 export function pathMtu(t: Tcb, mtu: u32): void {
-  const mss = max(mtu - 40, sysctl(SYSCTL_TCP_MIN_SND_MSS));
+  // A router that tells less than Linux's min_pmtu lies, or the path is not worth it (RFC 8899 section 4.6.2)
+  const mss = max(max(mtu, PMTU_MIN) - 40, sysctl(SYSCTL_TCP_MIN_SND_MSS));
   if (mtu < 68 || mss >= u32(t.mss)) return;
+  pmtuUpdate(t.remoteAddress, mtu);
   t.mss = u16(mss);
   count(MIB_TCP_PMTU_REDUCTIONS);
   if (t.flight == 0) return;
@@ -76,12 +79,4 @@ export function pathMtu(t: Tcb, mtu: u32): void {
   if (f.packetsOut == 0) return;
   markTooBig(t, f, currentMss(t));
   retransmitLost(t, f);
-}
-
-/** ARP has given up on the next hop: what was to go there fails as if a router had said so. */
-export function tcpUnreachable(source: u32, destination: u32, ports: u32): void {
-  const found = flowFind(source, destination, ports);
-  if (found == 0) return;
-  const t = changetype<Tcb>(found);
-  if (t.kind == KIND_TCP && t.state == TCP_SYN_SENT) tcpDone(t, EHOSTUNREACH);
 }

@@ -29,7 +29,8 @@ import { Netif } from "../net/netif";
 import { routeLookup, routeNetif, routeNextHop } from "../net/route";
 import { count, nowMillis, poolAt, stack, sysctl } from "../stack";
 import { checksum, fold, pseudoSum, sumBytes, swapSum } from "../wire/checksum";
-import { OPT_MSS, TCP_CHECKSUM, TCP_HEADER_BYTES, TIMESTAMPS_BYTES, TIMESTAMPS_WORD, put16, put32 } from "../wire/tcp";
+import { put16, put32 } from "../wire/bytes";
+import { OPT_MSS, TCP_CHECKSUM, TCP_HEADER_BYTES, TIMESTAMPS_BYTES, TIMESTAMPS_WORD } from "../wire/tcp";
 import { sackBlocksWrite, sackBlocksBytes } from "./assembler";
 import {
   ARMED_ACK,

@@ -3,7 +3,7 @@
 
 import { MIB_TCP_DSACK_RECV, MIB_TCP_SACK_RECV } from "../layout";
 import { count } from "../stack";
-import { get32 } from "../wire/tcp";
+import { get32 } from "../wire/bytes";
 import { currentMss } from "./output";
 import { RACK_DSACK_SEEN, RACK_REORDER_SEEN, rackAdvance } from "./rack";
 import { markSacked, scoreboardSplit } from "./scoreboard";

@@ -2,6 +2,7 @@
 // They hold from one tcpInput() to the next and carry no state between segments.
 
 import { Mbuf } from "../memory/mbuf";
+import { get16, get32 } from "../wire/bytes";
 import {
   OPT_END,
   OPT_MSS,
@@ -17,8 +18,6 @@ import {
   TCP_URGENT,
   TCP_WINDOW,
   TIMESTAMPS_WORD,
-  get16,
-  get32,
 } from "../wire/tcp";
 import { FIN, SYN } from "../layout";
 

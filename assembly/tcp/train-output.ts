@@ -1,15 +1,7 @@
 // Trains of segments out: what TSO does in hardware, done in software. The first segment of a run is built as usual;
 // those behind it are copies of its headers with another sequence number, identification and checksum.
 
-import {
-  CAP_TX_L4_CSUM,
-  CWR,
-  FIN,
-  MIB_IP_OUT_REQUESTS,
-  MIB_TCP_MEM_ERRORS,
-  MIB_TCP_OUT_SEGS,
-  PSH,
-} from "../layout";
+import { CAP_TX_L4_CSUM, CWR, FIN, MIB_IP_OUT_REQUESTS, MIB_TCP_MEM_ERRORS, MIB_TCP_OUT_SEGS, PSH } from "../layout";
 import { Chunk, chunkCopySum, chunkData } from "../memory/chunk";
 import { copyBytes } from "../memory/copy";
 import { Mbuf, mbufAlloc } from "../memory/mbuf";
@@ -18,7 +10,8 @@ import { Netif, netifTransmit } from "../net/netif";
 import { count, countBy, stack } from "../stack";
 import { checksum } from "../wire/checksum";
 import { headerSum } from "../wire/ipv4";
-import { TCP_FLAGS, TCP_HEADER_BYTES, TCP_SEQ, TIMESTAMPS_BYTES, put16, put32 } from "../wire/tcp";
+import { put16, put32 } from "../wire/bytes";
+import { TCP_FLAGS, TCP_HEADER_BYTES, TCP_SEQ, TIMESTAMPS_BYTES } from "../wire/tcp";
 import { optionBytes, seal, sendSegment, sentHeader, sentHeaderBytes, txPoolOf } from "./output";
 import { TF_TIMESTAMPS, TF_URGENT, Tcb } from "./tcb";
 

@@ -26,21 +26,3 @@ export const OPT_TIMESTAMPS: u32 = 8;
 export const TIMESTAMPS_WORD: u32 = 0x0a080101;
 /** Bytes of the timestamps with their padding. */
 export const TIMESTAMPS_BYTES: u32 = 12;
-
-/** 16 bits in host order. */
-export function get16(p: usize): u32 {
-  const v = u32(load<u16>(p));
-  return ((v & 0xff) << 8) | (v >>> 8);
-}
-/** 32 bits in host order. */
-export function get32(p: usize): u32 {
-  return bswap<u32>(load<u32>(p));
-}
-/** Stores 16 bits in network order. */
-export function put16(p: usize, v: u32): void {
-  store<u16>(p, u16(((v & 0xff) << 8) | ((v >>> 8) & 0xff)));
-}
-/** Stores 32 bits in network order. */
-export function put32(p: usize, v: u32): void {
-  store<u32>(p, bswap<u32>(v));
-}

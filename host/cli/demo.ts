@@ -69,7 +69,7 @@ export const command = defineCommand({
       });
     }
     using source = given.file === undefined ? madeSource(given.size, given.seed.text) : openFile(given.file);
-    return demo(source, args, io);
+    return await demo(source, args, io);
   },
 });
 
@@ -104,7 +104,7 @@ function digest(source: Source, stderr: Output): string {
 async function cleanHalf(source: Source, cleanOptions: CleanOptions, stderr: Output): Promise<CleanResult> {
   using sending = new Progress(stderr, { label: "clean link", total: source.bytes, unit: "bytes" });
   using measuring = new Progress(stderr, { label: "measuring" });
-  return cleanLink(source, cleanOptions, {
+  return await cleanLink(source, cleanOptions, {
     sending: (bytes) => sending.update(bytes),
     measuring(done, total, what) {
       sending.finish();
@@ -125,7 +125,7 @@ async function badHalf(
   const note = `${impairmentText(impairments)} · ${queues} queues · seed ${seed}`;
   const told = (bytes: number, micros: number): void =>
     progress.update(bytes, `${formatMicros(micros)} of simulated time`);
-  return badLink(source, { ...halfOptions, title, note }, told);
+  return await badLink(source, { ...halfOptions, title, note }, told);
 }
 
 function impairmentsOf(given: Arguments<typeof options>["options"]): Impairments {
