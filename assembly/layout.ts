@@ -586,7 +586,7 @@ export const THREAD_RUNNING: i32 = 1;
 export const THREAD_ENDED: i32 = 2; // the thread has let go of it: the main thread may take it
 export const THREAD_TRAPPED: i32 = 3; // nobody's
 /** A receiver that took nothing for so long no longer stops senders: its frames are dropped. */
-export const PAUSE_MICROS_MAX: i32 = 200000;
+export const PAUSE_MICROS_MAX: i32 = 1000000;
 
 // ---- Bridges (veth) -----------------------------------------------------------------------------------------------
 export const BRIDGE_FLAGS: i32 = 4; // BRIDGE_*
@@ -596,7 +596,7 @@ export const BRIDGE_ENTRIES: i32 = 16; // MAC addresses that fit, a power of two
 export const BRIDGE_USED: i32 = 20; // slots below this one have been used
 export const BRIDGE_SLOT_TABLE: i32 = 24; // address
 export const BRIDGE_MAC_TABLE: i32 = 28; // address
-export const BRIDGE_COUNTERS: i32 = 64; // u64 each, BRIDGE_*
+export const BRIDGE_COUNTERS: i32 = 128; // u64 each, BRIDGE_*
 export const BRIDGE_HEADER: i32 = 256;
 export const BRIDGE_VLAN_AWARE: i32 = 1;
 export const BRIDGE_FORWARDED: i32 = 0;
@@ -608,11 +608,13 @@ export const BRIDGE_VLAN_DROPS: i32 = 5;
 export const BRIDGE_HAIRPINS: i32 = 6; // frames for an address behind the port they came from
 export const BRIDGE_COUNTER_COUNT: i32 = 7;
 /** One port of a bridge. */
-export const SLOT_BYTES: i32 = 528;
+export const SLOT_BYTES: i32 = 768;
 export const SLOT_PORT: i32 = 0; // address of the port, or 0
 export const SLOT_PVID: i32 = 4; // VLAN of untagged frames that come in, 0 = they are dropped
 export const SLOT_UNTAGGED: i32 = 8; // VLAN that leaves without its tag, 0 = none
 export const SLOT_TAGGED: i32 = 16; // 4,096 bits: VLANs that come and leave with a tag
+export const SLOT_FORWARDED: i32 = 640; // u64: frames from this port; BRIDGE_FORWARDED has those of unplugged ports
+export const SLOT_FLOODED: i32 = 648; // u64, likewise
 /** One learned address: {key u64, slot u32, last seen u32 in milliseconds}. */
 export const MAC_ENTRY_BYTES: i32 = 16;
 

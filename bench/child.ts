@@ -13,6 +13,9 @@ interface Order {
   options: RunOptions;
 }
 
+/** A row that takes longer than this hangs, milliseconds. */
+const MILLIS_MAX = 120_000;
+
 /**
  * Measures a row in a child process.
  * @throws {Error} when the row fails or the child ends without an answer
@@ -21,6 +24,7 @@ export function measureApart(name: string, options: RunOptions, signal?: AbortSi
   return new Promise((resolve, reject) => {
     const child = fork(fileURLToPath(import.meta.url), ["--row"], {
       execArgv: [...process.execArgv, "--expose-gc"],
+      timeout: MILLIS_MAX,
       ...(signal === undefined ? {} : { signal }),
     });
     let answer: Measured | undefined;

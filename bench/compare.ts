@@ -51,6 +51,11 @@ export async function compareToBudget(ours: Contender, budget: number, options: 
   );
 }
 
+/** The median rate of one contender, units of work per second: for remarks. */
+export async function rateOf(contender: Contender, options: RunOptions): Promise<number> {
+  return (await compareToBudget(contender, 1, options)).value;
+}
+
 /** The figures of a row from those of its runs. */
 export function summary(peer: string, values: readonly number[], peerValues: readonly number[]): Measured {
   const value = quantile(values, 0.5);

@@ -11,6 +11,9 @@ import { serial } from "./tcp-rr.ts";
 
 const PER_PORT = 50_000;
 const REQUESTS = 4096;
+/** Idle connections that are tried in the end, and how many may have data under way at once. */
+const SAMPLES = 1000;
+const BUSY = 4096;
 /** DESIGN.md section 6: bytes of an idle connection at each end. */
 const BUDGET = 512;
 
@@ -39,18 +42,18 @@ function flows(name: string, connections: number): Row {
   };
 }
 
-/** Hosts with just enough room for so many connections, of which few are ever busy at once. */
-function roomyPair(connections: number): Pair {
-  return pair({ stack: roomy(connections), sysctl: { port_range_low: 1024, port_range_high: 65535 } });
+/** Hosts with just enough room for so many connections, of which `busy` may have data under way within seconds. */
+function roomyPair(connections: number, busy: number): Pair {
+  return pair({ stack: roomy(connections, busy), sysctl: { port_range_low: 1024, port_range_high: 65535 } });
 }
 
-function roomy(connections: number): StackOptions {
+function roomy(connections: number, busy: number): StackOptions {
   return {
     connections: connections + Math.ceil(connections / PER_PORT),
     sockets: 16,
     chunks: 4096,
     largeChunks: 16,
-    flights: 4096,
+    flights: busy,
     segments: 8192,
     islands: 64,
     epollItems: 0,
@@ -61,13 +64,13 @@ function roomy(connections: number): StackOptions {
 async function measureIdle(connections: number): Promise<Measured> {
   globalThis.gc?.();
   const residentBefore = process.memoryUsage.rss();
-  await using hosts = roomyPair(connections);
+  await using hosts = roomyPair(connections, BUSY);
   const ends = connect(hosts, connections, 7, PER_PORT);
   const established = hosts.client.stack.core.currEstab() + hosts.server.stack.core.currEstab();
   if (established !== 2 * connections) throw new Error(`${established} ends are established, not ${2 * connections}.`);
   const bytes = usedBytes(hosts.client, connections) + usedBytes(hosts.server, connections);
   const resident = process.memoryUsage.rss() - residentBefore;
-  // That they are alive, every hundredth of them.
+  // That they are alive, some of them.
   const some = { client: sample(ends.client), server: sample(ends.server) };
   serial(hosts, some, some.client.length)();
   const value = bytes / (2 * connections);
@@ -85,7 +88,7 @@ function usedBytes(host: Host, connections: number): number {
   const peak = (name: string, least = 0): number => Math.max(least, pools[name]?.peak ?? NaN);
   const used = stackConfig(
     {
-      ...roomy(connections),
+      ...roomy(connections, BUSY),
       connections: peak("tcb", 1),
       sockets: peak("socket", 1),
       mbufs: peak("mbuf", 16),
@@ -107,12 +110,13 @@ function usedBytes(host: Host, connections: number): number {
 }
 
 function sample(fds: Int32Array): Int32Array {
-  return fds.filter((_, index) => index % 100 === 0);
+  const stride = Math.ceil(fds.length / SAMPLES);
+  return fds.filter((_, index) => index % stride === 0);
 }
 
 async function measureFlows(connections: number, options: RunOptions): Promise<Measured> {
-  await using one = roomyPair(1);
-  await using many = roomyPair(connections);
+  await using one = roomyPair(1, 16);
+  await using many = roomyPair(connections, connections);
   const among = serial(many, shuffled(connect(many, connections, 7, PER_PORT)), REQUESTS);
   const alone = serial(one, connect(one, 1), REQUESTS);
   return await compare(

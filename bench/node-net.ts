@@ -1,5 +1,5 @@
 // The same work on node:net: both ends in this thread, over the kernel's loopback.
-// Read first: node:net's documentation, "onread" for the receiver that reuses one buffer.
+// Read first: node:net's documentation. Programs are written as most are: "data" events and write().
 
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type OnReadOpts, type Server, type Socket } from "node:net";
@@ -22,23 +22,19 @@ export async function netEcho(connections: number, bytes: number, requests: numb
   let done: () => void = () => undefined;
   const sockets: Socket[] = [];
   for (let i = 0; i < connections; i++) {
-    let got = 0;
-    const onread: OnReadOpts = {
-      buffer: Buffer.alloc(4096),
-      callback: (count) => {
-        got += count;
-        if (got < bytes) return true;
-        got -= bytes;
-        if (toSend > 0) {
-          toSend--;
-          socket.write(request);
-        }
-        if (--toCome === 0) done();
-        return true;
-      },
-    };
-    const socket = connect({ port, host: "127.0.0.1", noDelay: true, onread });
+    const socket = connect({ port, host: "127.0.0.1", noDelay: true });
     await once(socket, "connect");
+    let got = 0;
+    socket.on("data", (data) => {
+      got += data.length;
+      if (got < bytes) return;
+      got -= bytes;
+      if (toSend > 0) {
+        toSend--;
+        socket.write(request);
+      }
+      if (--toCome === 0) done();
+    });
     sockets.push(socket);
   }
   const run = (): Promise<void> =>
@@ -51,22 +47,24 @@ export async function netEcho(connections: number, bytes: number, requests: numb
   return { run, [Symbol.asyncDispose]: () => closed(server, sockets) };
 }
 
-/** `bytes` bytes in each batch over one connection, written `chunk` bytes at a time. */
-export async function netStream(bytes: number, chunk: number): Promise<NodePeer> {
+/**
+ * `bytes` bytes in each batch over one connection, written `chunk` bytes at a time.
+ * @param reuse receive into one buffer ("onread") instead of by "data" events, each of which has a buffer of its own
+ */
+export async function netStream(bytes: number, chunk: number, reuse = false): Promise<NodePeer> {
   const server = createServer();
   const port = await listening(server);
   const data = Buffer.alloc(chunk, 1);
   let toCome = 0;
   let done: () => void = () => undefined;
-  const onread: OnReadOpts = {
-    buffer: Buffer.alloc(chunk),
-    callback: (count) => {
-      toCome -= count;
-      if (toCome === 0) done();
-      return true;
-    },
+  const take = (count: number): boolean => {
+    toCome -= count;
+    if (toCome === 0) done();
+    return true;
   };
-  const receiver = connect({ port, host: "127.0.0.1", onread });
+  const onread: OnReadOpts = { buffer: Buffer.alloc(chunk), callback: take };
+  const receiver = connect({ port, host: "127.0.0.1", ...(reuse ? { onread } : {}) });
+  if (!reuse) receiver.on("data", ({ length }) => take(length));
   const [sender] = (await once(server, "connection")) as [Socket];
   const run = (): Promise<void> =>
     new Promise((resolve) => {

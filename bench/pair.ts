@@ -14,6 +14,7 @@ import {
   SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOCK_STREAM,
+  type SocketAddressResult,
 } from "../host/index.ts";
 
 export interface Pair extends AsyncDisposable {
@@ -33,8 +34,14 @@ export function pair(options: Omit<HostOptions, "address" | "bridge"> = {}): Pai
   const bridge = network.bridge("lan");
   const client = network.host("client", { offloads: NO_OFFLOADS, ...options, bridge, address: "10.0.0.1/24" });
   const server = network.host("server", { offloads: NO_OFFLOADS, ...options, bridge, address: `${SERVER_ADDRESS}/24` });
+  const hosts = { network, client, server, [Symbol.asyncDispose]: () => network.close() };
+  // A first datagram, so that both know the other's MAC address.
+  const { client: from, server: to } = datagramEnds(hosts);
+  ok(client.posix.send(from, new Uint8Array(1)));
   network.settle();
-  return { network, client, server, [Symbol.asyncDispose]: () => network.close() };
+  client.posix.close(from);
+  server.posix.close(to);
+  return hosts;
 }
 
 /** The result of a call that must succeed. */
@@ -94,12 +101,22 @@ export function connect(hosts: Pair, count: number, port = 7, perPort = 50_000):
     const batch = Math.min(BATCH, count - done, perPort - at);
     const to = port + Math.floor(done / perPort);
     for (let i = 0; i < batch; i++) ends.client[done + i] = begin(client.posix, to);
-    // They are accepted in the order in which they were begun: the network neither loses nor reorders.
     for (let i = 0; i < batch; i++) ends.server[done + i] = accept(hosts, listener);
+    for (let i = 0; i < batch; i++) checkEnds(hosts, ends.client[done + i] as number, ends.server[done + i] as number);
     done += batch;
   }
   hosts.network.settle();
   return ends;
+}
+
+const local: SocketAddressResult = {};
+const remote: SocketAddressResult = {};
+
+/** That both are ends of one connection: where nothing is lost or reordered, accept() keeps connect()'s order. */
+function checkEnds({ client, server }: Pair, from: number, to: number): void {
+  ok(client.posix.getsockname(from, local));
+  ok(server.posix.getpeername(to, remote));
+  if (local.port !== remote.port) throw new Error(`Connections were mixed up: port ${local.port} and ${remote.port}.`);
 }
 
 /** A UDP socket of the server on a port, and one of the client that is connected to it; not blocking. */

@@ -2,7 +2,8 @@
 // Read first: netperf's TCP_STREAM; RFC 7323 appendix A for the 1,448 bytes that timestamps leave of a segment.
 
 import { EAGAIN } from "../host/index.ts";
-import { compare } from "./compare.ts";
+import { formatByteRate } from "../host/cli/format.ts";
+import { compare, rateOf } from "./compare.ts";
 import { netStream } from "./node-net.ts";
 import { connect, fail, NO_OFFLOADS, pair, type Connections, type Pair } from "./pair.ts";
 import type { Measured, Row, RunOptions } from "./row.ts";
@@ -39,12 +40,14 @@ async function measure(options: RunOptions, offload: boolean): Promise<Measured>
     { name: "node:net", amount: BATCH, batch: () => peer.run(), isAsync: true },
     options,
   );
+  await using thrifty = await netStream(BATCH, CHUNK, true);
+  const onread = await rateOf({ name: "onread", amount: BATCH, batch: () => thrifty.run(), isAsync: true }, options);
   const { retransSegs } = hosts.server.counters().tcp;
-  const { rx_good_packets: frames, rx_good_bytes: bytes } = hosts.client.xstats();
-  const mean = bytes / frames;
-  if (!offload && mean > SEGMENT_MAX + 54)
-    throw new Error(`The frames have ${mean} bytes: not what this row measures.`);
-  return { ...measured, note: `frames of ${Math.round(mean)} B on average, ${retransSegs} retransmitted` };
+  const { rx_good_packets: packets, rx_good_bytes: bytes } = hosts.client.xstats();
+  const mean = bytes / packets;
+  if (!offload && mean > SEGMENT_MAX + 54) throw new Error(`Frames of ${mean} bytes are not what this row measures.`);
+  const frames = `frames of ${Math.round(mean)} B on average, ${retransSegs} retransmitted`;
+  return { ...measured, note: `${frames}; node:net with "onread" and one buffer: ${formatByteRate(onread)}` };
 }
 
 /** A batch: the server sends what the socket takes, the client receives what has come, turn by turn. */

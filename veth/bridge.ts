@@ -21,6 +21,8 @@ import {
   EBUSY,
   MAC_ENTRY_BYTES,
   SLOT_BYTES,
+  SLOT_FLOODED,
+  SLOT_FORWARDED,
   SLOT_PORT,
   SLOT_PVID,
   SLOT_TAGGED,
@@ -230,6 +232,10 @@ export class UserVbridge {
     const counters = {} as BridgeCounters;
     for (const [name, index] of Object.entries(COUNTERS)) {
       counters[name as keyof BridgeCounters] = readCounter(this.#module, this.handle + BRIDGE_COUNTERS + index * 8);
+    }
+    for (let slot = 0; slot < this.#word(BRIDGE_USED); slot++) {
+      counters.forwarded += readCounter(this.#module, this.#slotAddress(slot) + SLOT_FORWARDED);
+      counters.flooded += readCounter(this.#module, this.#slotAddress(slot) + SLOT_FLOODED);
     }
     return counters;
   }

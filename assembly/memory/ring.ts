@@ -161,6 +161,11 @@ export function burstRingPop(ring: usize, out: usize, max: u32): u32 {
   return count;
 }
 
+/** Values taken from the ring since it was made, modulo 2^32. */
+export function burstRingTaken(ring: usize): u32 {
+  return atomic.load<u32>(ring, RING_TAIL);
+}
+
 /** Values in the ring, those that are just being written included. */
 export function burstRingUsed(ring: usize): u32 {
   const tail = atomic.load<u32>(ring, RING_TAIL);

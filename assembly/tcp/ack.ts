@@ -47,7 +47,7 @@ import {
   TxSeg,
   sndQueue,
 } from "./tcb";
-import { disarmTimer, rearmRto } from "./timers";
+import { disarmTimer, keepAnswered, rearmRto } from "./timers";
 import { hasUnsent, retransmitLost, tcpOutput, unsentBytes } from "./transmit";
 
 /** What tcpAck() says of the segment. */
@@ -180,6 +180,7 @@ export function tcpAck(t: Tcb): i32 {
     t.retransmits = 0;
   }
   t.probes = 0;
+  if (t.keepProbes != 0) keepAnswered(t);
   if (t.flight == 0) {
     afterIdleAck(t);
     return ACKED_OK;

@@ -2,7 +2,6 @@
 // and path MTU discovery (RFC 1191). An error that quotes a sequence number out of flight is a forgery.
 
 import {
-  EHOSTUNREACH,
   EPOLLERR,
   KIND_TCP,
   MIB_TCP_PMTU_REDUCTIONS,

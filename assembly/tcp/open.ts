@@ -69,6 +69,7 @@ export function tcbDefaults(t: Tcb): void {
   t.mss = u16(MSS_DEFAULT);
   t.rcvMss = u16(MSS_DEFAULT);
   t.lastRcvMillis = nowMillis;
+  t.lastSndMillis = nowMillis;
   t.synMicros = nowMicros;
 }
 

@@ -176,10 +176,14 @@ function idleTimer(t: Tcb): void {
   const short = pool.inUse > pool.capacity >>> 1;
   const limit = short ? FLIGHT_IDLE_SHORT_MILLIS : FLIGHT_IDLE_MILLIS;
   const used = nowMillis - (i32(t.lastSndMillis - t.lastRcvMillis) > 0 ? t.lastSndMillis : t.lastRcvMillis);
-  const quiet =
-    f.packetsOut == 0 && f.islandCount == 0 && t.sndBytes == 0 && t.caState == CA_OPEN && !(t.tflags & TF_URGENT);
-  if (quiet && used >= limit) flightDrop(t);
-  else armTimer(t, ARMED_IDLE, FLIGHT_IDLE_SHORT_MILLIS);
+  const quiet = f.packetsOut == 0 && f.islandCount == 0 && t.sndBytes == 0 && !(t.tflags & TF_URGENT);
+  if (!quiet || used < limit) {
+    armTimer(t, ARMED_IDLE, FLIGHT_IDLE_SHORT_MILLIS);
+    return;
+  }
+  // A recovery that waited for one more ACK to end has nothing left to recover.
+  t.caState = u8(CA_OPEN);
+  flightDrop(t);
 }
 
 /** RTO, persist, tail loss probe and reordering timer share one deadline. False when the connection is gone. */
@@ -387,7 +391,8 @@ function keepTimer(t: Tcb): bool {
     armTimer(t, ARMED_KEEP, busy ? idle : idle - elapsed);
     return true;
   }
-  const byUser = t.userTimeoutMillis != 0 && elapsed >= t.userTimeoutMillis && t.keepProbes > 0;
+  const silent = idle + u32(t.keepProbes) * keepInterval(t);
+  const byUser = t.userTimeoutMillis != 0 && silent >= t.userTimeoutMillis && t.keepProbes > 0;
   if (byUser || (t.userTimeoutMillis == 0 && t.keepProbes >= keepCount(t))) {
     count(MIB_TCP_ABORT_ON_TIMEOUT);
     sendReset(t);
@@ -399,6 +404,12 @@ function keepTimer(t: Tcb): bool {
   t.keepProbes++;
   armTimer(t, ARMED_KEEP, keepInterval(t));
   return true;
+}
+
+/** The peer has answered the probes: it lives, and the idle time begins anew. */
+export function keepAnswered(t: Tcb): void {
+  t.keepProbes = 0;
+  armTimer(t, ARMED_KEEP, keepIdle(t));
 }
 
 /** SO_KEEPALIVE was set, or the connection came up with it. */

@@ -1,7 +1,16 @@
 // Trains of segments out: what TSO does in hardware, done in software. The first segment of a run is built as usual;
 // those behind it are copies of its headers with another sequence number, identification and checksum.
 
-import { CAP_TX_L4_CSUM, CWR, FIN, MIB_IP_OUT_REQUESTS, MIB_TCP_MEM_ERRORS, MIB_TCP_OUT_SEGS, PSH } from "../layout";
+import {
+  CAP_TX_L4_CSUM,
+  CWR,
+  FIN,
+  MBUF_DATA_ROOM,
+  MIB_IP_OUT_REQUESTS,
+  MIB_TCP_MEM_ERRORS,
+  MIB_TCP_OUT_SEGS,
+  PSH,
+} from "../layout";
 import { Chunk, chunkCopySum, chunkData } from "../memory/chunk";
 import { copyBytes } from "../memory/copy";
 import { Mbuf, mbufAlloc } from "../memory/mbuf";
@@ -55,6 +64,8 @@ function isPattern(t: Tcb, before: u32, mss: u32): bool {
   if (nif.loopback || nif.txCount == before || t.tflags & TF_URGENT) return false;
   const plain = t.tflags & TF_TIMESTAMPS ? TIMESTAMPS_BYTES : 0;
   if (sentHeaderBytes != TCP_HEADER_BYTES + plain || optionBytes(t) != plain) return false;
+  // A jumbo segment is gathered from the send queue: its first mbuf holds the headers alone.
+  if (sentHeaderBytes + mss > u32(MBUF_DATA_ROOM)) return false;
   const total = 20 + sentHeaderBytes + mss;
   const field = ((total & 0xff) << 8) | (total >>> 8);
   return u32(load<u16>(sentHeader - 22)) == TYPE_IPV4 && u32(load<u16>(sentHeader - 18)) == field;

@@ -100,7 +100,7 @@ export class Pump {
       const now = this.#driver.now();
       if (work > 0) worked = now;
       if (work > 0 && now - turn < TURN_MICROS) continue;
-      if (now - worked < SPIN_MICROS || this.#driver.nextDeadline() - now < 1000) await this.#immediate();
+      if (now - worked < SPIN_MICROS || this.#driver.nextDeadline() - now < 1000) await eventLoopTurn();
       else await this.#sleep();
       turn = this.#driver.now();
     }
@@ -127,14 +127,6 @@ export class Pump {
     }
   }
 
-  /** Lets the event loop turn once. */
-  #immediate(): Promise<void> {
-    return new Promise((resolve) => {
-      const immediate = setImmediate(resolve);
-      if (this.#waiting.size === 0) immediate.unref();
-    });
-  }
-
   #sleep(): Promise<void> {
     const isIdle = this.#waiting.size === 0;
     let end = Infinity;
@@ -142,4 +134,9 @@ export class Pump {
     const limit = (): number => Math.min(millisLeft(this.#driver, end), isIdle ? Infinity : ASK_MILLIS);
     return this.#bell.sleepAsync(limit, isIdle);
   }
+}
+
+/** Not unref'd: then it would run only when something else makes the loop turn. */
+function eventLoopTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }

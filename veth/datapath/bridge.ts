@@ -20,6 +20,8 @@ import {
   ENOSPC,
   MAC_ENTRY_BYTES,
   SLOT_BYTES,
+  SLOT_FLOODED,
+  SLOT_FORWARDED,
   SLOT_PVID,
   SLOT_TAGGED,
   SLOT_UNTAGGED,
@@ -132,6 +134,7 @@ export function bridgeDetach(base: u32, handle: u32): i32 {
   p.bridge = 0;
   atomic.store<u32>(changetype<usize>(slotAt(br, p.slot)), 0);
   macForget(br.macTable, br.entries - 1, p.slot);
+  retireCounters(br, changetype<usize>(slotAt(br, p.slot)));
   changed(br);
   spinUnlock(base + LOCK);
   return 0;
@@ -207,11 +210,18 @@ export function bridgeStillSends(br: Bridge, b: Burst): bool {
   return !macIsOld(b.target, millis, br.agingMillis);
 }
 
-/** Adds what a burst has forwarded to the counters. */
-export function bridgeCommit(br: Bridge, b: Burst): void {
+/** Adds what a burst from slot `from` has forwarded to the slot's counters, which other ports' threads leave alone. */
+export function bridgeCommit(br: Bridge, from: u32, b: Burst): void {
+  const slot = changetype<usize>(slotAt(br, from));
+  if (b.forwarded != 0) atomic.add<u64>(slot, b.forwarded, SLOT_FORWARDED);
+  if (b.flooded != 0) atomic.add<u64>(slot, b.flooded, SLOT_FLOODED);
+}
+
+/** Moves a slot's counters to the bridge's, when its port goes. */
+function retireCounters(br: Bridge, slot: usize): void {
   const counters = changetype<usize>(br) + BRIDGE_COUNTERS;
-  if (b.forwarded != 0) atomic.add<u64>(counters + BRIDGE_FORWARDED * 8, b.forwarded);
-  if (b.flooded != 0) atomic.add<u64>(counters + BRIDGE_FLOODED * 8, b.flooded);
+  atomic.add<u64>(counters + BRIDGE_FORWARDED * 8, atomic.xchg<u64>(slot, 0, SLOT_FORWARDED));
+  atomic.add<u64>(counters + BRIDGE_FLOODED * 8, atomic.xchg<u64>(slot, 0, SLOT_FLOODED));
 }
 
 /** Makes every thread ask the table again. */

@@ -1,9 +1,9 @@
 // What one burst remembers while its frames are on the way: open lanes to RX queues, MAC look-ups, frame views.
 // A lane gathers frames for one RX queue, so that ring, pool and doorbell are touched once for several frames.
 
-import { BURST_MAX, DOORBELL_SEQUENCE, DOORBELL_SLEEPING } from "../../assembly/layout";
+import { BURST_MAX, DOORBELL_SEQUENCE, DOORBELL_SLEEPING, PAUSE_MICROS_MAX } from "../../assembly/layout";
 import { poolAlloc } from "../../assembly/memory/pool";
-import { burstRingPush, burstRingUsed } from "../../assembly/memory/ring";
+import { burstRingPush, burstRingTaken, burstRingUsed } from "../../assembly/memory/ring";
 import { Frame, FRAME_BYTES } from "./frame";
 import { poolGiveChain, poolTakeChain } from "./pool-chain";
 import { RxQueue, rxPool } from "./port";
@@ -48,6 +48,10 @@ export class Burst {
   rssPart: u32;
   forwarded: u32;
   flooded: u32;
+  /** The RX queue that last stopped this sender, what it had taken by then, and since when that has not changed. */
+  stalled: u32;
+  stalledTaken: u32;
+  stalledSince: f64;
 }
 
 @unmanaged
@@ -73,9 +77,10 @@ if (u32(offsetof<Burst>()) > LANES_OFFSET) ERROR("Burst layout");
 
 /** Starts a burst of up to `count` frames at `now`, microseconds. */
 export function burstOpen(b: Burst, count: u32, now: f64, mayBlock: bool): void {
+  // Lanes that are still open are those of a thread that died in the middle of a burst.
+  if (b.touched != 0) burstClose(b);
   b.at = now;
   b.mayBlock = u32(mayBlock);
-  b.touched = 0;
   b.remaining = count;
   b.knows = 0;
   b.rssPort = 0;
@@ -148,6 +153,17 @@ export function lanePut(lane: Lane, m: u32): void {
   const count = lane.count;
   store<u32>(changetype<usize>(lane) + VALUES_OFFSET + count * 4, m);
   lane.count = count + 1;
+}
+
+/** True when queue `q`, which has no room, has taken nothing for PAUSE_MICROS_MAX, as far as this sender knows. */
+export function queueIsStalled(b: Burst, q: RxQueue): bool {
+  const taken = burstRingTaken(q.ring);
+  if (b.stalled != u32(changetype<usize>(q)) || b.stalledTaken != taken) {
+    b.stalled = u32(changetype<usize>(q));
+    b.stalledTaken = taken;
+    b.stalledSince = b.at;
+  }
+  return b.at - b.stalledSince >= f64(PAUSE_MICROS_MAX);
 }
 
 /** Where lane `index` lies in a burst. */

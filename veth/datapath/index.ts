@@ -66,7 +66,6 @@ export function rxBurst(port: u32, queue: u32, out: usize, max: u32, now: f64): 
   const at = changetype<usize>(q);
   store<u64>(at, load<u64>(at, RXQ_PACKETS) + count, RXQ_PACKETS);
   store<u64>(at, load<u64>(at, RXQ_RX_BYTES) + bytes, RXQ_RX_BYTES);
-  if (q.blockedSince >= 0) q.blockedSince = -1;
   return count;
 }
 

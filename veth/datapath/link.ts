@@ -152,7 +152,7 @@ export function linkDetach(base: u32): u32 {
 /** Moves the frames that are due at `now`; returns how many. Any thread may call it; one at a time does the work. */
 export function linkPoll(base: u32, now: f64): u32 {
   const l = changetype<Link>(base);
-  if (linkNextDue(base) > now || !spinTryLock(lockOf(l))) return 0;
+  if (!(linkNextDue(base) <= now) || !spinTryLock(lockOf(l))) return 0;
   const b = changetype<Burst>(base + BURST);
   burstOpen(b, l.heapCount, now, false);
   const moved = drain(l, b, now);
@@ -164,6 +164,8 @@ export function linkPoll(base: u32, now: f64): u32 {
 
 /** When linkPoll() will have something to do, microseconds; Infinity = never. */
 export function linkNextDue(base: u32): f64 {
+  // A directory may still list a link that has been closed.
+  if (changetype<Link>(base).magic != LINK_MAGIC) return Infinity;
   return reinterpret<f64>(atomic.load<u64>(base, offsetof<Link>("nextDue")));
 }
 

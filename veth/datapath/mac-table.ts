@@ -28,7 +28,7 @@ export const MAC_LEARNED: i32 = 1;
 export const MAC_MOVED: i32 = 2;
 export const MAC_FULL: i32 = 3;
 
-/** The slot behind which an address was last seen, or -1. `mask`: entries less one; `aging`: milliseconds, 0 = never. */
+/** The slot behind which an address was last seen, or -1. `mask`: entries less one; `aging`: milliseconds, 0 = not. */
 export function macFind(table: usize, mask: u32, key: u64, millis: u32, aging: u32): i32 {
   const e = macLocate(table, mask, key);
   if (e == 0) return -1;

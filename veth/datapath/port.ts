@@ -84,10 +84,6 @@ export class RxQueue {
   size: u32;
   /** Address of a doorbell, or 0. */
   doorbell: u32;
-  reserved0: u32;
-  reserved1: u32;
-  /** When a sender was first stopped since the consumer last took frames; negative: not since then. */
-  blockedSince: f64;
 }
 if (offsetof<RxQueue>("doorbell") != RXQ_DOORBELL || <i32>offsetof<RxQueue>() > RXQ_PACKETS) ERROR("RxQueue layout");
 if (<u32>RXQ_POOL + POOL_BYTES > <u32>RXQ_BYTES || RXQ_POOL != RXQ_PACKETS + CACHE_SPREAD) ERROR("RxQueue layout");
@@ -167,7 +163,6 @@ function rxQueueInit(p: Port, index: u32, ring: u32, mbufs: u32): void {
   q.lane = laneOffset(p.index + index);
   q.size = p.ringSize;
   q.doorbell = 0;
-  q.blockedSince = -1;
   burstRingInit(ring, ringSlots(p.mbufs));
   poolInit(rxPool(q), mbufs, MBUF_BYTES, p.mbufs, true);
 }

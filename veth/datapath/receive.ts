@@ -11,7 +11,6 @@ import {
   MBUF_HEADER,
   MBUF_HEADROOM,
   PACKET_BYTES_MAX,
-  PAUSE_MICROS_MAX,
   PORT_DROP_DOWN,
   PORT_DROP_FILTERED,
   PORT_DROP_MISSED,
@@ -45,6 +44,7 @@ import {
   lanePut,
   laneTake,
   laneTo,
+  queueIsStalled,
   VIEW_STRIPPED,
 } from "./burst";
 import { captureDelivered } from "./capture";
@@ -138,11 +138,7 @@ function drop(p: Port, reason: u32): i32 {
 
 /** No room: stop the sender, unless the receiver has been asleep for too long (a PFC watchdog does the same). */
 function full(p: Port, q: RxQueue, reason: u32, b: Burst): i32 {
-  if (b.mayBlock != 0) {
-    if (q.blockedSince < 0) q.blockedSince = b.at;
-    if (b.at - q.blockedSince < f64(PAUSE_MICROS_MAX)) return BUSY;
-  }
-  return drop(p, reason);
+  return b.mayBlock != 0 && !queueIsStalled(b, q) ? BUSY : drop(p, reason);
 }
 
 /** The RX queue for a frame: by the director, then by RSS; what neither knows goes to queue 0. */

@@ -33,7 +33,7 @@ export function arrive(p: Port, f: Frame, b: Burst): i32 {
 
 /** Ends a burst of port `p`: the bridge counts what it did. */
 export function wireCommit(p: Port, b: Burst): void {
-  if (p.bridge != 0 && (b.forwarded | b.flooded) != 0) bridgeCommit(changetype<Bridge>(p.bridge), b);
+  if (p.bridge != 0 && (b.forwarded | b.flooded) != 0) bridgeCommit(changetype<Bridge>(p.bridge), p.slot, b);
 }
 
 export function wireIsPlugged(p: Port): bool {
