@@ -48,6 +48,8 @@ export { tcpClose } from "./close";
 export { listenerEvents, tcpAccept, tcpListen } from "./listen";
 export { tcpConnect } from "./open";
 
+/** Bytes received before a connection's receive buffer is tuned. */
+const TUNE_FROM_BYTES: u32 = 32768;
 /** Flight.urgentByte when there is no byte to read. */
 const NO_URGENT_BYTE: u32 = 0xffffffff;
 
@@ -204,7 +206,9 @@ export function tcpPeek(t: Tcb): i32 {
 /** The application has taken `length` bytes: buffers go back, the window may open. */
 export function tcpConsume(t: Tcb, length: u32): void {
   queueConsume(rcvQueue(t), length);
-  if (t.flight != 0) tuneRcvBuf(t, changetype<Flight>(t.flight));
+  // A connection that only receives needs its Flight for autotuning, but not for a few requests.
+  const f = t.flight == 0 && t.rcvNxt - t.irs > TUNE_FROM_BYTES ? flightOf(t) : changetype<Flight>(t.flight);
+  if (changetype<usize>(f) != 0) tuneRcvBuf(t, changetype<Flight>(changetype<usize>(f)));
   if (t.state != TCP_CLOSED && readWantsAck(t, length)) {
     sendAck(t);
     flush(t);

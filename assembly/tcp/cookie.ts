@@ -56,22 +56,28 @@ function minutes(): u32 {
   return u32(u64(stack.now) / 60000000);
 }
 
-function hashOf(local: u32, remote: u32, ports: u32, minute: u32, which: u32): u32 {
-  return keyedHash(keyedHash(remote, local, ports), minute, which ^ 0x434b0000);
+/** What hides the minute; no minute is as large. */
+const OUTER: u32 = 0xffffffff;
+
+function hashOf(local: u32, remote: u32, ports: u32, minute: u32, seq: u32): u32 {
+  return keyedHash(keyedHash(remote, local, ports), minute, seq);
 }
 
 function cookieOf(local: u32, remote: u32, ports: u32, seq: u32, index: u32): u32 {
   const minute = minutes();
-  const hash = (hashOf(local, remote, ports, minute, 1) + index) & COOKIE_MASK;
-  return hashOf(local, remote, ports, 0, 0) + seq + (minute << COOKIE_BITS) + hash;
+  const hash = (hashOf(local, remote, ports, minute, seq) + index) & COOKIE_MASK;
+  return hashOf(local, remote, ports, OUTER, 0) + seq + (minute << COOKIE_BITS) + hash;
 }
 
-/** The MSS index that a cookie carries, or -1 when it is none of ours or too old. */
+/**
+ * The MSS index that a cookie carries, or -1 when it is none of ours or too old. The peer's sequence number is part
+ * of the hash: a later segment of the peer, which may come first, must not pass for the first one with another index.
+ */
 function cookieCheck(local: u32, remote: u32, ports: u32, cookie: u32, seq: u32): i32 {
-  const inner = cookie - hashOf(local, remote, ports, 0, 0) - seq;
+  const inner = cookie - hashOf(local, remote, ports, OUTER, 0) - seq;
   const age = (minutes() - (inner >>> COOKIE_BITS)) & (u32.MAX_VALUE >>> COOKIE_BITS);
   if (age >= MINUTES_MAX) return -1;
-  const index = (inner - hashOf(local, remote, ports, minutes() - age, 1)) & COOKIE_MASK;
+  const index = (inner - hashOf(local, remote, ports, minutes() - age, seq)) & COOKIE_MASK;
   return index < 4 ? i32(index) : -1;
 }
 
