@@ -71,6 +71,7 @@ import { FLIGHT_BYTES, ISLAND_BYTES, TCB_BYTES, TXSEG_BYTES, tcbAttach } from ".
 import { TIME_WAIT_BYTES, timeWaitAttach, timeWaitTimer } from "./tcp/time-wait";
 import { tcpTimer } from "./tcp/timers";
 import { TRAIN_BYTES } from "./tcp/train-output";
+import { TX_WAIT_BYTES, txWaitRun } from "./tcp/tx-wait";
 import { Timer, WHEEL_BYTES, wheelAdvance, wheelAttach, wheelDeadlineMicros, wheelInit } from "./timer";
 
 export * from "./socket/calls";
@@ -175,6 +176,7 @@ function placeParts(cfg: usize): void {
   place(TCB_BYTES);
   place(ACK_LIST_BYTES);
   place(TRAIN_BYTES);
+  place(TX_WAIT_BYTES);
   place(netifBytes(cfg));
   place(arpBytes(cfg));
   place(routeBytes(cfg));
@@ -212,6 +214,7 @@ export function init(base: usize, cfg: usize, now: f64): i32 {
   stack.scratchTcb = place(TCB_BYTES);
   stack.ackList = place(ACK_LIST_BYTES);
   stack.train = place(TRAIN_BYTES);
+  stack.txWait = place(TX_WAIT_BYTES);
   // Pools come last in memory, but the parts need them: their place is behind the parts.
   const parts = cursor;
   cursor = u32(base) + STACK_HEAD_BYTES;
@@ -292,6 +295,7 @@ export function poll(now: f64): i32 {
   if (work == 0) return 0;
   ackListFlush();
   netifFlush();
+  txWaitRun();
   return i32(work);
 }
 

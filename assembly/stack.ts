@@ -56,6 +56,8 @@ export class Stack {
   ackList: u32;
   /** Headers that a train of segments has in common (tcp/train-output.ts). */
   train: u32;
+  /** Connections that wait for room in the NIC's queue (tcp/tx-wait.ts). */
+  txWait: u32;
 }
 
 /** Offsets in the arena, counted from its base. */

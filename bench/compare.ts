@@ -1,7 +1,7 @@
 // Measures two contenders in turn, several times, with tinybench; medians and the spread of their ratio.
 // Read first: tinybench's README, "Async Detection" and the options of Bench.
 
-import { Bench, type Task } from "tinybench";
+import { Bench, type FnReturnedObject, type Task } from "tinybench";
 import type { Measured, RunOptions } from "./row.ts";
 
 /** Something that does the same batch of work again and again. */
@@ -11,7 +11,8 @@ export interface Contender {
   amount: number;
   /** `batch` gives a promise. */
   isAsync?: boolean;
-  batch: () => void | Promise<void>;
+  /** Does it, and may say itself how long that took. */
+  batch: () => void | Promise<void | FnReturnedObject>;
 }
 
 /**

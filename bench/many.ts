@@ -51,10 +51,11 @@ function roomy(connections: number, busy: number): StackOptions {
   return {
     connections: connections + Math.ceil(connections / PER_PORT),
     sockets: 16,
-    chunks: 4096,
+    // What was sent keeps its chunk until it is acknowledged, 40 ms later when the application stays silent.
+    chunks: busy,
     largeChunks: 16,
     flights: busy,
-    segments: 8192,
+    segments: busy,
     islands: 64,
     epollItems: 0,
     timeWaits: 0,

@@ -7,6 +7,7 @@ import type { Row } from "./row.ts";
 const MODULES: Readonly<Record<string, () => Promise<Row>>> = {
   tcp_rr_1: async () => (await import("./tcp-rr.ts")).tcpRr1,
   tcp_rr_64: async () => (await import("./tcp-rr.ts")).tcpRr64,
+  tcp_rr_2threads: async () => (await import("./tcp-rr.ts")).tcpRr2Threads,
   tcp_stream_1500: async () => (await import("./tcp-stream.ts")).tcpStream1500,
   tcp_stream_tso: async () => (await import("./tcp-stream.ts")).tcpStreamTso,
   tcp_crr: async () => (await import("./tcp-crr.ts")).tcpCrr,

@@ -1,7 +1,7 @@
 // Request/response over TCP, 64 bytes each way, both ends in one thread: one connection, then 64 served with epoll.
 // Read first: netperf's TCP_RR; DESIGN.md section 4, the shared model.
 
-import { EAGAIN, EPOLL_CTL_ADD, EPOLLIN, type EpollEvent, type Posix } from "../host/index.ts";
+import { EAGAIN, EPOLL_CTL_ADD, EPOLLIN, type EpollEvent, F_SETFL, type Host, type Posix } from "../host/index.ts";
 import { compare } from "./compare.ts";
 import { netEcho } from "./node-net.ts";
 import { connect, fail, ok, pair, type Connections, type Pair } from "./pair.ts";
@@ -11,6 +11,9 @@ import type { Measured, Row, RunOptions } from "./row.ts";
 const BYTES = 64;
 const REQUESTS = 4096;
 const CONNECTIONS = 64;
+/** A batch of the threads' is longer, since functions have to be started in them. */
+const REQUESTS_APART = 8192;
+const THREADS = new URL("./rr-threads.js", import.meta.url);
 
 export const tcpRr1: Row = {
   name: "tcp_rr_1",
@@ -27,6 +30,14 @@ export const tcpRr64: Row = {
   measure: (options) => measure(options, CONNECTIONS, REQUESTS),
 };
 
+export const tcpRr2Threads: Row = {
+  name: "tcp_rr_2threads",
+  title: "64 B request and response, one TCP connection, each end in a thread of its own, busy polling",
+  unit: "op/s",
+  bound: { atLeast: 4, aim: 6 },
+  measure: measureThreads,
+};
+
 async function measure(options: RunOptions, connections: number, requests: number): Promise<Measured> {
   await using hosts = pair();
   await using peer = await netEcho(connections, BYTES, requests);
@@ -35,6 +46,28 @@ async function measure(options: RunOptions, connections: number, requests: numbe
   return await compare(
     { name: "oribi", amount: requests, batch },
     { name: "node:net", amount: requests, batch: () => peer.run(), isAsync: true },
+    options,
+  );
+}
+
+/** Both functions end with each batch, so that no thread spins while the peer is measured. */
+async function measureThreads(options: RunOptions): Promise<Measured> {
+  await using hosts = pair();
+  await using peer = await netEcho(1, BYTES, REQUESTS);
+  const { network, client, server } = hosts;
+  const ends = connect(hosts, 1);
+  ok(client.posix.fcntl(ends.client[0] as number, F_SETFL, 0));
+  ok(server.posix.fcntl(ends.server[0] as number, F_SETFL, 0));
+  const batch = async (): Promise<{ overriddenDuration: number }> => {
+    const spawn = <T>(host: Host, name: string, fd: number | undefined): Promise<T> =>
+      network.spawn<T>(host, THREADS, { name, poll: "busy", args: { fd, requests: REQUESTS_APART, bytes: BYTES } });
+    const served = spawn<void>(server, "serve", ends.server[0]);
+    const [overriddenDuration] = await Promise.all([spawn<number>(client, "ask", ends.client[0]), served]);
+    return { overriddenDuration };
+  };
+  return await compare(
+    { name: "oribi", amount: REQUESTS_APART, batch, isAsync: true },
+    { name: "node:net", amount: REQUESTS, batch: () => peer.run(), isAsync: true },
     options,
   );
 }

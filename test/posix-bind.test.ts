@@ -117,7 +117,7 @@ describe("bind(2)", () => {
 
   describe("a port that connections still use", () => {
     for (const reuse of [false, true]) {
-      it(`${reuse ? "is free for" : "is taken without"} SO_REUSEADDR on both sides, while they live and in TIME-WAIT`, () => {
+      it(`${reuse ? "is free for" : "is taken without"} SO_REUSEADDR on both sides, living or in TIME-WAIT`, () => {
         const port = freshPort();
         const l = open(SOCK_STREAM, reuse ? "addr" : "");
         ok(server.bind(l, { port }));

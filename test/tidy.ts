@@ -76,7 +76,8 @@ function checkText(path: string, text: string): string[] {
   const lines = text.replace(/\n$/, "").split("\n");
   const head = lines[0]?.startsWith("#!") ? lines[1] : lines[0];
   if (!head?.startsWith("// ")) violations.push(`${path}: does not open with a comment that says what lives here`);
-  if (lines.length > LINES_MAX && !LONG_FILES.has(path)) violations.push(`${path}: ${lines.length} lines, more than ${LINES_MAX}`);
+  if (lines.length > LINES_MAX && !LONG_FILES.has(path))
+    violations.push(`${path}: ${lines.length} lines, more than ${LINES_MAX}`);
   lines.forEach((line, index) => {
     if (line.length > WIDTH_MAX)
       violations.push(`${path}:${index + 1}: ${line.length} columns, more than ${WIDTH_MAX}`);

@@ -80,6 +80,7 @@ describe("NIC options", () => {
     [{ ringSize: 1000 }, 'The option "nic.ringSize" must be a power of two from 16 to 32768, not 1000.'],
     [{ ringSize: 8 }, '"nic.ringSize"'],
     [{ ringSize: 1024, mbufs: 1000 }, '"nic.mbufs" must be a whole number from 1024'],
+    [{ queues: 64, ringSize: 32768 }, 'The option "nic.mbufs" must be smaller: that makes'],
     [{ mtu: 67 }, '"nic.mtu" must be a whole number from 68 to 65535'],
     [
       { mac: "02:00:00:00:00" },
@@ -120,6 +121,9 @@ describe("bridge, link and capture options", () => {
     for (const [options, message] of wrong) {
       expect(() => link.set(options), JSON.stringify(options)).to.throw(OptionError, message);
     }
+    expect(() => nic.setLink("toHost", { buffers: 1048576 * 4 })).to.throw(OptionError, '"link.buffers"');
+    const jumbo = lab.nic({ mtu: 65535 });
+    expect(() => jumbo.setLink("toHost", { buffers: 1048576 })).to.throw(OptionError, "must be smaller");
     expect(() => link.seed(0.5)).to.throw(OptionError, '"link.seed"');
     expect(link.rules).to.include({ loss: "1%", delay: "20ms", jitter: 0 });
   });

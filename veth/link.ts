@@ -21,7 +21,7 @@ import {
 } from "../assembly/layout.ts";
 import { LINK_DEFAULTS, LIST_OPTIONS, type LinkRuleOptions, writeRules } from "./link-options.ts";
 import { bytesAt, readCounter, readWord, type VethModule, viewOf } from "./module.ts";
-import { OptionError, parseInteger, withDefaults } from "./options.ts";
+import { checkRegion, OptionError, parseInteger, withDefaults } from "./options.ts";
 
 /** "toWire": what the host sends. "toHost": what it receives. */
 export type LinkDirection = "toWire" | "toHost";
@@ -101,6 +101,7 @@ export class Link {
     writeRules(new DataView(new ArrayBuffer(256)), 0, merged);
     const seedWords = parseSeed(seed);
     const frameBytes = readWord(module, port + PORT_MTU) + 18;
+    checkRegion("link.buffers", buffers, buffers * (frameBytes + 256));
     const handle = module.allocate(module.exports.linkBytes(buffers, frameBytes) >>> 0);
     module.exports.linkInit(handle, port, direction === "toWire" ? LINK_TO_WIRE : LINK_TO_HOST, buffers, frameBytes);
     module.exports.linkSeed(handle, ...seedWords);

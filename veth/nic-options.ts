@@ -9,6 +9,7 @@ import {
   CAP_TX_L4_CSUM,
   CAP_TX_TSO,
   CAP_VLAN,
+  MBUF_BYTES,
   PORT_FLOW_CONTROL,
   PORT_PROMISCUOUS,
   PORT_QUEUES_MAX,
@@ -16,6 +17,7 @@ import {
 } from "../assembly/layout.ts";
 import {
   checkNames,
+  checkRegion,
   OptionError,
   parseBoolean,
   parseInteger,
@@ -116,13 +118,16 @@ export function resolveNicOptions(options: NicOptions, index: number): ResolvedN
   parseInteger("nic.index", index, 0, 65535);
   const nic = withDefaults<Required<Omit<NicOptions, "name" | "mac" | "index" | "mbufs">>>(NIC_DEFAULTS, options);
   const ringSize = parsePowerOfTwo("nic.ringSize", nic.ringSize, 16, 32768);
+  const queues = parseInteger("nic.queues", nic.queues, 1, PORT_QUEUES_MAX);
+  const mbufs = parseInteger("nic.mbufs", options.mbufs ?? 2 * ringSize, ringSize, 65536);
+  checkRegion("nic.mbufs", mbufs, queues * (mbufs * (MBUF_BYTES + 8) + 65536));
   return {
     name: options.name ?? `veth${index}`,
     mac: macOf(options.mac, index),
     mtu: parseInteger("nic.mtu", nic.mtu, 68, 65535),
-    queues: parseInteger("nic.queues", nic.queues, 1, PORT_QUEUES_MAX),
+    queues,
     ringSize,
-    mbufs: parseInteger("nic.mbufs", options.mbufs ?? 2 * ringSize, ringSize, 65536),
+    mbufs,
     rules: parseInteger("nic.rules", nic.rules, 1, 1048576),
     capabilities: capabilitiesOf(nic.offloads),
     flags:

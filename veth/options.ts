@@ -22,6 +22,8 @@ export class OptionError extends RangeError {
   }
 }
 
+/** What is left of 4 GiB for one region, bytes. */
+const REGION_MAX = 4294967296 - 16 * 1048576;
 const DURATIONS: Record<string, number> = { us: 1, µs: 1, ms: 1e3, s: 1e6, min: 60e6, h: 3600e6 };
 const RATES: Record<string, number> = { bit: 1, kbit: 1e3, Mbit: 1e6, Gbit: 1e9, Tbit: 1e12 };
 const SIZES: Record<string, number> = { B: 1, kB: 1e3, MB: 1e6, GB: 1e9, KiB: 1024, MiB: 1048576, GiB: 1073741824 };
@@ -97,6 +99,12 @@ export function withDefaults<T extends object>(defaults: Readonly<T>, options: P
     if (value !== undefined) Object.assign(merged, { [name]: value });
   }
   return merged;
+}
+
+/** Throws when an option makes a region larger than a memory: its size must not wrap around in 32 bits. */
+export function checkRegion(option: string, value: number, bytes: number): void {
+  if (bytes > REGION_MAX)
+    throw new OptionError(option, value, `smaller: that makes ${Math.round(bytes / 1048576)} MiB`);
 }
 
 /** The six bytes of a MAC address "02:00:00:00:00:01". */

@@ -66,6 +66,8 @@ export class Netif {
   txQueue: u32;
   /** Queues that this stack serves, from `queue` on. */
   queues: u32;
+  /** Packets queued since the last poll began. */
+  txBeat: u32;
 }
 
 /** Bytes kept for one Netif. */
@@ -181,6 +183,7 @@ export function netifRx(most: u32): u32 {
   let frames: u32 = 0;
   for (let i: u32 = 1; i < n; i++) {
     const nif = netifAt(i);
+    nif.txBeat = 0;
     const last = nif.queue + nif.queues;
     for (let queue = nif.queue; queue < last; queue++) frames += receiveBurst(nif, queue, limit);
   }
@@ -214,6 +217,7 @@ export function netifTransmit(nif: Netif, m: Mbuf): i32 {
   }
   store<u32>(usize(nif.txQueue) + (usize(n) << 2), u32(changetype<usize>(m)));
   nif.txCount = n + 1;
+  nif.txBeat++;
   if (m.nbSegs > 1) nif.txExternal++;
   if (((n + 1) & (BURST_MAX - 1)) == 0) flush(nif);
   return 0;

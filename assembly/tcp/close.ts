@@ -44,6 +44,7 @@ import {
   TF_IN_FLOW,
   TF_ORPHAN,
   TF_SYN_SEEN,
+  TF_TX_WAIT,
   Tcb,
   rcvQueue,
   sndQueue,
@@ -52,6 +53,7 @@ import {
 import { armTimer } from "./timers";
 import { enterTimeWait } from "./time-wait";
 import { tcpOutput } from "./transmit";
+import { txWaitDrop } from "./tx-wait";
 
 const EVERYTHING: u32 = EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLRDHUP;
 
@@ -78,6 +80,7 @@ export function finish(t: Tcb, error: u32): void {
   timerCancel(t);
   t.armed = 0;
   if (t.tflags & TF_ACK_NOW) ackListDrop(t);
+  if (t.tflags & TF_TX_WAIT) txWaitDrop(t);
   if (t.netif != 0) netifFlush();
   flightDrop(t);
   queueClear(sndQueue(t));
@@ -96,6 +99,7 @@ export function finish(t: Tcb, error: u32): void {
 export function release(t: Tcb): void {
   if (t.tflags & TF_ORPHAN && t.tflags & TF_ACCEPTED) stack.orphans--;
   if (t.tflags & TF_ACK_NOW) ackListDrop(t);
+  if (t.tflags & TF_TX_WAIT) txWaitDrop(t);
   flightDrop(t);
   bindRelease(t, IPPROTO_TCP);
   extraFree(t);

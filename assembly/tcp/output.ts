@@ -181,12 +181,12 @@ export function sendSegment(t: Tcb, seq: u32, flags: u32, chunk: u32, offset: u3
       m.pktLen = headerBytes + length;
     } else {
       if (!gather(m, chunk, offset, length)) return false;
-      if (length > mss) {
-        m.olFlags |= TX_TSO;
-        m.tsoMss = u16(mss);
-      } else if (!(nif.caps & CAP_TX_L4_CSUM)) {
-        sum = queueSum(chunk, offset, length);
-      }
+      if (length <= mss && !(nif.caps & CAP_TX_L4_CSUM)) sum = queueSum(chunk, offset, length);
+    }
+    // Also what fits one mbuf may be more than one segment.
+    if (length > mss) {
+      m.olFlags |= TX_TSO;
+      m.tsoMss = u16(mss);
     }
     t.lastSndMillis = nowMillis;
   }

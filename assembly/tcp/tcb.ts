@@ -42,6 +42,7 @@ export const TF_URGENT: u32 = 1 << 25; // urgent data is announced or unread
 export const TF_SYN_SEEN: u32 = 1 << 26; // SYN-RECEIVED was reached by a simultaneous open
 export const TF_REO_TIMER: u32 = 1 << 27; // the timer is RACK's reordering timer
 export const TF_CORK_FLUSH: u32 = 1 << 28; // the cork's 200 ms ceiling has passed
+export const TF_TX_WAIT: u32 = 1 << 29; // stopped by a full NIC queue
 
 /** caState: where loss recovery stands (Linux: icsk_ca_state). */
 export const CA_OPEN: u32 = 0;

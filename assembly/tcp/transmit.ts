@@ -33,6 +33,7 @@ import {
   TF_NODELAY,
   TF_PINGPONG,
   TF_PROBING,
+  TF_TX_WAIT,
   TS_EVER_RETRANS,
   TS_FIN,
   TS_LOST,
@@ -42,6 +43,7 @@ import {
 } from "./tcb";
 import { armTimer, disarmTimer, scheduleLossProbe } from "./timers";
 import { sendTrain } from "./train-output";
+import { txRoom, txWait } from "./tx-wait";
 
 /** Largest payload of one descriptor with TSO: an IP datagram less its headers. */
 const TSO_BYTES_MAX: u32 = 65535 - 20 - 60;
@@ -90,7 +92,7 @@ export function tcpOutput(t: Tcb): u32 {
       disarmTimer(t, ARMED_RTO);
     }
     if (!scheduleLossProbe(t, f) && !(t.armed & ARMED_RTO)) armTimer(t, ARMED_RTO, backedOffRto(t));
-  } else if (f.packetsOut == 0 && !(t.armed & ARMED_RTO) && hasUnsent(t)) {
+  } else if (f.packetsOut == 0 && !(t.armed & ARMED_RTO) && !(t.tflags & TF_TX_WAIT) && hasUnsent(t)) {
     startPersist(t);
   }
   return sent;
@@ -139,10 +141,16 @@ function sendNext(t: Tcb, f: Flight, mss: u32, tso: bool): u32 {
     return 0;
   }
   const room = i32(t.sndUna + t.sndWnd - t.sndNxt);
+  const places = txRoom(t);
+  if (places == 0) {
+    if (!txWait(t)) retryLater(t);
+    return 0;
+  }
   let length = min(unsent, mss);
   if (room < i32(length) || (unsent == 0 && room < 0)) return 0;
   if (unsent > mss) {
-    const most = min(min(tso ? TSO_BYTES_MAX : TRAIN_SEGMENTS_MAX * mss, u32(room)), (t.cwnd - pipe) * mss);
+    const run = tso ? TSO_BYTES_MAX : min(TRAIN_SEGMENTS_MAX, places) * mss;
+    const most = min(min(run, u32(room)), (t.cwnd - pipe) * mss);
     length = unsent <= most ? unsent : most - (most % mss);
     if (length > mss && length % mss != 0 && holdsPartial(t, f, finWaits)) length -= length % mss;
   }

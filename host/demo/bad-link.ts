@@ -7,6 +7,7 @@ import type { Link } from "../../veth/index.ts";
 import { readPcapng } from "../../veth/pcapng.ts";
 import { plotCapture } from "../../veth/plot.ts";
 import type { NetworkCapture } from "../capture.ts";
+import type { Network } from "../network.ts";
 import { CallError, createHosts, type Hosts } from "./hosts.ts";
 import type { Source } from "./source.ts";
 import { Transfer } from "./transfer.ts";
@@ -66,6 +67,8 @@ export interface WireFigures {
 
 /** Of a longer transfer only the beginning is captured: 25 MB of the file, 50 MB of capture. */
 const CAPTURE_PACKETS_MAX = 60_000;
+/** Longer than TCP's own patience (RFC 9293 3.8.3, R2: at least 100 s; here some 15 minutes). */
+const STALL_MICROS_MAX = 3600e6;
 /** Simulated time for the last segments, after the file has arrived. */
 const FAREWELL = "3s";
 
@@ -86,17 +89,19 @@ export async function badLink(
   let isWhole = true;
   try {
     const running = (transfer = new Transfer(hosts, source));
-    const run = (isPaused: () => boolean): void =>
-      void network.runUntil(() => {
+    const stall = new StallClock(network);
+    const run = (isPaused: () => boolean): boolean =>
+      network.runUntil(() => {
         onProgress(running.receivedBytes, network.now() - start);
-        return running.step() || isPaused();
+        return running.step() || stall.isOver(running.receivedBytes) || isPaused();
       });
     run(() => capture.packets >= CAPTURE_PACKETS_MAX);
-    if (!running.isDone) {
+    if (capture.packets >= CAPTURE_PACKETS_MAX) {
       isWhole = false;
       await capture.close();
       run(() => false);
     }
+    if (!running.isDone) error = "nothing arrived for a long time";
   } catch (failure) {
     if (!(failure instanceof CallError)) throw failure;
     error = failure.message;
@@ -117,6 +122,25 @@ export async function badLink(
     capture: { path: capturePath, packets: capture.packets, isWhole },
     plot: await plot(capture, options),
   };
+}
+
+/** Tells when nothing has arrived for too long; a host whose peer has given up may wait for ever. */
+class StallClock {
+  readonly #network: Network;
+  #bytes = 0;
+  #since: number;
+
+  constructor(network: Network) {
+    this.#network = network;
+    this.#since = network.now();
+  }
+
+  isOver(bytes: number): boolean {
+    const now = this.#network.now();
+    if (bytes !== this.#bytes) this.#since = now;
+    this.#bytes = bytes;
+    return now - this.#since > STALL_MICROS_MAX;
+  }
 }
 
 function linkOptions({ delayMicros, jitterMicros, rateBits, ...shares }: Impairments): object {

@@ -58,9 +58,10 @@ export class Transfer {
       if (sent === -EAGAIN) return;
       this.#sentBytes += sent;
     }
-    if (this.#isShut) return;
-    checked("shutdown", this.#server.shutdown(this.#sender, SHUT_WR));
+    if (!this.#isShut) checked("shutdown", this.#server.shutdown(this.#sender, SHUT_WR));
     this.#isShut = true;
+    // The client sends nothing, but this tells when the connection has broken.
+    checkedNow("recv", this.#server.recv(this.#sender, this.#buffer));
   }
 
   #receive(): void {

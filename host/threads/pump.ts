@@ -68,7 +68,9 @@ export class Pump {
       signal?.addEventListener("abort", aborted);
       this.#waiting.add(waiting);
       this.#ask();
-      this.#start();
+      // It may be asleep with nobody but the background in mind.
+      if (this.#isRunning) this.#bell.ring();
+      else this.#start();
     });
   }
 
@@ -97,6 +99,7 @@ export class Pump {
     while (this.#isWanted()) {
       const work = this.#step();
       this.#ask();
+      if (!this.#isWanted()) return;
       const now = this.#driver.now();
       if (work > 0) worked = now;
       if (work > 0 && now - turn < TURN_MICROS) continue;

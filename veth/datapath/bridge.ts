@@ -40,7 +40,7 @@ import {
   macTouch,
   NO_SLOT,
 } from "./mac-table";
-import { Port, portAt } from "./port";
+import { Port, portAt, portForgetReceivers } from "./port";
 import { DROPPED, TAKEN } from "./receive";
 import { spinLock, spinUnlock } from "./spin";
 import { arrive } from "./wire";
@@ -119,6 +119,7 @@ function plug(br: Bridge, index: u32, p: Port, handle: u32): void {
   slot.untagged = 1;
   memory.fill(changetype<usize>(slot) + SLOT_TAGGED, 0, 512);
   p.slot = index;
+  portForgetReceivers(p);
   br.used = max(br.used, index + 1);
   atomic.store<u32>(changetype<usize>(slot), handle);
   changed(br);
@@ -242,6 +243,7 @@ function count(br: Bridge, counter: u32): i32 {
   return DROPPED;
 }
 
+/** Learns where a frame came from. */
 function learn(br: Bridge, from: u32, key: u64, b: Burst): void {
   if ((key & 1) != 0 || (key & MAC_MASK) == 0) return;
   const result = macLearn(br.macTable, br.entries - 1, key, from, burstMillis(b), br.agingMillis);

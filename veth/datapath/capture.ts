@@ -88,16 +88,13 @@ export function captureRelease(base: u32): void {
 
 /**
  * Copies a frame that leaves a host into a record that is not complete yet; the NIC's work is done in the copy.
- * Returns the record, or 0 when the ring is full (counted).
+ * Returns the record, or 0 when the ring is full: captureEnd() wants to know.
  */
 export function captureBegin(base: u32, f: Frame, port: u32, direction: u32, queue: u32, at: f64): u32 {
   const c = changetype<Capture>(base);
   const bytes = (<u32>RECORD_HEADER + f.len + 7) & ~7;
   const record = reserve(c, base, bytes);
-  if (record == 0) {
-    atomic.add<u64>(base, 1, CAPTURE_DROPPED);
-    return 0;
-  }
+  if (record == 0) return 0;
   if (f.parsed == 0) frameParse(f);
   const data = usize(record + RECORD_HEADER);
   const sum = copyFrame(f, data, 0, f.len, frameNeedsSum(f, false));
@@ -113,8 +110,8 @@ export function captureBegin(base: u32, f: Frame, port: u32, direction: u32, que
 
 /** Completes a record with `length` bytes of frame, or takes it back. */
 export function captureEnd(base: u32, record: u32, length: u32, keep: bool): void {
+  if (keep) atomic.add<u64>(base + (record == 0 ? CAPTURE_DROPPED : CAPTURE_RECEIVED), 1);
   if (record == 0) return;
-  if (keep) atomic.add<u64>(base, 1, CAPTURE_RECEIVED);
   const bytes = (<u32>RECORD_HEADER + length + 7) & ~7;
   atomic.store<u32>(record, bytes | (keep ? PACKET : PAD));
 }

@@ -103,7 +103,7 @@ export function finishChecksums(f: Frame, to: usize, sum: u64): u64 {
   if ((f.flags & TX_IP_CSUM) != 0 && f.l3 != 0) {
     const ip = to + f.l3;
     store<u16>(ip, 0, 10);
-    store<u16>(ip, u16(checksum(sumBytes(ip, f.l4Start - f.l3))), 10);
+    store<u16>(ip, u16(checksum(ipHeaderSum(ip, f.l4Start - f.l3))), 10);
   }
   if ((f.flags & TX_L4_CSUM) == 0 || f.l4 == 0) return sum;
   const field = to + f.l4 + (f.protocol == IPPROTO_TCP ? 16 : 6);
@@ -115,20 +115,16 @@ export function finishChecksums(f: Frame, to: usize, sum: u64): u64 {
   return sum + u64(after) + u64(~before & 0xffff);
 }
 
-/** True when the IPv4 header at `ip` sums up. */
-export function ipHeaderIsGood(ip: usize, length: u32): bool {
-  if (length == 20) {
-    return (
-      fold(
-        u64(load<u32>(ip)) +
-          u64(load<u32>(ip, 4)) +
-          u64(load<u32>(ip, 8)) +
-          u64(load<u32>(ip, 12)) +
-          u64(load<u32>(ip, 16)),
-      ) == 0xffff
-    );
-  }
-  return fold(sumBytes(ip, length)) == 0xffff;
+/** Sum of the IPv4 header at `ip`. */
+export function ipHeaderSum(ip: usize, length: u32): u64 {
+  if (length != 20) return sumBytes(ip, length);
+  return (
+    u64(load<u32>(ip)) +
+    u64(load<u32>(ip, 4)) +
+    u64(load<u32>(ip, 8)) +
+    u64(load<u32>(ip, 12)) +
+    u64(load<u32>(ip, 16))
+  );
 }
 
 /** True when an L4 part of this sum, behind the IPv4 header at `ip`, has the right checksum. */

@@ -19,7 +19,7 @@ import {
 import { Mbuf, mbufAttach, mbufFree } from "../../assembly/memory/mbuf";
 import { burstRingPop, burstRingUsed } from "../../assembly/memory/ring";
 import { directorAdd, directorCount, directorListen, directorRemove, directorUnlisten } from "./director";
-import { portAt, rxQueueAt } from "./port";
+import { portAt, portForgetReceivers, rxQueueAt } from "./port";
 import { receiveQueue } from "./receive";
 import { rssHashTuple, rssTableInit } from "./rss";
 import { portPoll, txOne } from "./transmit";
@@ -96,6 +96,8 @@ export function cableConnect(a: u32, b: u32): i32 {
   const p = portAt(a);
   const q = portAt(b);
   if (a == b || (p.bridge | p.peer | q.bridge | q.peer) != 0) return -EBUSY;
+  portForgetReceivers(p);
+  portForgetReceivers(q);
   p.peer = b;
   q.peer = a;
   return 0;

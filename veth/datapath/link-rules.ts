@@ -88,7 +88,6 @@ function drop(l: Link, counter: u32): u32 {
 }
 
 function hold(l: Link, verdict: u32, frames: u32): u32 {
-  linkCount(l, LINK_REORDERED, 1);
   l.holdFor = frames;
   return verdict | VERDICT_HOLD;
 }

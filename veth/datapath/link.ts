@@ -11,6 +11,7 @@ import {
   LINK_DELIVERED,
   LINK_DUPLICATED,
   LINK_OFFERED,
+  LINK_REORDERED,
   LINK_RULES,
   LINK_TO_HOST,
   LINK_TO_WIRE,
@@ -260,7 +261,10 @@ function keep(l: Link, f: Frame, due: f64, verdict: u32): void {
   m.pktLen = f.len;
   if ((verdict & VERDICT_CORRUPT) != 0) corrupt(l, data, f.len);
   const buffer = u32(changetype<usize>(m));
-  if ((verdict & VERDICT_HOLD) != 0 && !holdAdd(l, buffer, l.holdFor)) due = l.due;
+  if ((verdict & VERDICT_HOLD) != 0) {
+    if (holdAdd(l, buffer, l.holdFor)) linkCount(l, LINK_REORDERED, 1);
+    else due = l.due;
+  }
   duePush(l, due, buffer);
   if ((verdict & VERDICT_DUPLICATE) != 0) duplicate(l, m, due);
 }

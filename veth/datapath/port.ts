@@ -5,6 +5,10 @@ import {
   CACHE_SPREAD,
   CAP_RSS_HASH,
   CAP_RX_CSUM,
+  CAP_TX_IP_CSUM,
+  CAP_TX_L4_CSUM,
+  CAP_TX_TSO,
+  CAP_VLAN,
   MBUF_BYTES,
   PORT_CAPTURE,
   PORT_DIRECTOR,
@@ -24,12 +28,16 @@ import {
   RXQ_DOORBELL,
   RXQ_PACKETS,
   RXQ_POOL,
+  TX_IP_CSUM,
+  TX_L4_CSUM,
+  TX_TSO,
+  TX_VLAN_INSERT,
   TXQ_BYTES,
   TXQ_COUNT,
 } from "../../assembly/layout";
 import { Pool, POOL_BYTES, poolInit, poolInUse } from "../../assembly/memory/pool";
 import { burstRingBytes, burstRingInit } from "../../assembly/memory/ring";
-import { BURST_BYTES, laneOffset } from "./burst";
+import { Burst, BURST_BYTES, laneOffset } from "./burst";
 import { directorBytes, directorInit } from "./director";
 import { RSS_TABLE_BYTES, rssTableInit } from "./rss";
 
@@ -65,7 +73,8 @@ export class Port {
   parses: u32;
   /** Not 0 when reception needs the RSS hash. */
   hashes: u32;
-  reserved: u32;
+  /** TX_* work that a sender may ask for. */
+  offers: u32;
 }
 if (offsetof<Port>("mac") != PORT_MAC || offsetof<Port>("capture") != PORT_CAPTURE) ERROR("Port layout");
 if (offsetof<Port>("linkOut") != PORT_LINK_OUT || offsetof<Port>("linkIn") != PORT_LINK_IN) ERROR("Port layout");
@@ -104,6 +113,7 @@ export function portInit(base: u32): void {
   p.frameMax = p.mtu + 18;
   p.hashes = u32(p.queues > 1 || (p.caps & CAP_RSS_HASH) != 0);
   p.parses = u32(p.hashes != 0 || (p.caps & CAP_RX_CSUM) != 0);
+  p.offers = offers(p.caps);
   p.rssTable = base + PORT_HEADER;
   p.director = p.rssTable + RSS_TABLE_BYTES;
   p.rxQueues = base + portTables(p.rules);
@@ -153,6 +163,21 @@ export function portHasFlowControl(p: Port): bool {
 /** Mbufs of an RX queue that are out of its pool; an audit. */
 export function rxMbufsInUse(handle: u32, queue: u32): u32 {
   return poolInUse(rxPool(rxQueueAt(portAt(handle), queue)));
+}
+
+/** Makes the senders forget which port takes their frames: what this one is plugged into has changed. */
+export function portForgetReceivers(p: Port): void {
+  for (let i: u32 = 0; i < p.queues; i++) changetype<Burst>(p.txQueues + i * TXQ_BYTES + TXQ_BURST).receiver = 0;
+}
+
+/** TX_* flags that capabilities allow. */
+function offers(caps: u32): u32 {
+  let flags: u32 = 0;
+  if ((caps & CAP_TX_L4_CSUM) != 0) flags |= TX_L4_CSUM;
+  if ((caps & CAP_TX_IP_CSUM) != 0) flags |= TX_IP_CSUM;
+  if ((caps & CAP_TX_TSO) != 0) flags |= TX_TSO | TX_L4_CSUM | TX_IP_CSUM;
+  if ((caps & CAP_VLAN) != 0) flags |= TX_VLAN_INSERT;
+  return flags;
 }
 
 function rxQueueInit(p: Port, index: u32, ring: u32, mbufs: u32): void {

@@ -34,6 +34,7 @@ import {
 } from "../../assembly/layout";
 import { Mbuf } from "../../assembly/memory/mbuf";
 import { poolFree } from "../../assembly/memory/pool";
+import { fold } from "../../assembly/wire/checksum";
 import {
   Burst,
   burstFrame,
@@ -48,7 +49,7 @@ import {
   VIEW_STRIPPED,
 } from "./burst";
 import { captureDelivered } from "./capture";
-import { copyBytes, copyFrame, finishChecksums, frameNeedsSum, ipHeaderIsGood, l4IsGood } from "./copy";
+import { copyBytes, copyFrame, finishChecksums, frameNeedsSum, ipHeaderSum, l4IsGood } from "./copy";
 import { directorCount, directorFind } from "./director";
 import { Frame, frameParse, frameRetag, frameTci } from "./frame";
 import { Port, portCount, portIsUp, RxQueue, rxPool } from "./port";
@@ -285,7 +286,7 @@ function describeChain(q: RxQueue, first: Mbuf, length: u32): void {
 function verify(p: Port, f: Frame, data: usize, sum: u64): u32 {
   const ip = data + f.l3;
   let flags: u32 = RX_IP_GOOD;
-  if (!ipHeaderIsGood(ip, f.l4Start - f.l3)) {
+  if (fold(ipHeaderSum(ip, f.l4Start - f.l3)) != 0xffff) {
     flags = RX_IP_BAD;
     portCount(p, PORT_IP_BAD);
   }

@@ -2,10 +2,6 @@
 // Read first: DPDK rte_eth_tx_burst, "Generic Segmentation Offload"; wire.ts for where a frame goes.
 
 import {
-  CAP_TX_IP_CSUM,
-  CAP_TX_L4_CSUM,
-  CAP_TX_TSO,
-  CAP_VLAN,
   CAPTURE_OUT,
   PACKET_BYTES_MAX,
   TX_IP_CSUM,
@@ -92,7 +88,7 @@ function transmit(p: Port, t: usize, queue: u32, b: Burst, m: Mbuf): i32 {
   frameOf(f, m);
   if (!frameIsWhole(f)) return txDrop(t, TXQ_ERRORS);
   if (f.flags != 0) {
-    if ((f.flags & ~offered(p)) != 0) return txDrop(t, TXQ_ERRORS);
+    if ((f.flags & ~p.offers) != 0) return txDrop(t, TXQ_ERRORS);
     if ((f.flags & (TX_TSO | TX_VLAN_INSERT)) != 0) return transmitSpecial(p, t, queue, b, m, f);
     if (!bearsChecksums(f)) return txDrop(t, TXQ_ERRORS);
   }
@@ -131,17 +127,6 @@ function bearsChecksums(f: Frame): bool {
   if (f.flags == 0) return true;
   if (f.parsed == 0) frameParse(f);
   return f.l3 != 0 && ((f.flags & TX_L4_CSUM) == 0 || f.l4 != 0);
-}
-
-/** TX_* flags that a port's capabilities allow. */
-function offered(p: Port): u32 {
-  const caps = p.caps;
-  let flags: u32 = 0;
-  if ((caps & CAP_TX_L4_CSUM) != 0) flags |= TX_L4_CSUM;
-  if ((caps & CAP_TX_IP_CSUM) != 0) flags |= TX_IP_CSUM;
-  if ((caps & CAP_TX_TSO) != 0) flags |= TX_TSO | TX_L4_CSUM | TX_IP_CSUM;
-  if ((caps & CAP_VLAN) != 0) flags |= TX_VLAN_INSERT;
-  return flags;
 }
 
 export function txDrop(t: usize, counter: u32): i32 {
