@@ -71,7 +71,7 @@ import { FLIGHT_BYTES, ISLAND_BYTES, TCB_BYTES, TXSEG_BYTES, tcbAttach } from ".
 import { TIME_WAIT_BYTES, timeWaitAttach, timeWaitTimer } from "./tcp/time-wait";
 import { tcpTimer } from "./tcp/timers";
 import { TRAIN_BYTES } from "./tcp/train-output";
-import { TX_WAIT_BYTES, txWaitRun } from "./tcp/tx-wait";
+import { TX_WAIT_BYTES, txWaitRun, txWaits } from "./tcp/tx-wait";
 import { Timer, WHEEL_BYTES, wheelAdvance, wheelAttach, wheelDeadlineMicros, wheelInit } from "./timer";
 
 export * from "./socket/calls";
@@ -82,6 +82,8 @@ export { routeAdd, routeDump, routeRemove } from "./net/route";
 export { countersAt } from "./stack";
 export { initialSequence, timestampOffset } from "./tcp/isn";
 
+/** How long a packet waits that the NIC had no room for, microseconds. */
+const RETRY_MICROS: f64 = 50;
 /** Packets that one poll takes from each interface at most. */
 const RX_BUDGET: u32 = 128;
 
@@ -292,10 +294,10 @@ export function poll(now: f64): i32 {
   work += netifRx(RX_BUDGET);
   if (stack.loopHead != 0) work += loopbackRx();
   work += runTimers();
-  if (work == 0) return 0;
+  if (work == 0 && !txWaits()) return 0;
   ackListFlush();
   netifFlush();
-  txWaitRun();
+  work += txWaitRun();
   return i32(work);
 }
 
@@ -334,8 +336,10 @@ function dispatch(t: Timer): void {
 
 /** When poll() wants to run again though nothing arrives, microseconds; Infinity when there is no need. */
 export function nextDeadline(): f64 {
-  if (loopbackPending() || netifPending() != 0) return stack.now;
-  return wheelDeadlineMicros();
+  if (loopbackPending()) return stack.now;
+  const timers = wheelDeadlineMicros();
+  // A NIC that takes nothing now is asked again; simulated time must go on meanwhile.
+  return netifPending() != 0 || txWaits() ? min(timers, stack.now + RETRY_MICROS) : timers;
 }
 
 /** Address of the exchange area. */

@@ -21,7 +21,7 @@ export class Host {
   readonly stack: Stack;
   /** What stopped the stack, when it has trapped. It is not polled any more. */
   trap: CoreTrap | undefined;
-  /** Which thread the stack runs in; "lost": in none any more, its own one has crashed. */
+  /** Which thread the stack runs in; "lost": in none any more, its own one has crashed. Set by Network.spawn(). */
   thread: "main" | "worker" | "lost" = "main";
   readonly #posix: Posix;
   readonly #setLink: (host: Host, link: HostLink) => void;

@@ -94,6 +94,7 @@ export class Network implements AsyncDisposable {
   /** Regions to give back when no other thread runs any more: one may still be writing there. */
   readonly #retired: number[] = [];
   #isClosed = false;
+  #closing: Promise<void> | undefined;
   readonly #waiter: Waiter;
 
   /** @internal use createNetwork() */
@@ -389,12 +390,16 @@ export class Network implements AsyncDisposable {
     const capture = new NetworkCapture(this.#veth, target, options, () => (this.#capture = undefined));
     for (const host of this.#hosts) capture.add(host);
     this.#capture = capture;
+    this.#mainThread?.wake();
     return capture;
   }
 
   /** Ends the network: captures are completed, NICs and bridges closed. Sockets that are open simply vanish. */
-  async close(): Promise<void> {
-    if (this.#isClosed) return;
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
     this.#isClosed = true;
     await this.#mainThread?.close();
     await this.#capture?.close();

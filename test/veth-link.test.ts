@@ -317,6 +317,10 @@ describe("a link with a rate", () => {
       expect(numbers(run(made, 15, { from: turn * 2e6 }))).to.deep.equal(upTo(10));
       expect(made.link.counters().bufferDrops).to.equal(5 * (turn + 1));
     }
+    // The copy of a duplicated frame may be the one that finds none.
+    const twice = line({ delay: "1s", duplicate: 1, buffers: 3 });
+    expect(numbers(run(twice, 4))).to.deep.equal([0, 0, 1]);
+    expect(twice.link.counters()).to.include({ offered: 4, duplicated: 2, bufferDrops: 3, delivered: 3 });
   });
 });
 

@@ -2,7 +2,7 @@
 // the copy of a request.
 
 /** Above this length memory.copy is quicker, bytes. */
-const LOOP_MAX: u32 = 256;
+const LOOP_MAX: u32 = 512;
 
 /** Copies bytes; the ranges do not overlap. */
 export function copyBytes(to: usize, from: usize, length: u32): void {

@@ -1,7 +1,7 @@
 // Connections that stopped because the NIC's queue is full (Linux: TCP small queues). They go on when it has drained:
 // without this a bulk sender would overrun the queue and lose segments inside its own host.
 
-import { netifTxRoom, Netif } from "../net/netif";
+import { Netif, netifFlush, netifTxRoom } from "../net/netif";
 import { stack } from "../stack";
 import { TF_TX_WAIT, Tcb } from "./tcb";
 import { tcpOutput } from "./transmit";
@@ -36,11 +36,15 @@ export function txWait(t: Tcb): bool {
   return true;
 }
 
-/** Lets those that wait go on; called when a burst has left. Each has its turn before one has a second. */
-export function txWaitRun(): void {
+/**
+ * Lets those that wait go on; called when a burst has left. Each has its turn before one has a second. Returns how many
+ * packets left.
+ */
+export function txWaitRun(): u32 {
   const list = usize(stack.txWait);
   const n = load<u32>(list);
-  if (n == 0) return;
+  let sent: u32 = 0;
+  if (n == 0) return sent;
   // Those that stop again join behind the others, at places that this pass has read already.
   store<u32>(list, 0);
   for (let i: u32 = 0; i < n; i++) {
@@ -48,8 +52,10 @@ export function txWaitRun(): void {
     if (at == 0) continue;
     const t = changetype<Tcb>(at);
     t.tflags &= ~TF_TX_WAIT;
-    tcpOutput(t);
+    sent += tcpOutput(t);
   }
+  if (sent > 0) netifFlush();
+  return sent;
 }
 
 /** True when a connection waits. */

@@ -42,6 +42,12 @@ const options = {
     default: OUT_DEFAULT,
     parse: outPaths,
   },
+  measure: {
+    form: "TIME",
+    description: "clean link: how long each figure is measured",
+    default: "750ms",
+    parse: units.micros,
+  },
   "no-kernel": { description: "do not measure node:net" },
   json: { description: "print the figures as JSON" },
 };
@@ -81,7 +87,8 @@ async function demo(source: Source, args: Arguments<typeof options>, { stdout, s
   const table = { color: stdout.color };
   say(heading(source, given.seed.text, queues));
   const file = { name: source.name, bytes: source.bytes, sha256: digest(source, stderr) };
-  const clean = await cleanHalf(source, { seed: seed.value, queues, kernel: !given["no-kernel"] }, stderr);
+  const how = { kernel: !given["no-kernel"], measureMicros: given.measure };
+  const clean = await cleanHalf(source, { seed: seed.value, queues, ...how }, stderr);
   say(`\n${cleanTable(clean, table)}`);
   const bad = await badHalf(source, { seed: seed.value, queues, impairments, ...given.out }, stderr);
   const outcome = { file, seed: seed.value, queues, impairments, clean, bad };

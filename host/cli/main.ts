@@ -14,19 +14,9 @@ import { nearest } from "./suggest.ts";
 /** The commands, each in a module that is loaded when it is wanted. */
 const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   demo: () => import("./demo.ts"),
-  simulate: () => unfinished("simulate"),
+  simulate: () => import("./simulate.ts"),
   doctor: () => import("./doctor.ts"),
 };
-
-/** A command whose module is not in every checkout yet. */
-async function unfinished(name: string): Promise<{ command: Command }> {
-  try {
-    return (await import(new URL(`./${name}.js`, import.meta.url).href)) as { command: Command };
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ERR_MODULE_NOT_FOUND") throw error;
-    throw new CliError(`"oribi ${name}" is not in this checkout yet`, { exitStatus: EXIT_FAILURE, cause: error });
-  }
-}
 
 process.exitCode = await main(process.argv.slice(2), processIo());
 
@@ -72,10 +62,7 @@ async function overview(io: Io): Promise<string> {
   const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length));
   const lines: string[] = [];
   for (const [name, load] of Object.entries(COMMANDS)) {
-    const summary = await load().then(
-      ({ command }) => command.summary,
-      (error: unknown) => (error instanceof CliError ? "(not in this checkout yet)" : Promise.reject(error as Error)),
-    );
+    const { summary } = (await load()).command;
     lines.push(twoColumns(name, summary, width, io.stdout.columns));
   }
   return [

@@ -13,6 +13,8 @@ export interface CleanOptions {
   queues: number;
   /** Measure node:net too. */
   kernel: boolean;
+  /** How long each figure is measured, over all rounds. */
+  measureMicros: number;
 }
 
 /** A figure of Oribi's, and node:net's beside it: median of several rounds. */
@@ -41,15 +43,12 @@ export interface CleanProgress {
 }
 
 const ROUNDS = 3;
-const ROUND_MILLIS = 250;
-/** Before the first round: both engines compile what runs often. */
-const WARM_UP_MILLIS = 150;
 /** Bytes between two words about progress. */
 const PROGRESS_BYTES = 1 << 20;
 
 /** Runs the first half. @throws {CallError} */
 export async function cleanLink(source: Source, options: CleanOptions, progress: CleanProgress): Promise<CleanResult> {
-  const { seed, queues, kernel } = options;
+  const { seed, queues, kernel, measureMicros } = options;
   await using hosts = createHosts({ seed, queues, time: "real" });
   await using large = createHosts({ seed, queues, time: "real", tso: true });
   const sent = sendFile(hosts, source, progress);
@@ -58,6 +57,7 @@ export async function cleanLink(source: Source, options: CleanOptions, progress:
   const kernelBefore = kernelRetransmissions();
   const figures = await measure(tasks(new Workloads(hosts, pieces), new Workloads(large, pieces), queueLoad), {
     node: kernel ? new NodeWorkloads(pieces) : undefined,
+    millis: measureMicros / 1000 / ROUNDS,
     progress,
   });
   const kernelAfter = kernelRetransmissions();
@@ -125,16 +125,15 @@ function tasks(workloads: Workloads, large: Workloads, queueLoad: QueueLoad): Ta
   ];
 }
 
-/** Runs every task some times, all in turn; the first time counts for nothing. */
+/** Runs every task some times, all in turn; the first time, when the engine compiles, counts for nothing. */
 async function measure(
   list: readonly Task[],
-  { node, progress }: { node: NodeWorkloads | undefined; progress: CleanProgress },
+  { node, millis, progress }: { node: NodeWorkloads | undefined; millis: number; progress: CleanProgress },
 ): Promise<Figure[]> {
   const rates = list.map(() => ({ oribi: [] as number[], node: [] as number[] }));
   const total = (ROUNDS + 1) * list.length;
   for (let round = 0; round <= ROUNDS; round++) {
     for (const [index, task] of list.entries()) {
-      const millis = round === 0 ? WARM_UP_MILLIS : ROUND_MILLIS;
       progress.measuring(round * list.length + index, total, task.name);
       const oribi = task.oribi(millis);
       const peer = node === undefined ? undefined : await task.node(node, millis);

@@ -1,5 +1,5 @@
 // The peer that the demo measures beside Oribi: node:net over the kernel's loopback, both ends in this thread.
-// Read first: workloads.ts, whose workloads these are; net.Socket's "onread" option.
+// Read first: workloads.ts, whose workloads these are.
 
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -7,7 +7,6 @@ import { createServer, connect, type AddressInfo, type Server, type Socket } fro
 import { REQUEST_BYTES } from "./workloads.ts";
 
 const HOST = "127.0.0.1";
-const RECEIVE_BYTES = 262144;
 
 /** The same workloads as Workloads, with the same units. */
 export class NodeWorkloads {
@@ -34,12 +33,9 @@ export class NodeWorkloads {
     };
     return withServer(serve, async (port) => {
       let received = 0;
-      // The fastest way that node:net offers: one buffer, filled again and again.
-      const onread = {
-        buffer: Buffer.allocUnsafe(RECEIVE_BYTES),
-        callback: (bytes: number): boolean => ((received += bytes), true),
-      };
-      await once(connect({ host: HOST, port, onread }), "close");
+      const socket = connect(port, HOST);
+      socket.on("data", ({ length }) => (received += length));
+      await once(socket, "close");
       if (received !== sent) throw new Error(`node:net: ${sent} bytes were sent and ${received} received`);
       return (received / (performance.now() - start)) * 1000;
     });

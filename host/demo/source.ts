@@ -15,11 +15,12 @@ export interface Source extends Disposable {
 
 /** What a made file is called. */
 export const MADE_NAME = "random bytes";
-const PIECE_BYTES = 262144;
+/** What one call of send() is given. */
+const PIECE_BYTES = 65536;
 const WINDOW_BYTES = 1 << 20;
-/** Bytes that throughput is measured with: enough to leave the caches, little enough for any machine. */
+/** Bytes that throughput is measured with: enough that they are not always the same few. */
 const PAYLOAD_BYTES_MIN = 1 << 20;
-const PAYLOAD_BYTES_MAX = 16 << 20;
+const PAYLOAD_BYTES_MAX = 4 << 20;
 
 /** A file of random bytes; the same seed gives the same bytes. */
 export function madeSource(bytes: number, seed: string): Source {

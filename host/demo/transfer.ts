@@ -7,7 +7,7 @@ import type { Posix } from "../posix/posix.ts";
 import { checked, checkedNow, type Hosts, openListener, startConnect } from "./hosts.ts";
 import type { Source } from "./source.ts";
 
-const RECEIVE_BYTES = 262144;
+const RECEIVE_BYTES = 65536;
 
 /** One transfer, driven by calls of step(); each side does what it can without waiting. */
 export class Transfer {

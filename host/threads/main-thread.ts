@@ -97,6 +97,11 @@ export class MainThread implements Driver {
     this.#threads.watch(host);
   }
 
+  /** Has the event loop's part look again how long it may sleep. */
+  wake(): void {
+    this.#threads.bell.ring();
+  }
+
   /** Runs a function in a host's thread. */
   run(host: Host, module: URL | string, options: SpawnOptions): Promise<unknown> {
     return this.#threads.run(host, module, options);

@@ -3,29 +3,9 @@
 
 import { IPPROTO_TCP, IPPROTO_UDP, TX_IP_CSUM, TX_L4_CSUM } from "../../assembly/layout";
 import { Mbuf } from "../../assembly/memory/mbuf";
+import { copyBytes } from "../../assembly/memory/copy";
 import { checksum, copySum, fold, sumBytes, swapSum } from "../../assembly/wire/checksum";
 import { Frame } from "./frame";
-
-/** From here on memory.copy, a call out of Wasm, is faster than a loop. */
-const LOOP_MAX: u32 = 512;
-
-/** Copies `length` bytes; the areas do not overlap. */
-export function copyBytes(to: usize, from: usize, length: u32): void {
-  if (length > LOOP_MAX) {
-    memory.copy(to, from, length);
-  } else if (length >= 16) {
-    const last = length - 16;
-    for (let i: u32 = 0; i < last; i += 16) v128.store(to + i, v128.load(from + i));
-    v128.store(to + last, v128.load(from + last));
-  } else if (length >= 8) {
-    const last = length - 8;
-    const tail = load<u64>(from + last);
-    store<u64>(to, load<u64>(from));
-    store<u64>(to + last, tail);
-  } else {
-    for (let i: u32 = 0; i < length; i++) store<u8>(to + i, load<u8>(from + i));
-  }
-}
 
 /**
  * Copies frame `f` to `to`, or into a chain of segments that take `room` bytes each, when `chain` is the first and
@@ -119,11 +99,7 @@ export function finishChecksums(f: Frame, to: usize, sum: u64): u64 {
 export function ipHeaderSum(ip: usize, length: u32): u64 {
   if (length != 20) return sumBytes(ip, length);
   return (
-    u64(load<u32>(ip)) +
-    u64(load<u32>(ip, 4)) +
-    u64(load<u32>(ip, 8)) +
-    u64(load<u32>(ip, 12)) +
-    u64(load<u32>(ip, 16))
+    u64(load<u32>(ip)) + u64(load<u32>(ip, 4)) + u64(load<u32>(ip, 8)) + u64(load<u32>(ip, 12)) + u64(load<u32>(ip, 16))
   );
 }
 

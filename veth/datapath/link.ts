@@ -19,10 +19,11 @@ import {
   MBUF_HEADROOM,
   RULES_BYTES,
 } from "../../assembly/layout";
+import { copyBytes } from "../../assembly/memory/copy";
 import { Mbuf, mbufAlloc, mbufFree } from "../../assembly/memory/mbuf";
 import { Pool, POOL_BYTES, poolInit } from "../../assembly/memory/pool";
 import { Burst, BURST_BYTES, burstClose, burstFrame, burstOpen, doorbellRing, VIEW_LINK } from "./burst";
-import { copyBytes, copyFrame, finishChecksums, frameNeedsSum } from "./copy";
+import { copyFrame, finishChecksums, frameNeedsSum } from "./copy";
 import { ETHER_BYTES, Frame, frameOf, frameParse } from "./frame";
 import { DUE_BYTES, dueFirst, duePop, duePush, holdAdd, holdOvertake, holdRemove, HOLDS_BYTES } from "./link-queue";
 import { linkJudge, LinkRules, VERDICT_CORRUPT, VERDICT_DROP, VERDICT_DUPLICATE, VERDICT_HOLD } from "./link-rules";
@@ -270,6 +271,7 @@ function keep(l: Link, f: Frame, due: f64, verdict: u32): void {
 }
 
 function duplicate(l: Link, m: Mbuf, due: f64): void {
+  linkCount(l, LINK_DUPLICATED, 1);
   const copy = mbufAlloc(buffersOf(l));
   if (copy === null) {
     linkCount(l, LINK_BUFFER_DROPS, 1);
@@ -279,7 +281,6 @@ function duplicate(l: Link, m: Mbuf, due: f64): void {
   copy.dataLen = m.pktLen;
   copy.pktLen = m.pktLen;
   duePush(l, due, u32(changetype<usize>(copy)));
-  linkCount(l, LINK_DUPLICATED, 1);
 }
 
 /** Flips one bit behind the Ethernet header. */

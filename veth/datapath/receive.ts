@@ -32,6 +32,7 @@ import {
   RXQ_BYTES,
   TX_TSO,
 } from "../../assembly/layout";
+import { copyBytes } from "../../assembly/memory/copy";
 import { Mbuf } from "../../assembly/memory/mbuf";
 import { poolFree } from "../../assembly/memory/pool";
 import { fold } from "../../assembly/wire/checksum";
@@ -49,7 +50,7 @@ import {
   VIEW_STRIPPED,
 } from "./burst";
 import { captureDelivered } from "./capture";
-import { copyBytes, copyFrame, finishChecksums, frameNeedsSum, ipHeaderSum, l4IsGood } from "./copy";
+import { copyFrame, finishChecksums, frameNeedsSum, ipHeaderSum, l4IsGood } from "./copy";
 import { directorCount, directorFind } from "./director";
 import { Frame, frameParse, frameRetag, frameTci } from "./frame";
 import { Port, portCount, portIsUp, RxQueue, rxPool } from "./port";
