@@ -117,10 +117,14 @@ export function tcpAbort(t: Tcb, error: u32): void {
 export function closeSending(t: Tcb): void {
   t.shut |= u8(SHUT_WRITE);
   const state = i32(t.state);
-  if (state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT || state == TCP_SYN_RECEIVED) {
+  if (state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT) {
     setState(t, EV_CLOSE);
     t.tflags |= TF_FIN_QUEUED;
-    if (state != TCP_SYN_RECEIVED) tcpOutput(t);
+    tcpOutput(t);
+  } else if (state == TCP_SYN_RECEIVED) {
+    // The FIN waits for the handshake, whose timer goes on (RFC 9293 3.10.4: "queue for processing after entering
+    // ESTABLISHED state").
+    t.tflags |= TF_FIN_QUEUED;
   }
 }
 

@@ -16,8 +16,8 @@ import {
   TCP_NODELAY,
 } from "../posix/constants.ts";
 
-/** The port that the server listens on. Wireshark takes what crosses it for plain data, whatever the file holds. */
-export const SERVER_PORT = 7654;
+/** FTP's data port, which says what crosses it: a file. Wireshark then does not guess at protocols in its bytes. */
+export const SERVER_PORT = 20;
 const BACKLOG = 128;
 
 export interface HostsOptions extends NetworkOptions {
