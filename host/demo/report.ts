@@ -57,7 +57,8 @@ export function cleanTable(clean: CleanResult, style: { color: boolean }): strin
     count === undefined ? undefined : { value: formatCount(count), unit: "" },
   );
   const hasNode = clean.figures.some((figure) => figure.node !== undefined);
-  rows.push(hasNode ? ["retransmissions", own, kernel] : ["retransmissions", own]);
+  // The kernel counts for all programs together.
+  rows.push(hasNode ? ["retransmissions (kernel: machine-wide)", own, kernel] : ["retransmissions", own]);
   const right = (title: string) => ({ title, align: "right" }) as const;
   const columns = ["clean link, real time, one thread", right("oribi")];
   return formatTable(hasNode ? [...columns, right("node:net"), right("ratio")] : columns, rows, style);
