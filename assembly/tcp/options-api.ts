@@ -255,7 +255,7 @@ function giveInfo(t: Tcb, value: usize, length: u32): i32 {
   store<u32>(value, t.ssthresh, 76);
   store<u32>(value, t.cwnd, 80);
   store<u32>(value, t.advMss, 84);
-  if (t.state != TCP_LISTEN) store<u32>(value, unsentBytes(t), 144);
+  if (t.state != TCP_LISTEN && t.state != TCP_CLOSED) store<u32>(value, unsentBytes(t), 144);
   store<u32>(value, t.sndWnd, 228);
   store<u32>(value, t.rcvWnd, 232);
   if (t.flight != 0 && t.state != TCP_LISTEN) flightInfo(changetype<Flight>(t.flight), value);
