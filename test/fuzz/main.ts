@@ -27,7 +27,7 @@ for (let seed = Number(values.seed); sent < frames; seed++) {
   for (const name of ["answers", "alive", "gone"] as const) totals[name] += report[name];
   const seconds = (performance.now() - start) / 1000;
   console.log(
-    `${sent} frames up to seed ${seed}: ${totals.answers} answers; of the connections ${totals.alive} lived and worked, ` +
+    `${sent} frames up to seed ${seed}: ${totals.answers} answers; of the connections ${totals.alive} lived, ` +
       `${totals.gone} had ended; ${Math.round(sent / seconds)} frames/s`,
   );
 }
