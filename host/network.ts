@@ -14,7 +14,7 @@ import {
 } from "../veth/index.ts";
 import { parseDuration } from "../veth/options.ts";
 import { NetworkCapture, type NetworkCaptureOptions } from "./capture.ts";
-import { type Clock, RealClock, VirtualClock } from "./clock.ts";
+import { type Clock, RealClock, TurnClock, VirtualClock } from "./clock.ts";
 import { coreModules, type CoreOptions, createMemory, instantiateVeth, Regions, type SharedMemory } from "./core.ts";
 import { OribiError, optionError } from "./errors.ts";
 import { Host, type HostLink } from "./host.ts";
@@ -83,6 +83,7 @@ export class Network implements AsyncDisposable {
   readonly #veth: VethModule;
   readonly #core: CoreOptions;
   readonly #clock: Clock;
+  readonly #turns: TurnClock;
   readonly #links: LinkDirectory;
   readonly #hosts: Host[] = [];
   readonly #bridges: UserVbridge[] = [];
@@ -112,8 +113,14 @@ export class Network implements AsyncDisposable {
       free: (address) => this.#free(address),
     };
     this.#clock = this.time === "virtual" ? new VirtualClock(startOf(options)) : new RealClock();
+    this.#turns = new TurnClock(this.#clock);
     this.#links = LinkDirectory.create(this.#veth);
-    this.#waiter = { poll: () => this.step(), now: () => this.now(), wait: (until) => this.#wait(until) };
+    this.#waiter = {
+      poll: () => this.step(),
+      now: () => this.now(),
+      turns: this.#turns,
+      wait: (until) => this.#wait(until),
+    };
     options.signal?.addEventListener("abort", () => void this.close(), { once: true });
   }
 
@@ -210,7 +217,7 @@ export class Network implements AsyncDisposable {
    */
   step(): number {
     if (this.#mainThread !== undefined) this.#mainThread.reap();
-    const now = this.#clock.now();
+    const now = this.#turns.take();
     let work = this.#linkCount > 0 ? this.#links.poll(now) : 0;
     const hosts = this.#hosts;
     for (let i = 0; i < hosts.length; i++) {
@@ -219,6 +226,12 @@ export class Network implements AsyncDisposable {
     }
     if (work > 0 && this.#clock instanceof VirtualClock) this.#clock.set(now + STEP_MICROS);
     return work;
+  }
+
+  /** A step from the event loop: other callbacks may have run since a call that sent read the clock. */
+  #lateStep(): number {
+    this.#turns.end();
+    return this.step();
   }
 
   /** Steps until nothing happens any more at this time. Returns the work done. */
@@ -278,6 +291,7 @@ export class Network implements AsyncDisposable {
   }
 
   #sleepUntil(time: number, millisMax = Infinity): void {
+    this.#turns.end();
     if (this.#clock instanceof VirtualClock) {
       // What is due already and finds nothing to do (a NIC has no room) is tried again later, not for ever at one time.
       const now = this.#clock.now();
@@ -340,7 +354,7 @@ export class Network implements AsyncDisposable {
       hosts: this.#hosts,
       isCapturing: () => this.#capture !== undefined,
       now: () => this.now(),
-      step: () => this.step(),
+      step: () => this.#lateStep(),
       nextDeadline: () => this.nextDeadline(),
       allocate: (bytes) => this.#regions.allocate(bytes),
       setup: ({ name, address, stack, nic }) => {

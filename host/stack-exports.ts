@@ -30,6 +30,8 @@ export interface StackControlExports {
 
 /** The socket calls: never blocking, negative errno. */
 export interface SocketExports {
+  /** Tells the stack the time (microseconds) without a step. */
+  setClock: (now: number) => void;
   socket: (domain: number, type: number, protocol: number) => number;
   bind: (fd: number, address: number, port: number) => number;
   listen: (fd: number, backlog: number) => number;

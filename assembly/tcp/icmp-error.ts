@@ -23,7 +23,8 @@ import { tcpDone } from "./close";
 import { currentMss } from "./output";
 import { markTooBig } from "./recovery";
 import { seqGt, seqLt } from "./sequence";
-import { Flight, Tcb } from "./tcb";
+import { flightOf } from "./scoreboard";
+import { TF_SOLO, Tcb } from "./tcb";
 import { retransmitLost } from "./transmit";
 
 const CODE_FRAGMENTATION_NEEDED: u32 = 4;
@@ -73,9 +74,9 @@ export function pathMtu(t: Tcb, mtu: u32): void {
   pmtuUpdate(t.remoteAddress, mtu);
   t.mss = u16(mss);
   count(MIB_TCP_PMTU_REDUCTIONS);
-  if (t.flight == 0) return;
-  const f = changetype<Flight>(t.flight);
-  if (f.packetsOut == 0) return;
+  if (t.flight == 0 && !(t.tflags & TF_SOLO)) return;
+  const f = flightOf(t);
+  if (f === null || f.packetsOut == 0) return;
   markTooBig(t, f, currentMss(t));
   retransmitLost(t, f);
 }

@@ -70,7 +70,7 @@ export function tcbDefaults(t: Tcb): void {
   t.rcvMss = u16(MSS_DEFAULT);
   t.lastRcvMillis = nowMillis;
   t.lastSndMillis = nowMillis;
-  t.synMicros = nowMicros;
+  t.sentMicros = nowMicros;
 }
 
 /** The options that this stack offers. */
@@ -170,7 +170,8 @@ function open(t: Tcb): void {
   t.cwnd = sysctl(SYSCTL_TCP_INIT_CWND);
   t.ssthresh = SSTHRESH_INFINITE;
   t.lastRcvMillis = nowMillis;
-  t.synMicros = nowMicros;
+  t.sentMicros = nowMicros;
+  t.minRttMicros = 0;
   advertise(t);
   const ports = (u32(t.localPort) << 16) | u32(t.remotePort);
   if (t.iss == 0) t.iss = initialSequence(t.localAddress, t.remoteAddress, ports);
