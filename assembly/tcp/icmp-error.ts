@@ -3,6 +3,7 @@
 
 import {
   EPOLLERR,
+  IPPROTO_TCP,
   KIND_TCP,
   MIB_TCP_PMTU_REDUCTIONS,
   SYSCTL_TCP_MIN_SND_MSS,
@@ -17,6 +18,8 @@ import { PMTU_MIN, pmtuUpdate } from "../net/pmtu";
 import { SF_RECVERR } from "../socket/socket";
 import { socketNotify } from "../socket/notify";
 import { count, sysctl } from "../stack";
+import { group } from "../steer/group";
+import { errorElsewhere } from "../steer/hand-over";
 import { ICMP_UNREACHABLE } from "../wire/icmp";
 import { get16, get32 } from "../wire/bytes";
 import { tcpDone } from "./close";
@@ -45,7 +48,10 @@ export function tcpIcmpError(
 ): void {
   if (length < 8) return;
   const found = flowFind(source, destination, (get16(segment) << 16) | get16(segment + 2));
-  if (found == 0) return;
+  if (found == 0) {
+    if (group != 0) errorElsewhere(IPPROTO_TCP, source, destination, (get16(segment) << 16) | get16(segment + 2));
+    return;
+  }
   const t = changetype<Tcb>(found);
   if (t.kind != KIND_TCP) return;
   const state = i32(t.state);

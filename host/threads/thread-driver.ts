@@ -26,7 +26,9 @@ export interface ThreadActivity {
 /** Where a host's stack meets its NIC. */
 export interface ThreadPort {
   handle: number;
-  queues: number;
+  /** The RX queues that the stack serves: the first, and how many. */
+  first: number;
+  count: number;
 }
 
 /** Drives one stack for the calls that wait. */
@@ -93,8 +95,8 @@ export class ThreadDriver implements Waiter, Driver {
   }
 
   hasArrivals(): boolean {
-    const { handle, queues } = this.#port;
-    for (let queue = 0; queue < queues; queue++) if (this.#veth.rxPending(handle, queue) > 0) return true;
+    const { handle, first, count } = this.#port;
+    for (let queue = first; queue < first + count; queue++) if (this.#veth.rxPending(handle, queue) > 0) return true;
     return false;
   }
 
