@@ -61,15 +61,6 @@ export class Host {
     return this.first.posix;
   }
 
-  /** One beat of each stack at `now`, microseconds: frames and timers. */
-  poll(now: number): number {
-    const { stacks } = this;
-    if (stacks.length === 1) return this.first.poll(now);
-    let work = 0;
-    for (let i = 0; i < stacks.length; i++) work += (stacks[i] as HostStack).poll(now);
-    return work;
-  }
-
   /** When a stack wants to be polled though nothing arrives, microseconds; Infinity: no need. */
   nextDeadline(): number {
     let next = Infinity;

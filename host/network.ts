@@ -112,9 +112,12 @@ export class Network implements AsyncDisposable {
   readonly #veth: VethModule;
   readonly #core: CoreOptions;
   readonly #clock: Clock;
+  readonly #virtual: VirtualClock | undefined;
   readonly #turns: TurnClock;
   readonly #links: LinkDirectory;
   readonly #hosts: Host[] = [];
+  /** What a step polls; gathered anew when a stack came, went to another thread or trapped. */
+  #running: { stacks: HostStack[]; beats: HostStack["beat"][] } | undefined;
   readonly #bridges: UserVbridge[] = [];
   readonly #sleep = new Int32Array(new SharedArrayBuffer(4));
   #linkCount = 0;
@@ -145,7 +148,8 @@ export class Network implements AsyncDisposable {
       allocate: (bytes) => this.#regions.allocate(bytes),
       free: (address) => this.#free(address),
     };
-    this.#clock = this.time === "virtual" ? new VirtualClock(startOf(options)) : new RealClock();
+    this.#virtual = this.time === "virtual" ? new VirtualClock(startOf(options)) : undefined;
+    this.#clock = this.#virtual ?? new RealClock();
     this.#turns = new TurnClock(this.#clock);
     this.#links = LinkDirectory.create(this.#veth);
     this.#waiter = {
@@ -193,7 +197,8 @@ export class Network implements AsyncDisposable {
     const made = shares.map((queues, index) => {
       const membership = { group, index, id: this.#nextId++ };
       const place = { name: stacks === 1 ? name : `${name}#${index}`, address: text, index, nic, queues, membership };
-      return new HostStack(place, this.#stack(options, name, place, { address, netmask }), this.#waiter);
+      const stack = this.#stack(options, name, place, { address, netmask });
+      return new HostStack(place, stack, this.#waiter, () => (this.#running = undefined));
     });
     if (group !== 0) made.forEach((each) => this.#enroll(each));
     const host = new Host(name, text, nic, made, (of, link) => this.#setLink(of, link));
@@ -202,6 +207,7 @@ export class Network implements AsyncDisposable {
     if (options.link !== undefined) this.#setLink(host, options.link);
     options.bridge?.plug(nic);
     this.#hosts.push(host);
+    this.#running = undefined;
     this.#capture?.add(host);
     this.#mainThread?.watch(host);
     return host;
@@ -305,13 +311,26 @@ export class Network implements AsyncDisposable {
     if (this.#mainThread !== undefined) this.#mainThread.reap();
     const now = this.#turns.take();
     let work = this.#linkCount > 0 ? this.#links.poll(now) : 0;
-    const hosts = this.#hosts;
-    for (let i = 0; i < hosts.length; i++) {
-      work += (hosts[i] as Host).poll(now);
-      if (this.#capture !== undefined) this.#capture.drain();
+    const running = (this.#running ??= this.#gatherRunning());
+    const { beats } = running;
+    let i = 0;
+    try {
+      for (; i < beats.length; i++) {
+        work += (beats[i] as HostStack["beat"])(now);
+        if (this.#capture !== undefined) this.#capture.drain();
+      }
+    } catch (error) {
+      // A trap stops this stack only.
+      throw running.stacks[i]?.fail(error) ?? error;
     }
-    if (work > 0 && this.#clock instanceof VirtualClock) this.#clock.set(now + STEP_MICROS);
+    if (work > 0 && this.#virtual !== undefined) this.#virtual.set(now + STEP_MICROS);
     return work;
+  }
+
+  /** The stacks of this thread; their beats apart, so that a step goes from one to the next without a detour. */
+  #gatherRunning(): { stacks: HostStack[]; beats: HostStack["beat"][] } {
+    const stacks = this.#hosts.flatMap((host) => host.stacks.filter((stack) => stack.isHere));
+    return { stacks, beats: stacks.map(({ beat }) => beat) };
   }
 
   /** A step from the event loop: other callbacks may have run since a call that sent read the clock. */
@@ -378,10 +397,10 @@ export class Network implements AsyncDisposable {
 
   #sleepUntil(time: number, millisMax = Infinity): void {
     this.#turns.end();
-    if (this.#clock instanceof VirtualClock) {
+    if (this.#virtual !== undefined) {
       // What is due already and finds nothing to do (a NIC has no room) is tried again later, not for ever at one time.
-      const now = this.#clock.now();
-      this.#clock.set(time > now ? time : now + STEP_MICROS);
+      const now = this.#virtual.now();
+      this.#virtual.set(time > now ? time : now + STEP_MICROS);
       return;
     }
     if (this.#mainThread !== undefined) {
