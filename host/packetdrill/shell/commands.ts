@@ -35,7 +35,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   ip: (words, context) => runIp(words, context.effects, refuser(words, context)),
   tc: (words, context) => runTc(words, context.effects, refuser(words, context)),
   ifconfig: (words, context) => runIfconfig(words, context.effects, refuser(words, context)),
-  echo: (words, context) => write(words.slice(words[1] === "-n" ? 2 : 1).join(" "), words, context),
+  echo: (words, context) => write(echoed(words), words, context),
   printf: (words, context) => write((words[1] ?? "").replace(/\\n/g, "\n"), words, context),
   true: () => 0,
   ":": () => 0,
@@ -94,6 +94,11 @@ export function runCommand(words: readonly string[], context: CommandContext): S
   }
   context.effects.push({ kind: "ignored", what: words.join(" ") });
   return 0;
+}
+
+/** What echo writes. */
+export function echoed(words: readonly string[]): string {
+  return words.slice(words[1] === "-n" ? 2 : 1).join(" ");
 }
 
 /** Takes `NAME=VALUE`. @returns whether it was one */
