@@ -190,10 +190,11 @@ describe("Python of packetdrill scripts: failures", () => {
 
 describe("Python of packetdrill scripts: damaged code", () => {
   const seed = seedOf(20_260_302);
-  const words =
-    "assert print if else elif and or not in is 1 2.5 0x1f 'a' \"%d\" f'{x}' ( ) [ ] , ; : = == < ** // % + - . \\ \n tcpi_rtt abs len # ''' {".split(
-      " ",
-    );
+  const words = [
+    ...["assert", "print", "if", "else", "elif", "and", "or", "not", "in", "is", "tcpi_rtt", "abs", "len"],
+    ...["1", "2.5", "0x1f", "'a'", '"%d"', "f'{x}'", "(", ")", "[", "]", ",", ";", ":", "=", "==", "<", "**", "//"],
+    ...["%", "+", "-", ".", "\\", "\n", "\n  ", "#", "'''", "{"],
+  ];
 
   it(`fails with nothing but PythonErrors, and soon (seed ${seed})`, () => {
     const next = chance(seed);

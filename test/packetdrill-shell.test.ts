@@ -315,10 +315,11 @@ describe("shell commands of packetdrill scripts: lists and statuses", () => {
 
 describe("shell commands of packetdrill scripts: damaged ones", () => {
   const seed = seedOf(20_260_303);
-  const words =
-    "sysctl -q a=1 echo > /proc/sys/a | & && || ; \n ' \" ` $ $(( )) ( ) { } ip route change mtu nstat grep 2>&1 ${A} \\ # ! exit for tc qdisc ./defaults.sh =".split(
-      " ",
-    );
+  const words = [
+    ...["sysctl", "-q", "a=1", "echo", ">", "/proc/sys/a", "|", "&", "&&", "||", ";", "\n", "'", '"', "`", "$", "$(("],
+    ...["))", "(", ")", "{", "}", "ip", "route", "change", "mtu", "nstat", "grep", "2>&1", "${A}", "\\", "#", "!"],
+    ...["exit", "for", "tc", "qdisc", "./defaults.sh", "="],
+  ];
 
   it(`are interpreted or refused, and never throw (seed ${seed})`, () => {
     const next = chance(seed);

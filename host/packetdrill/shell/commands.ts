@@ -19,11 +19,11 @@ type Command = (words: readonly string[], context: CommandContext) => Status;
 
 /** Commands that show something, tidy up, or set up what a simulated machine has no need of. */
 const WITHOUT_MEANING = new Set(
-  (
-    "cat cd chmod chown clear date df dmesg ethtool file free hostname id killall ln logger ls lsmod mkdir modprobe mount " +
-    "mv ps pwd rm rmdir rmmod set shopt ss netstat sync touch ulimit umask uname unset uptime wait which whoami lscpu " +
-    "sed awk head tail wc sort uniq cut tr tee tcpdump kmod trap"
-  ).split(" "),
+  [
+    "awk cat cd chmod chown clear cut date df dmesg ethtool file free head hostname id killall kmod ln logger ls",
+    "lscpu lsmod mkdir modprobe mount mv netstat ps pwd rm rmdir rmmod sed set shopt sort ss sync tail tcpdump tee",
+    "touch tr trap ulimit umask uname uniq unset uptime wait wc which whoami",
+  ].flatMap((line) => line.split(" ")),
 );
 const SCRIPTS = /\.sh$/;
 const RESTORE = /^sysctl_restore_.*\.sh$/;

@@ -9,7 +9,7 @@ const SETTING = /^([A-Za-z0-9_./-]+?)\s*=\s*([^]*)$/;
 /** Options of sysctl(8) that take a value. */
 const WITH_VALUE = new Set(["-r", "--pattern", "-p", "--load"]);
 
-/** A setting's name with dots, whether it came as a path or with slashes. A module's parameter: module.NAME.PARAMETER. */
+/** A setting's name with dots, be it a path or with slashes. A module's parameter is module.NAME.PARAMETER. */
 export function sysctlName(text: string): string {
   const [, module, parameter] = MODULE_PARAMETER.exec(text) ?? [];
   if (module !== undefined) return `module.${module}.${parameter}`;
