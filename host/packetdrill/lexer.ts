@@ -14,8 +14,8 @@ const PREPROCESSOR = /#(?:if|ifdef|ifndef|else|elif|endif|define|include)\b/y;
 const EXCERPT = /\.\.\.|[A-Za-z0-9_.]{1,40}|%\{|\/\*|\S/y;
 const ESCAPES: Record<string, string> = { n: "\n", t: "\t", r: "\r", a: "\x07", b: "\b", f: "\f", v: "\v", 0: "\0" };
 
-/** The largest sequence number, window ... */
-export const U32_MAX = 0xffffffff;
+/** The largest sequence number and timestamp. */
+const U32_MAX = 0xffffffff;
 
 /** A place in a text, and ways to take the next thing from there. Every method skips blanks and comments first. */
 export class Scanner {

@@ -10,7 +10,7 @@ const SETTING = /^([A-Za-z0-9_./-]+?)\s*=\s*([^]*)$/;
 const WITH_VALUE = new Set(["-r", "--pattern", "-p", "--load"]);
 
 /** A setting's name with dots, be it a path or with slashes. A module's parameter is module.NAME.PARAMETER. */
-export function sysctlName(text: string): string {
+function sysctlName(text: string): string {
   const [, module, parameter] = MODULE_PARAMETER.exec(text) ?? [];
   if (module !== undefined) return `module.${module}.${parameter}`;
   const path = text.startsWith(PROC_SYS) ? text.slice(PROC_SYS.length) : text;
