@@ -6,6 +6,9 @@ import { ScriptFailure } from "./failure.ts";
 import type { LivePacket } from "./live-packet.ts";
 import type { PacketEvent, TcpOption } from "./script.ts";
 
+const SYN = 2;
+const ACK = 16;
+
 /** What a connection is to the script. */
 export type Role = "listening" | "passive" | "active" | "udp";
 
@@ -29,6 +32,9 @@ export class Connection {
   /** Timestamp values of the script that the stack has sent as others: the runner echoes those. */
   readonly timestamps = new Map<number, number>();
 
+  /** What the script's SYN had. */
+  #synSequence: number | undefined;
+
   constructor(protocol: "tcp" | "udp", role: Role, ends: Pick<Connection, "localAddress" | "localPort"> & Remote) {
     this.protocol = protocol;
     this.role = role;
@@ -36,6 +42,13 @@ export class Connection {
     this.localPort = ends.localPort;
     this.remoteAddress = ends.remoteAddress;
     this.remotePort = ends.remotePort;
+  }
+
+  /** A line of the runner's side comes: another SYN than before is a new connection with a new sequence of ours. */
+  begin({ transport }: PacketEvent): void {
+    if (transport.protocol !== "tcp" || (transport.flags & (SYN | ACK)) !== SYN || this.role !== "passive") return;
+    if (this.#synSequence !== undefined && this.#synSequence !== transport.sequence) this.localOffset = undefined;
+    this.#synSequence = transport.sequence;
   }
 
   /** A sequence number of the stack's side, from the wire to the script. */
@@ -87,25 +100,39 @@ export class Connections {
   readonly #defaults: ConnectionDefaults;
   readonly #all: Connection[] = [];
   #nextPort = FIRST_PORT;
+  /** Where lines about no known connection go to. */
+  #boundPort: number;
   /** The one that lines without ports are about. */
   current: Connection | undefined;
 
   constructor(defaults: ConnectionDefaults) {
     this.#defaults = defaults;
+    this.#boundPort = defaults.bindPort;
   }
 
   /** Adds a connection and makes it the one that lines are about. */
   add(protocol: "tcp" | "udp", role: Role, ends: Partial<Remote> & Partial<Pick<Connection, "localPort">>): Connection {
-    const { localAddress, remoteAddress, bindPort } = this.#defaults;
+    const { localAddress, remoteAddress } = this.#defaults;
     const connection = new Connection(protocol, role, {
       localAddress,
-      localPort: ends.localPort ?? bindPort,
+      localPort: ends.localPort ?? this.#boundPort,
       remoteAddress: ends.remoteAddress ?? remoteAddress,
       remotePort: ends.remotePort ?? this.#nextPort++,
     });
     this.#all.push(connection);
     this.current = connection;
     return connection;
+  }
+
+  /** A TCP socket has a name; lines before it connects or listens may be about its port. */
+  bound(port: number): void {
+    if (port !== 0) this.#boundPort = port;
+  }
+
+  /** accept() has given the connection with this remote port a descriptor. */
+  accepted(remotePort: number, fd: number): void {
+    const found = this.#all.findLast((c) => c.role === "passive" && c.remotePort === remotePort);
+    if (found !== undefined) found.fd = fd;
   }
 
   /** The connection of a descriptor: the latest, when it has had several. */

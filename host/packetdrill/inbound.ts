@@ -7,7 +7,7 @@ import type { FragmentPacket, IcmpPacket, IpFields, PacketEvent, TcpPacket } fro
 import { BODY_BYTES_MAX, icmpMessage, type Ipv4Fields, ipv4Datagram, tcpSegment, udpDatagram } from "./wire.ts";
 
 const PROTOCOL = { icmp: 1, tcp: 6, udp: 17 } as const;
-const ECN = { noecn: 0, ect1: 1, ect0: 2, ce: 3 } as const;
+const ECN = { noecn: 0, ect1: 1, ect0: 2, ect01: 2, ce: 3 } as const;
 /** TTL of injected packets where the script writes none; large enough for any minimum (the original: 255). */
 const TTL = 255;
 /** Window of injected segments where the script writes none. */
