@@ -23,7 +23,7 @@ export class Scanner {
   readonly file: string;
   private text: string;
   private readonly original: string;
-  private origin: (offset: number) => number = (offset) => offset;
+  private expansion: Expansion | undefined;
   private lineStarts: number[] | undefined;
   /** Where the last skipping of blanks led, and where what was taken before them ends. */
   private skippedTo = 0;
@@ -36,9 +36,13 @@ export class Scanner {
   }
 
   /** Goes on in an expanded text, which must be the same up to the position. */
-  expand({ text, origin }: Expansion): void {
-    this.text = text;
-    this.origin = origin;
+  expand(expansion: Expansion): void {
+    this.text = expansion.text;
+    this.expansion = expansion;
+  }
+
+  private origin(offset: number): number {
+    return this.expansion === undefined ? offset : this.expansion.origin(offset);
   }
 
   // ---- Places and errors ------------------------------------------------------------------------------------------
