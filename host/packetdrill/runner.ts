@@ -202,13 +202,13 @@ export class Runner {
 
   /** Holds a `>` line against what the stack has sent, or lets it have the time that it may take. */
   #expect(event: PacketEvent, due: Due, limit: number): void {
-    const packet = this.#waiting.shift();
+    const connection = this.#connections.ofEvent(event);
+    const packet = this.#nextOf(connection);
     if (packet === undefined) {
       const latest = due.to + this.#tolerance(due.to);
       if (this.#world.now >= latest) this.#failMissing(event, due);
       return this.#advance(Math.min(limit, latest));
     }
-    const connection = this.#connections.ofEvent(event);
     if (this.#connections.ofPacket(packet) !== connection) {
       const came = formatPacket(packet, undefined);
       throw new ScriptFailure(event.line, "a packet of another connection came", event.text, came);
@@ -222,6 +222,18 @@ export class Runner {
     this.#index++;
     const isFixed = event.time.kind === "absolute" || event.time.kind === "relative";
     this.#previous = isFixed ? due.from : packet.micros;
+  }
+
+  /**
+   * The next packet that lines could be about. Connections that the script never names by their ports count only while
+   * they are the one under test; what is left of those before does not concern it.
+   */
+  #nextOf(connection: Connection): LivePacket | undefined {
+    for (let packet = this.#waiting.shift(); packet !== undefined; packet = this.#waiting.shift()) {
+      const of = this.#connections.ofPacket(packet);
+      if (of === connection || of?.isNamed === true) return packet;
+    }
+    return undefined;
   }
 
   #checkTime(event: PacketEvent, due: Due, micros: number, came: string): void {

@@ -12,6 +12,7 @@ import { seedWords } from "../seed.ts";
 import { Stack } from "../stack.ts";
 import { decodeDatagram, type LivePacket } from "./live-packet.ts";
 import { Snapshot } from "./snapshot.ts";
+import { checksum, pseudoHeader } from "./wire.ts";
 
 /** What a world is made of; addresses are host-order numbers. */
 export interface WorldConfig {
@@ -32,6 +33,7 @@ const ETHERNET = 14;
 const LARGE = 1500;
 const TYPE_IPV4 = 0x0800;
 const TYPE_ARP = 0x0806;
+const TCP = 6;
 
 /** Small pools: what a script needs, so that putting them back costs little. */
 const POOLS = Object.freeze({
@@ -147,7 +149,8 @@ export class World {
     frame.set(this.#endpointMac, 6);
     frame[12] = TYPE_IPV4 >> 8;
     frame.set(datagram, ETHERNET);
-    const isLarge = datagram.length > LARGE && datagram[9] === 6;
+    const isLarge = datagram.length > LARGE && datagram[9] === TCP;
+    if (isLarge) leaveChecksum(frame.subarray(ETHERNET));
     this.#endpoint.send(frame, this.#now, isLarge ? { flags: TX_TSO, mss } : {});
   }
 
@@ -216,6 +219,13 @@ export class World {
     reply.set(request.subarray(ETHERNET + 8, ETHERNET + 18), ETHERNET + 18);
     this.#endpoint.send(reply, this.#now);
   }
+}
+
+/** TSO computes the checksum of TCP itself: its field holds the sum of the pseudo-header. */
+function leaveChecksum(datagram: Uint8Array): void {
+  const view = new DataView(datagram.buffer, datagram.byteOffset, datagram.length);
+  const pseudo = pseudoHeader(view.getUint32(12), view.getUint32(16), TCP, datagram.length - 20);
+  view.setUint16(20 + 16, ~checksum(pseudo) & 0xffff);
 }
 
 function macBytes(text: string): Uint8Array {
