@@ -2,7 +2,7 @@
 // events behind it go on inside its wait.
 // Read first: Cardwell et al. (USENIX ATC 2013), section 3; script.ts; world.ts.
 
-import { IPPROTO_TCP, TCP_INFO } from "../../assembly/layout.ts";
+import { IPPROTO_TCP, SO_RCVBUF, SO_SNDBUF, SOL_SOCKET, TCP_INFO } from "../../assembly/layout.ts";
 import { formatMicros } from "./clock.ts";
 import type { CallContext } from "./call-context.ts";
 import { Connections, type Connection } from "./connections.ts";
@@ -12,7 +12,7 @@ import { formatPacket } from "./format.ts";
 import { inboundDatagram } from "./inbound.ts";
 import { decodeDatagram, type LivePacket } from "./live-packet.ts";
 import { compare } from "./outbound.ts";
-import type { CodeEvent, PacketEvent, Script, ScriptEvent, SyscallEvent } from "./script.ts";
+import type { CodeEvent, PacketEvent, Script, ScriptEvent, ShellEvent, SyscallEvent } from "./script.ts";
 import type { Settings } from "./settings.ts";
 import { makeCall } from "./system-calls.ts";
 import type { World } from "./world.ts";
@@ -33,8 +33,8 @@ export interface CodeRecord {
 
 /** What the runner does not do itself. */
 export interface RunnerHooks {
-  /** A shell command of the script. */
-  shell(command: string, line: number): void;
+  /** Carries a shell command of the script out; returns the microseconds that it takes. */
+  shell(command: string, line: number): number;
 }
 
 /** A call of the script that has not returned. */
@@ -68,6 +68,7 @@ export class Runner {
   readonly #context: CallContext;
   /** Time 0 of the script on the world's clock. */
   #origin = 0;
+  readonly #start: number;
   #index = 0;
   /** When the event before happened, as the script says. */
   #previous: number;
@@ -85,10 +86,21 @@ export class Runner {
     this.#hooks = hooks;
     this.#connections = new Connections(settings);
     this.#previous = world.now;
+    this.#start = world.now;
     const { posix, stack } = world;
     const { core } = stack;
     this.#context = { posix, core, descriptors: new Descriptors(), connections: this.#connections, defaults: settings };
     world.onWait = (until) => this.#wait(until);
+  }
+
+  /** The line of the event that is being carried out, or was the last. */
+  get line(): number {
+    return this.#events[Math.min(this.#index, this.#events.length - 1)]?.line ?? 0;
+  }
+
+  /** Virtual time since the first event, microseconds. */
+  get elapsed(): number {
+    return this.#world.now - this.#start;
   }
 
   /** The script's time of a moment, microseconds. */
@@ -152,11 +164,16 @@ export class Runner {
       case "syscall":
         return this.#makeCall(event);
       case "shell":
-        this.#hooks.shell(event.command, event.line);
-        return this.#settle();
+        return this.#shell(event);
       case "code":
         this.codes.push({ event, info: this.#info() });
     }
+  }
+
+  #shell({ command, line }: ShellEvent): void {
+    const end = this.#world.now + this.#hooks.shell(command, line);
+    this.#settle();
+    while (this.#world.now < end) this.#advance(end);
   }
 
   // ---- Time ---------------------------------------------------------------------------------------------------------
@@ -292,11 +309,14 @@ export class Runner {
     return true;
   }
 
-  /** TCP_INFO of the socket under test. */
+  /** TCP_INFO and the buffers of the socket under test. */
   #info(): CodeRecord["info"] {
     const fd = this.#connections.current?.fd ?? -1;
+    const { getsockopt } = this.#world.posix;
     const info: Record<string, number> = {};
-    if (fd < 0 || this.#world.posix.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info) < 0) return undefined;
+    if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, info) < 0) return undefined;
+    info["SK_MEMINFO_RCVBUF"] = getsockopt(fd, SOL_SOCKET, SO_RCVBUF);
+    info["SK_MEMINFO_SNDBUF"] = getsockopt(fd, SOL_SOCKET, SO_SNDBUF);
     return info;
   }
 }

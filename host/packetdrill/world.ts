@@ -56,6 +56,8 @@ export class World {
   readonly config: WorldConfig;
   readonly stack: Stack;
   readonly posix: Posix;
+  /** What the host sends is lost in its own queue, unseen. */
+  isMute = false;
   /** Who steps the world while a call blocks; the runner puts itself here. */
   onWait: (until: number) => boolean = () => false;
   readonly #memory: SharedMemory;
@@ -127,6 +129,7 @@ export class World {
     this.#snapshot.restore();
     this.#now = START_MICROS;
     this.#sent = [];
+    this.isMute = false;
     this.onWait = () => false;
     this.stack.core.attach(this.stack.place.base);
     this.stack.core.poll(this.#now);
@@ -199,7 +202,7 @@ export class World {
       const frame = received.data;
       const type = ((frame[12] as number) << 8) | (frame[13] as number);
       if (type === TYPE_ARP) this.#answer(frame);
-      else if (type === TYPE_IPV4) this.#sent.push(decodeDatagram(frame.subarray(ETHERNET), this.#now, "out"));
+      else if (type === TYPE_IPV4 && !this.isMute) this.#sent.push(decodeDatagram(frame.subarray(ETHERNET), this.#now, "out"));
     }
     return frames;
   }
