@@ -48,7 +48,7 @@ import {
   sndQueue,
 } from "./tcb";
 import { disarmTimer, keepAnswered, rearmRto } from "./timers";
-import { hasUnsent, retransmitLost, tcpOutput, unsentBytes } from "./transmit";
+import { hasUnsent, restartAfterIdle, retransmitLost, tcpOutput, unsentBytes } from "./transmit";
 
 /** What tcpAck() says of the segment. */
 export const ACKED_OK: i32 = 1;
@@ -66,6 +66,7 @@ function updateWindow(t: Tcb): bool {
   if (t.sndWnd == window) return false;
   t.sndWnd = window;
   if (window > t.maxSndWnd) t.maxSndWnd = window;
+  if (unsentBytes(t) > 0) restartAfterIdle(t);
   return true;
 }
 
@@ -318,6 +319,7 @@ function staleSack(t: Tcb, f: Flight, una: u32): void {
     prrUpdate(t, f, f.delivered - priorDelivered, f.lostSegments - priorLost, flag);
   }
   if (rexmit == REXMIT_LOST) retransmitLost(t, f);
+  if (hasUnsent(t)) tcpOutput(t);
 }
 
 /** A tail loss probe was sent up to tlpHighSeq: did it repair a loss? (RFC 8985 7.4) */

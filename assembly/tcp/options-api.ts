@@ -52,6 +52,7 @@ import {
   Tcb,
 } from "./tcb";
 import { disarmTimer, keepCount, keepIdle, keepInterval, startKeepalive } from "./timers";
+import { TIMESTAMPS_BYTES } from "../wire/tcp";
 import { tcpOutput, unsentBytes } from "./transmit";
 import { readWantsAck } from "./window";
 
@@ -196,7 +197,8 @@ function valueOf(t: Tcb, name: i32): i32 {
     case TCP_QUICKACK:
       return i32(!(t.tflags & TF_PINGPONG));
     case TCP_MAXSEG:
-      return t.state == TCP_LISTEN || t.state == TCP_CLOSED || t.userMss != 0 ? i32(t.userMss) : i32(t.mss);
+      if (t.userMss != 0 && (t.state == TCP_LISTEN || t.state == TCP_CLOSED)) return i32(t.userMss);
+      return i32(u32(t.mss) - (t.tflags & TF_TIMESTAMPS ? TIMESTAMPS_BYTES : 0));
     case TCP_USER_TIMEOUT:
       return i32(t.userTimeoutMillis);
     case TCP_WINDOW_CLAMP:
@@ -250,7 +252,7 @@ function giveInfo(t: Tcb, value: usize, length: u32): i32 {
   store<u8>(value, u8(u32(t.sndScale) | (u32(t.rcvScale) << 4)), 6);
   store<u32>(value, t.rtoMillis * 1000, 8);
   store<u32>(value, u32(t.atoMillis) * 1000, 12);
-  store<u32>(value, t.mss, 16);
+  store<u32>(value, u32(t.mss) - (flags & TF_TIMESTAMPS ? TIMESTAMPS_BYTES : 0), 16);
   store<u32>(value, t.rcvMss, 20);
   store<u32>(value, nowMillis - t.lastSndMillis, 44);
   store<u32>(value, nowMillis - t.lastRcvMillis, 52);

@@ -69,6 +69,7 @@ let isMore: bool = false;
 /** The application has written: sends what may go, with MSG_MORE whole segments only. */
 export function tcpOutputWritten(t: Tcb, more: bool): void {
   isMore = more;
+  restartAfterIdle(t);
   tcpOutput(t);
   isMore = false;
 }
@@ -83,7 +84,6 @@ export function tcpOutput(t: Tcb): u32 {
     retryLater(t);
     return 0;
   }
-  if (f.packetsOut == 0) restartAfterIdle(t);
   const mss = currentMss(t);
   const tso = (changetype<Netif>(t.netif).caps & CAP_TX_TSO) != 0;
   let sent: u32 = 0;
@@ -133,8 +133,12 @@ function retryLater(t: Tcb): void {
   armTimer(t, ARMED_RTO, backedOffRto(t));
 }
 
-/** RFC 5681 section 4.1: a sender that was idle for more than an RTO starts over from the initial window. */
-function restartAfterIdle(t: Tcb): void {
+/**
+ * RFC 5681 section 4.1: a sender that was idle for more than an RTO starts over from the initial window. Asked when there
+ * is something new: data, or a window for it.
+ */
+export function restartAfterIdle(t: Tcb): void {
+  if (t.flight != 0 && changetype<Flight>(t.flight).packetsOut != 0) return;
   const idle = nowMillis - t.lastSndMillis;
   if (idle <= t.rtoMillis || !sysctl(SYSCTL_TCP_SLOW_START_AFTER_IDLE)) return;
   if (t.caState == CA_OPEN && t.lastSndMillis != 0) restartWindow(t, sysctl(SYSCTL_TCP_INIT_CWND), idle);
