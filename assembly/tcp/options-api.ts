@@ -44,6 +44,7 @@ import {
   TF_CORK_FLUSH,
   TF_NODELAY,
   TF_ECN,
+  TF_FIN_RECEIVED,
   TF_PINGPONG,
   TF_QUICKACK,
   TF_SACK,
@@ -263,6 +264,9 @@ function giveInfo(t: Tcb, value: usize, length: u32): i32 {
   store<u32>(value, t.cwnd, 80);
   store<u32>(value, t.advMss, 84);
   if (t.state != TCP_LISTEN && t.state != TCP_CLOSED) store<u32>(value, unsentBytes(t), 144);
+  if (t.state != TCP_LISTEN && t.state != TCP_CLOSED && t.state != TCP_SYN_SENT) {
+    store<u64>(value, t.rcvNxt - t.irs - 1 - u32((t.tflags & TF_FIN_RECEIVED) != 0), 128);
+  }
   store<u32>(value, t.sndWnd, 228);
   store<u32>(value, t.rcvWnd, 232);
   if (t.flight != 0 && t.state != TCP_LISTEN) flightInfo(changetype<Flight>(t.flight), value);
@@ -279,7 +283,6 @@ function flightInfo(f: Flight, value: usize): void {
   store<u32>(value, f.tuneSpace, 96);
   store<u32>(value, f.totalRetrans, 100);
   store<u64>(value, f.bytesAckedLow, 120);
-  store<u64>(value, f.bytesReceivedLow, 128);
   store<u32>(value, f.minRttMicros, 148);
   store<u32>(value, f.delivered, 192);
 }

@@ -242,9 +242,8 @@ export class Flight {
   /** sndNxt when cwnd last held the sender back: ends the cwnd-limited window. */
   limitedSeq: u32;
   maxPacketsOut: u32;
-  /** Cumulative figures for TCP_INFO. */
+  /** For TCP_INFO. */
   bytesAckedLow: u32;
-  bytesReceivedLow: u32;
   /** Where the search for the next lost segment starts, or 0 for the head. */
   retransHint: u32;
   /** 1 when the tail loss probe was a retransmission. */
