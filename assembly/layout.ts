@@ -514,6 +514,8 @@ export const SYSCTL_TCP_MIN_SND_MSS: i32 = 42;
 export const SYSCTL_TCP_FASTOPEN: i32 = 43;
 export const SYSCTL_TCP_INIT_RTO: i32 = 44; // ms
 export const SYSCTL_TCP_REORDERING: i32 = 45;
+export const SYSCTL_TCP_MIN_TSO_SEGS: i32 = 50;
+export const SYSCTL_TCP_RTO_MAX: i32 = 51; // ms
 export const SYSCTL_COUNT: i32 = 64;
 
 /** Congestion control algorithms. */

@@ -37,8 +37,8 @@ import { count, nowMillis, stack, sysctl } from "../stack";
 import { ACKED_FUTURE, ACKED_TOO_OLD, tcpAck } from "./ack";
 import { appendPayload, islandInsert, islandsDrain, noteDsack } from "./assembler";
 import { hasSendSpace } from "./api";
-import { orphanTimer, tcpAbort, tcpDone, toTimeWait } from "./close";
-import { ackSoon } from "./input";
+import { orphanTimer, tcpDone, toTimeWait } from "./close";
+import { ackSoon, resetSegment } from "./input";
 import { sendAck } from "./output";
 import { flightOf } from "./scoreboard";
 import {
@@ -50,7 +50,6 @@ import {
   segMbuf,
   segSeq,
   segTos,
-  segTrimBack,
   segTrimFront,
   segTsVal,
   segUrgent,
@@ -120,8 +119,11 @@ function acceptable(t: Tcb): bool {
     }
   }
   const end = segSeq + segLength();
-  const window = openWindow(t);
-  if (seqGe(end, t.rcvWup) && seqLe(segSeq, t.rcvNxt + window)) return true;
+  const limit = t.rcvNxt + openWindow(t);
+  if (seqGe(end, t.rcvWup) && seqLe(segSeq, limit)) {
+    // What reaches beyond the window is taken whole or not at all, whole only while nothing waits to be read (Linux).
+    if (seqLe(segSeq + segDataLen, limit) || t.rcvBytes == 0) return true;
+  }
   if (segFlags & RST) return false;
   count(MIB_TCP_OUT_OF_WINDOW);
   if (segFlags & SYN) {
@@ -237,10 +239,11 @@ export function takeData(t: Tcb): void {
     sendAck(t);
     return;
   }
-  if (t.tflags & TF_ORPHAN && segDataLen > 0 && seqGt(segSeq + segDataLen, t.rcvNxt)) {
+  if (t.state != TCP_ESTABLISHED && t.shut & SHUT_READ && segDataLen > 0 && seqGt(segSeq + segDataLen, t.rcvNxt)) {
     // RFC 9293 3.6.1: nobody will read this, and the peer is to know (RFC 2525 2.17)
     count(MIB_TCP_ABORT_ON_DATA);
-    tcpAbort(t, ECONNRESET);
+    resetSegment(t);
+    tcpDone(t, ECONNRESET);
     return;
   }
   ecnMarks(t);
@@ -266,8 +269,6 @@ export function takeData(t: Tcb): void {
     if (f !== null) noteDsack(f, segSeq, t.rcvNxt);
     segTrimFront(t.rcvNxt - segSeq);
   }
-  const most = t.rcvNxt + window - segSeq;
-  if (segDataLen > most) segTrimBack(most);
   if (segSeq == t.rcvNxt) inOrder(t);
   else outOfOrder(t);
 }
@@ -314,33 +315,54 @@ function outOfOrder(t: Tcb): void {
 function finReceived(t: Tcb, bytes: u32): void {
   t.rcvNxt++;
   t.tflags |= TF_FIN_RECEIVED;
-  t.lastRcvMillis = nowMillis;
+  // Nothing follows that could be missing: SACKs have said all (Linux: tcp_sack_reset).
+  if (t.flight != 0) noteDsack(changetype<Flight>(t.flight), 0, 0);
   t.shut |= u8(SHUT_READ);
   if (t.state == TCP_FIN_WAIT_2) {
     // The last ACK leaves first: the TCB ends with this.
+    t.lastRcvMillis = nowMillis;
     sendAck(t);
     setState(t, EV_FIN);
     socketNotify(t, EPOLLIN | EPOLLRDHUP | EPOLLHUP);
     toTimeWait(t);
     return;
   }
+  const state = i32(t.state);
   setState(t, EV_FIN);
-  ackSoon(t);
-  if (bytes > 0) t.lastRcvMillis = nowMillis;
+  if (state == TCP_FIN_WAIT_1) {
+    ackSoon(t);
+  } else {
+    // The application will close soon: the ACK may ride on its FIN (Linux: tcp_fin).
+    if (bytes > 0) noteSegment(t, bytes);
+    t.tflags |= TF_PINGPONG;
+    if (openWindow(t) == 0) ackSoon(t);
+    else scheduleAck(t);
+  }
   socketNotify(t, EPOLLIN | EPOLLRDHUP | (t.state == TCP_CLOSING ? EPOLLHUP : 0));
 }
 
 /** In-order data has come: the ACK's timing, the estimate of the peer's segments, the reader. */
 export function received(t: Tcb, bytes: u32): void {
+  noteSegment(t, bytes);
+  scheduleAck(t);
+  if (bytes > 0) socketNotify(t, EPOLLIN);
+}
+
+function noteSegment(t: Tcb, bytes: u32): void {
   if (bytes > u32(t.rcvMss)) t.rcvMss = u16(min(bytes, u32(t.advMss)));
   const since = nowMillis - t.lastRcvMillis;
-  if (t.tflags & TF_QUICKACK || t.atoMillis == 0) enterQuickAck(t);
-  else adaptAto(t, since);
+  if (t.tflags & TF_QUICKACK) {
+    enterQuickAck(t);
+  } else if (t.atoMillis == 0) {
+    // The first data of the connection.
+    fillQuickAcks(t);
+    t.atoMillis = u16(ATO_MIN_MILLIS);
+  } else {
+    adaptAto(t, since);
+  }
   t.lastRcvMillis = nowMillis;
   t.keepProbes = 0;
   if (t.flight != 0) measureRcvRtt(t, changetype<Flight>(t.flight));
-  scheduleAck(t);
-  if (bytes > 0) socketNotify(t, EPOLLIN);
 }
 
 /** ATO follows the gaps between segments (Linux: tcp_event_data_recv). */
@@ -412,7 +434,6 @@ function urgent(t: Tcb): void {
 export function established(t: Tcb): void {
   t.lastRcvMillis = nowMillis;
   if (t.flags & SF_KEEPALIVE) armTimer(t, ARMED_KEEP, keepIdle(t));
-  enterQuickAck(t);
   if (hasUnsent(t)) tcpOutput(t);
 }
 

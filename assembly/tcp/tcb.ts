@@ -245,9 +245,6 @@ export class Flight {
   /** sndNxt when cwnd last held the sender back: ends the cwnd-limited window. */
   limitedSeq: u32;
   maxPacketsOut: u32;
-  /** Cumulative figures for TCP_INFO. */
-  bytesAckedLow: u32;
-  bytesReceivedLow: u32;
   /** Where the search for the next lost segment starts, or 0 for the head. */
   retransHint: u32;
   /** 1 when the tail loss probe was a retransmission. */
@@ -284,6 +281,7 @@ export const TS_LOST: u32 = 2;
 export const TS_RETRANS: u32 = 4; // a retransmission of it is in flight
 export const TS_EVER_RETRANS: u32 = 8;
 export const TS_FIN: u32 = 16;
+export const TS_PUSH: u32 = 32; // ends what the application had written when it was sent
 
 /** A range that arrived out of order, with its bytes. */
 @unmanaged
