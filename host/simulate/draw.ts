@@ -24,7 +24,7 @@ const STACK = {
  * Tunables of both stacks beside the random ones. Linux's limits give connections up after minutes of bad luck on
  * wires as bad as these; here only a fault may end one.
  */
-const PATIENCE = {
+export const PATIENCE = {
   tcp_syn_retries: 40,
   tcp_synack_retries: 40,
   tcp_retries2: 60,
