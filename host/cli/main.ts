@@ -15,6 +15,7 @@ import { nearest } from "./suggest.ts";
 const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   demo: () => import("./demo.ts"),
   simulate: () => import("./simulate.ts"),
+  explore: () => import("./explore.ts"),
   doctor: () => import("./doctor.ts"),
 };
 

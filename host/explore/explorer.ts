@@ -24,6 +24,20 @@ export interface Violation {
   message: string;
 }
 
+/** What became of the frames of one wire, by their numbers on it: a bit each, as Link.setLists() takes them. */
+export interface WireLists {
+  drop: number;
+  duplicate: number;
+  swap: number;
+}
+
+/** One history that was lived again. */
+export interface Replay {
+  violation: Violation | undefined;
+  /** The wires of host a and of host b. */
+  lists: [WireLists, WireLists];
+}
+
 export interface Figures {
   /** Subsets of the frames that were covered: fates to the power of frames, over all parts. */
   subsets: number;
@@ -59,16 +73,21 @@ export async function explore(exploration: Exploration, options: ExploreOptions 
   }
 }
 
-/** Lives one history with a capture. Returns the violation, if it is one. */
-export async function replay(
-  world: World,
-  fates: string,
-  capture: string,
-  debug = false,
-): Promise<Violation | undefined> {
+/**
+ * Lives one history with a capture.
+ * @throws {RangeError} when it has fewer frames than fates
+ */
+export async function replay(world: World, fates: string, capture: string, debug = false): Promise<Replay> {
   const exploration = { world, fates: [".", "x", "2", "s"] as const, frames: fates.length };
-  const { violations } = await explore(exploration, { prefix: fates, capture, debug });
-  return violations[0];
+  const explorer = new Explorer(exploration, { prefix: fates, capture, debug });
+  try {
+    const { runs, violations } = explorer.run();
+    const [violation] = violations;
+    if (runs === 0) throw new RangeError(`"${fates}" has fates of frames that are never sent.`);
+    return { violation, lists: [explorer.lists(0), explorer.lists(1)] };
+  } finally {
+    await explorer.live.close();
+  }
 }
 
 export class Explorer {
@@ -78,6 +97,9 @@ export class Explorer {
   readonly #violationsMax: number;
   /** The fates of the frames of the history at hand, as places in the list of fates. */
   readonly #path: Uint8Array;
+  /** On whose wire each of them was, and which frame of it. */
+  readonly #sides: Uint8Array;
+  readonly #numbers: Uint8Array;
   readonly #moments: Moment[];
   readonly #figures: Figures = { subsets: 0, runs: 0, states: 0, forks: 0, violations: [] };
 
@@ -88,12 +110,16 @@ export class Explorer {
     if (this.#prefix.includes(-1)) throw new Error(`"${prefix}" has a fate that is not among "${fates.join("")}".`);
     this.#violationsMax = violationsMax ?? VIOLATIONS_MAX;
     this.#path = new Uint8Array(frames);
+    this.#sides = new Uint8Array(frames);
+    this.#numbers = new Uint8Array(frames);
     this.#moments = Array.from({ length: frames + 1 }, () => new Moment());
     this.live = new LiveWorld(world, { debug, capture });
   }
 
   run(): Figures {
     this.#go(0);
+    // The choices that were not wanted have left their traces: what a prefix says is what was lived.
+    this.#path.set(this.#prefix);
     this.#figures.states = this.live.beats;
     return this.#figures;
   }
@@ -141,14 +167,18 @@ export class Explorer {
   #branch(decided: number, fresh: number, ofA: number, since: number): void {
     const { fates } = this.#exploration;
     const choices = fates.length ** fresh;
-    const firstOf = [this.live.frames(0) - ofA, decided - (this.live.frames(0) - ofA)] as const;
+    const before = this.live.frames(0) - ofA;
+    for (let i = 0; i < fresh; i++) {
+      this.#sides[decided + i] = i < ofA ? 0 : 1;
+      this.#numbers[decided + i] = i < ofA ? before + i : decided - before + i - ofA;
+    }
     for (let choice = 0; choice < choices; choice++) {
       for (let i = 0, rest = choice; i < fresh; i++, rest = Math.floor(rest / fates.length)) {
         this.#path[decided + i] = rest % fates.length;
       }
       if (!this.#isWanted(decided, fresh)) continue;
       if (this.#figures.violations.length >= this.#violationsMax) return;
-      if (choice !== 0 && !this.#fork(decided, fresh, Math.min(ofA, fresh), firstOf, since)) continue;
+      if (choice !== 0 && !this.#fork(decided, fresh, since)) continue;
       this.#go(decided + fresh);
     }
   }
@@ -161,18 +191,14 @@ export class Explorer {
   }
 
   /** Comes back to the moment before some frames and lives it with their fates on the path; false: it ended there. */
-  #fork(
-    decided: number,
-    fresh: number,
-    ofA: number,
-    [firstA, firstB]: readonly [number, number],
-    since: number,
-  ): boolean {
+  #fork(decided: number, fresh: number, since: number): boolean {
     const { live } = this;
     live.restore(this.#moments[decided] as Moment);
     this.#figures.forks++;
-    live.setLists(0, ...this.#lists(decided, ofA, firstA));
-    live.setLists(1, ...this.#lists(decided + ofA, fresh - ofA, firstB));
+    for (const side of [0, 1] as const) {
+      const { drop, duplicate, swap } = this.lists(side, decided, decided + fresh);
+      live.setLists(side, drop, duplicate, swap);
+    }
     for (let i = 0; i < since; i++) {
       const isOver = this.#beat(decided + fresh);
       if (isOver === false) continue;
@@ -182,12 +208,15 @@ export class Explorer {
     return true;
   }
 
-  /** The lists of a wire for `count` frames of the path from `from` on, whose numbers there begin with `first`. */
-  #lists(from: number, count: number, first: number): [drop: number, duplicate: number, swap: number] {
-    const lists: [number, number, number] = [0, 0, 0];
-    for (let i = 0; i < count; i++) {
-      const place = "x2s".indexOf(this.#exploration.fates[this.#path[from + i] as number] as Fate);
-      if (place >= 0) lists[place] = ((lists[place] as number) | (1 << (first + i))) >>> 0;
+  /** What the history at hand has done to the frames of one wire; of all frames, or of some only. */
+  lists(side: 0 | 1, from = 0, end = this.#path.length): WireLists {
+    const lists = { drop: 0, duplicate: 0, swap: 0 };
+    for (let i = from; i < end; i++) {
+      const fate = this.#exploration.fates[this.#path[i] as number];
+      if (this.#sides[i] !== side || fate === ".") continue;
+      const bit = (1 << (this.#numbers[i] as number)) >>> 0;
+      const list = fate === "x" ? "drop" : fate === "2" ? "duplicate" : "swap";
+      lists[list] = (lists[list] | bit) >>> 0;
     }
     return lists;
   }
