@@ -500,6 +500,7 @@ export const SYSCTL_TCP_MIN_SND_MSS: i32 = 42;
 export const SYSCTL_TCP_FASTOPEN: i32 = 43;
 export const SYSCTL_TCP_INIT_RTO: i32 = 44; // ms
 export const SYSCTL_TCP_REORDERING: i32 = 45;
+export const SYSCTL_TCP_INVALID_RATELIMIT: i32 = 60; // ms
 export const SYSCTL_COUNT: i32 = 64;
 
 /** Congestion control algorithms. */

@@ -137,7 +137,10 @@ export class Tcb extends Socket {
   /** Delayed-ACK time now used, ms (ATO). */
   atoMillis: u16;
   windowClamp: u16; // in units of 64 bytes; 0 = none
-  /** Previous embryonic connection of the same listener. */
+  /**
+   * Previous embryonic connection of the same listener; once established, when an ACK was last sent in answer to a
+   * segment that could not be (RFC 9293 calls it not acceptable), ms, 0 = never.
+   */
   synPrev: u32;
   /** When to look whether the Flight is still needed, ms. */
   idleAt: u32;
