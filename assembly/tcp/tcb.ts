@@ -252,7 +252,7 @@ export class Flight {
   retransHint: u32;
   /** 1 when the tail loss probe was a retransmission. */
   tlpRetrans: u32;
-  /** When SND.UNA moved last, ms. */
+  /** When SND.UNA moved last, or the peer answered that its window is shut, ms. */
   progressMillis: u32;
 }
 export const FLIGHT_BYTES: u32 = 304;
