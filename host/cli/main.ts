@@ -16,6 +16,7 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   demo: () => import("./demo.ts"),
   simulate: () => import("./simulate.ts"),
   explore: () => import("./explore.ts"),
+  soak: () => import("./soak.ts"),
   doctor: () => import("./doctor.ts"),
 };
 

@@ -50,11 +50,11 @@ export function drawScenario(seed: number): Scenario {
 }
 
 /** The payload of a segment that both hosts can carry. */
-function mssOf(hosts: Scenario["hosts"]): number {
+export function mssOf(hosts: Scenario["hosts"]): number {
   return Math.min(...hosts.map(({ mtu = 1500 }) => mtu)) - 40;
 }
 
-function drawHosts(dice: Dice, syncookies: number): Scenario["hosts"] {
+export function drawHosts(dice: Dice, syncookies: number): Scenario["hosts"] {
   const common = {
     tcp_syncookies: syncookies,
     tcp_timestamps: dice.chance(0.7) ? 1 : 0,
