@@ -218,9 +218,9 @@ class Soak {
       const before = network.now();
       let work = network.step();
       for (const actor of actors) work += actor.run(network.now());
-      if (isDone()) return;
       // epoll_wait() steps the network too: then it is the time that tells.
       if (work > 0 || network.now() !== before) continue;
+      if (isDone()) return;
       let next = Math.min(network.nextDeadline(), start + HOUR_MAX);
       for (const actor of actors) next = Math.min(next, actor.nextDue());
       if (before - start > HOUR_MAX - MINUTE) throw new SimulationFailure("stall", "an hour does not come to its end");
