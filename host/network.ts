@@ -22,7 +22,7 @@ import { Host, type HostLink } from "./host.ts";
 import { scanAddress } from "./posix/address.ts";
 import type { Waiter } from "./posix/waiter.ts";
 import { seedWords } from "./seed.ts";
-import { Snapshot, Snapshots } from "./snapshot.ts";
+import { type Snapshot, Snapshots } from "./snapshot.ts";
 import { Stack } from "./stack.ts";
 import type { StackOptions } from "./stack-options.ts";
 import { epochOf } from "./threads/clock.ts";

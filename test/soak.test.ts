@@ -29,6 +29,7 @@ describe("a soak", function () {
     expect(figures.bytes).to.be.above(100_000);
     expect(figures.exchanges).to.be.above(100 * HOURS);
     expect(figures.datagramsAnswered).to.be.above(figures.datagrams / 2);
+    expect(figures.datagramsUndetected).to.be.below(figures.datagrams / 500);
     expect(figures.keepalives).to.be.above(10 * HOURS);
     expect(figures.retransmissions).to.be.above(0);
   });
@@ -77,6 +78,43 @@ describe("what goes on all through a soak", () => {
     live(1e6);
     expect(echo.done).to.be.at.most(done + 1);
     await network.close();
+  });
+
+  it("takes for lost what two flipped bits hide from the checksum, and nothing else", async () => {
+    for (const [flips, words] of [
+      [
+        [
+          [1000, 4],
+          [3000, 4],
+        ],
+        undefined,
+      ],
+      [[[1000, 4], [3000, 4], ...Array.from({ length: 20 }, (_, i) => [2000 + i, 255])], "that nobody sent"],
+    ] as const) {
+      const { network, hosts } = world();
+      const pinger = new Pinger(hosts, 7, new Dice(1, "pings"), network.now());
+      // An echo that damages what it sends back.
+      const { send } = hosts[1].posix;
+      hosts[1].posix.send = (fd, bytes, flags) => {
+        const damaged = Buffer.from(bytes as Buffer);
+        if (damaged.length > 3001) for (const [at = 0, bits = 0] of flips) damaged[at]! ^= bits;
+        return send(fd, damaged, flags);
+      };
+      const live = (): void => {
+        while (network.now() < 600e6) {
+          if (network.step() + pinger.run(network.now()) === 0)
+            network.jump(Math.min(network.nextDeadline(), pinger.nextDue()));
+        }
+      };
+      if (words === undefined) {
+        live();
+        expect(pinger.undetected).to.be.above(0);
+        expect(pinger.done + pinger.undetected).to.equal(pinger.sent);
+      } else {
+        expect(live).to.throw(SimulationFailure, words);
+      }
+      await network.close();
+    }
   });
 
   it("notices answers that are wrong, and connections that end", async () => {

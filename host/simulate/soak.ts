@@ -38,6 +38,8 @@ export interface SoakFigures {
   exchanges: number;
   datagrams: number;
   datagramsAnswered: number;
+  /** Datagrams of several fragments, damaged so that the checksum cannot tell. */
+  datagramsUndetected: number;
   frames: number;
   retransmissions: number;
   fragments: number;
@@ -186,6 +188,7 @@ class Soak {
       exchanges: this.#steady.reduce((total, actor) => total + (actor === this.#pinger ? 0 : actor.done), 0),
       datagrams: this.#pinger.sent,
       datagramsAnswered: this.#pinger.done,
+      datagramsUndetected: this.#pinger.undetected,
       frames: hosts.reduce((total, host) => total + (host.xstats()["tx_good_packets"] ?? 0), 0),
       retransmissions: sum("tcp", "retransSegs"),
       fragments: sum("ip", "fragCreates"),
