@@ -5,6 +5,7 @@ export type { HostOptions, NetworkOptions } from "./network.ts";
 export { Host, type HostLink } from "./host.ts";
 export { HostStack, type QueueShare } from "./host-stack.ts";
 export { NetworkCapture, type NetworkCaptureOptions } from "./capture.ts";
+export { Snapshot } from "./snapshot.ts";
 export { Stack } from "./stack.ts";
 export { STACK_DEFAULTS, type StackOptions } from "./stack-options.ts";
 export { SPAWN_DEFAULTS, type SpawnOptions, type ThreadFunction } from "./threads/threads.ts";

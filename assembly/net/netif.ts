@@ -28,6 +28,7 @@ import {
   NETIF_MAX,
   RX_LOOPED,
 } from "../layout";
+import { extentPut } from "../memory/extent";
 import { Mbuf, mbufFree } from "../memory/mbuf";
 import { trainEnd, trainTake } from "../tcp/train-input";
 import { group } from "../steer/group";
@@ -116,6 +117,19 @@ export function netifAttach(at: usize): void {
   base = at;
   rxArray = at + RX_BURST_AT;
   packetAttach();
+}
+
+/**
+ * Appends to a list of extents (memory/extent.ts) what of the bytes from `from` to `to`, among which the interfaces
+ * lie, holds state: of the queues out only what waits in them.
+ */
+export function netifExtents(at: usize, from: u32, to: u32): usize {
+  const start = u32(base);
+  at = extentPut(at, from, start + QUEUES_AT - from);
+  const n = stack.netifCount;
+  for (let i: u32 = 1; i < n; i++) at = extentPut(at, netifAt(i).txQueue, netifAt(i).txCount * 4);
+  const end = u32(rxArray) + BURST_MAX * 4;
+  return extentPut(at, end, to - end);
 }
 
 /** Interface number `index`, from 0 to stack.netifCount - 1. */

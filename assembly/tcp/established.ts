@@ -22,12 +22,14 @@ import {
   RST,
   SYN,
   SYSCTL_TCP_CHALLENGE_ACK_LIMIT,
+  SYSCTL_TCP_INVALID_RATELIMIT,
   TCP_CLOSE_WAIT,
   TCP_CLOSING,
   TCP_ESTABLISHED,
   TCP_FIN_WAIT_1,
   TCP_FIN_WAIT_2,
   TCP_LAST_ACK,
+  TCP_SYN_RECEIVED,
   URG,
   CWR,
 } from "../layout";
@@ -168,8 +170,12 @@ function matchesSackEdge(t: Tcb): bool {
   return f.islandTail != 0 && f.islandCount > 0 && segSeq == changetype<Island>(f.islandTail).endSeq;
 }
 
-/** A challenge ACK, limited for the whole stack (RFC 5961 section 7 and 10). */
+/** A challenge ACK, limited for the connection (Linux: tcp_invalid_ratelimit) and the whole stack (RFC 5961 7, 10). */
 export function challengeAck(t: Tcb): void {
+  if (t.state != TCP_SYN_RECEIVED && answeredLately(t)) {
+    count(MIB_TCP_CHALLENGE_LIMITED);
+    return;
+  }
   const second = nowMillis / 1000;
   if (second != stack.challengeSecond) {
     stack.challengeSecond = second;
@@ -184,9 +190,20 @@ export function challengeAck(t: Tcb): void {
   sendAck(t);
 }
 
-/** An ACK for a segment that is not acceptable; the stack-wide limit keeps two peers from an ACK war. */
+/**
+ * Two ends whose numbers have come apart (forged data does that) answer each other's ACKs for ever: one answer in a
+ * while keeps that from being a war. Notes the answer that is sent now.
+ */
+function answeredLately(t: Tcb): bool {
+  if (t.synPrev != 0 && nowMillis - t.synPrev < sysctl(SYSCTL_TCP_INVALID_RATELIMIT)) return true;
+  t.synPrev = max<u32>(nowMillis, 1);
+  return false;
+}
+
+/** An ACK for a segment that is not acceptable. What carries data is no part of an ACK loop (as Linux). */
 function limitedAck(t: Tcb): void {
-  challengeAck(t);
+  if (segDataLen > 0 || segFlags & FIN) sendAck(t);
+  else challengeAck(t);
 }
 
 /** Is our FIN acknowledged, and what follows? False when the connection is gone. */

@@ -138,7 +138,10 @@ export class Tcb extends Socket {
   /** Delayed-ACK time now used, ms (ATO). */
   atoMillis: u16;
   windowClamp: u16; // in units of 64 bytes; 0 = none
-  /** Previous embryonic connection of the same listener. */
+  /**
+   * Previous embryonic connection of the same listener; once established, when an ACK was last sent in answer to a
+   * segment that could not be (RFC 9293 calls it not acceptable), ms, 0 = never.
+   */
   synPrev: u32;
   /** Least round-trip time, microseconds; 0 before the first sample. */
   minRttMicros: u32;
@@ -249,7 +252,7 @@ export class Flight {
   retransHint: u32;
   /** 1 when the tail loss probe was a retransmission. */
   tlpRetrans: u32;
-  /** When SND.UNA moved last, ms. */
+  /** When SND.UNA moved last, or the peer answered that its window is shut, ms. */
   progressMillis: u32;
 }
 export const FLIGHT_BYTES: u32 = 304;
