@@ -161,7 +161,7 @@ export function connect(fd: i32, address: u32, port: u32): i32 {
   }
 }
 
-/** connect(2) with AF_UNSPEC: a UDP socket forgets its peer, a TCP socket resets its connection and may open another. */
+/** connect(2) with AF_UNSPEC: a UDP socket forgets its peer, a TCP socket resets its connection and may open anew. */
 export function disconnect(fd: i32): i32 {
   const s = fdGet(fd);
   if (s === null) return -EBADF;
