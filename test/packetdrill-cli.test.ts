@@ -70,7 +70,7 @@ describe("oribi packetdrill", () => {
 
   it("lists the packets with --verbose", async () => {
     const { stdout } = await oribi(path("udp.pkt"), "-D", "SIZE=100", "-v");
-    expect(stdout).to.match(/^ {4}script {2}1: 0 < udp \(100\)$/m);
+    expect(stdout).to.match(/^ {4}script {2}1: 0 < udp \(SIZE\)$/m);
     expect(stdout).to.match(/^ {6}wire {2}0\.000 s < udp \(100\)\n +0\.000 s > icmp type 3 code 3$/m);
   });
 
