@@ -26,6 +26,8 @@ export interface StackControlExports {
   countersAt: () => number;
   sysctlGet: (index: number) => number;
   sysctlSet: (index: number, value: number) => unknown;
+  /** Forgets the cookies and the troubles of TCP Fast Open servers. */
+  fastopenForget: () => void;
 }
 
 /** The socket calls: never blocking, negative errno. */

@@ -28,7 +28,6 @@ import {
   F_SETFL,
   FIONBIO,
   FIONREAD,
-  INADDR_LOOPBACK,
   IPPROTO_TCP,
   IPPROTO_UDP,
   KIND_EPOLL,
@@ -68,6 +67,7 @@ import {
 import { bindMayListen, bindSocket } from "./bind";
 import { fdAlloc, fdAvailable, fdGet, fdFree } from "./descriptor";
 import { Epoll, epollAlloc, epollCollect, epollControl, epollForget, epollFree, epollSleep } from "./epoll";
+import { destinationOf } from "./data-calls";
 import { tcbOf, udpOf } from "./kinds";
 import { membershipsEnd } from "./membership";
 import { socketEvents, socketNotify } from "./notify";
@@ -146,8 +146,7 @@ export function connect(fd: i32, address: u32, port: u32): i32 {
   const s = fdGet(fd);
   if (s === null) return -EBADF;
   if (port > 65535) return -EINVAL;
-  // Linux: the wildcard as a destination is this host.
-  if (address == 0) address = s.localAddress != 0 ? s.localAddress : u32(INADDR_LOOPBACK);
+  address = destinationOf(s, address);
   switch (i32(s.kind)) {
     case KIND_TCP:
       return tcpConnect(tcbOf(s), address, port);

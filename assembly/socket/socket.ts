@@ -77,7 +77,16 @@ export class SocketExtra {
   priority: u32;
   /** Ancillary data that recvmsg wants (CMSG_*). */
   control: u32;
-  reserved: u32;
+  /** TCP_FASTOPEN_KEY: keys that were given (0 to 2), then their words; those of the backup key follow. */
+  fastopenKeys: u32;
+  fastopenKey0: u32;
+  fastopenKey1: u32;
+  fastopenKey2: u32;
+  fastopenKey3: u32;
+  fastopenBackup0: u32;
+  fastopenBackup1: u32;
+  fastopenBackup2: u32;
+  fastopenBackup3: u32;
   /** First of IP_MAX_MEMBERSHIPS memberships, 8 bytes each: group address, interface index. */
   groups: u32;
 }

@@ -6,6 +6,7 @@ import {
   EINVAL,
   ENOBUFS,
   ENOTCONN,
+  EOPNOTSUPP,
   EPIPE,
   EPOLLERR,
   EPOLLHUP,
@@ -14,6 +15,7 @@ import {
   EPOLLPRI,
   EPOLLRDHUP,
   EXCHANGE_ARGS,
+  MSG_FASTOPEN,
   MSG_MORE,
   MSG_OOB,
   MSG_PEEK,
@@ -35,6 +37,8 @@ import { socketNotify } from "../socket/notify";
 import { SF_OOBINLINE, SF_SNDBUF_LOCKED, SF_WANT_SPACE, SHUT_READ, SHUT_WRITE } from "../socket/socket";
 import { stack, sysctl } from "../stack";
 import { closeSending, tcpDone } from "./close";
+import { FO_DEFERRED, fastopenOf, fastopenPending } from "./fastopen";
+import { fastopenSend } from "./fastopen-client";
 import { readThreshold } from "./established";
 import { listenerClose } from "./listen";
 import { tcbDefaults } from "./open";
@@ -82,7 +86,7 @@ function sendState(t: Tcb): i32 {
     return -error;
   }
   if (t.shut & SHUT_WRITE) return -EPIPE;
-  if (state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT) return 0;
+  if (state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT || fastopenPending(t)) return 0;
   return state == TCP_SYN_SENT || state == TCP_SYN_RECEIVED ? -EAGAIN : -EPIPE;
 }
 
@@ -101,13 +105,19 @@ function sendRoom(t: Tcb): i32 {
 
 /** send(2): bytes taken, or -EAGAIN, -EPIPE, -ENOBUFS, the pending error. */
 export function tcpSend(t: Tcb, data: usize, length: u32, flags: i32): i32 {
+  if (flags & MSG_FASTOPEN) return fastopenSend(t, data, length, flags, 0, 0);
   const room = sendRoom(t);
-  if (room < 0) return room;
+  if (room < 0) return defersOpen(t) ? fastopenSend(t, data, length, flags, 0, 0) : room;
   if (length == 0) return 0;
   const taken = queueAppend(sndQueue(t), data, min(length, u32(room)));
   if (taken == 0) return noChunk(t);
   pushed(t, flags, taken == length);
   return i32(taken);
+}
+
+/** True when the connection waits for the first data to open with (TCP_FASTOPEN_CONNECT). */
+function defersOpen(t: Tcb): bool {
+  return t.state == TCP_SYN_SENT && (fastopenOf(t) & FO_DEFERRED) != 0;
 }
 
 /** Without a chunk: if this connection holds some, its own ACKs will free them; if not, nothing will wake it. */
@@ -128,10 +138,13 @@ function pushed(t: Tcb, flags: i32, whole: bool): void {
   flush(t);
 }
 
-/** A contiguous run of at most `want` bytes for the application to write to; its address lies at EXCHANGE_ARGS. */
+/**
+ * A contiguous run of at most `want` bytes for the application to write to; its address lies at EXCHANGE_ARGS.
+ * -EOPNOTSUPP: the connection opens with this data, send() must be used.
+ */
 export function tcpReserve(t: Tcb, want: u32): i32 {
   const room = sendRoom(t);
-  if (room < 0) return room;
+  if (room < 0) return defersOpen(t) ? -EOPNOTSUPP : room;
   const tail = queueTail(sndQueue(t), want);
   if (tail === null) return noChunk(t);
   store<u32>(usize(stack.exchange) + EXCHANGE_ARGS, u32(chunkData(tail)) + tail.length);
@@ -243,7 +256,8 @@ export function tcpEvents(t: Tcb): u32 {
   const shut = u32(t.shut);
   if (shut == (SHUT_READ | SHUT_WRITE) || state == TCP_CLOSED) events |= EPOLLHUP;
   if (shut & SHUT_READ) events |= EPOLLIN | EPOLLRDHUP;
-  if (state != TCP_SYN_SENT && state != TCP_SYN_RECEIVED) {
+  if (defersOpen(t)) events |= EPOLLOUT;
+  if (state != TCP_SYN_SENT && (state != TCP_SYN_RECEIVED || fastopenPending(t))) {
     if (t.rcvBytes > 0 && t.rcvBytes >= min(readThreshold(t), t.rcvBuf >>> 1)) events |= EPOLLIN;
     if (shut & SHUT_WRITE || hasSendSpace(t)) events |= EPOLLOUT;
     else t.flags |= u16(SF_WANT_SPACE);

@@ -31,6 +31,8 @@ import { socketNotify } from "../socket/notify";
 import { SF_LINGER, SHUT_READ, SHUT_WRITE, SocketExtra } from "../socket/socket";
 import { count, stack, sysctl } from "../stack";
 import { timerCancel } from "../timer";
+import { fastopenPending } from "./fastopen";
+import { fastopenOver } from "./fastopen-client";
 import { ackListDrop } from "./input";
 import { acceptQueueHolds, listenerClose, listenerForget } from "./listen";
 import { sendReset } from "./output";
@@ -40,6 +42,7 @@ import {
   ARMED_KEEP,
   TF_ACCEPTED,
   TF_ACK_NOW,
+  TF_FASTOPEN,
   TF_FIN_QUEUED,
   TF_IN_FLOW,
   TF_ORPHAN,
@@ -81,6 +84,7 @@ export function finish(t: Tcb, error: u32): void {
   t.armed = 0;
   if (t.tflags & TF_ACK_NOW) ackListDrop(t);
   if (t.tflags & TF_TX_WAIT) txWaitDrop(t);
+  if (t.tflags & TF_FASTOPEN) fastopenOver(t);
   if (t.netif != 0) netifFlush();
   flightDrop(t);
   queueClear(sndQueue(t));
@@ -117,11 +121,12 @@ export function tcpAbort(t: Tcb, error: u32): void {
 export function closeSending(t: Tcb): void {
   t.shut |= u8(SHUT_WRITE);
   const state = i32(t.state);
-  if (state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT) {
+  const early = state == TCP_SYN_RECEIVED && fastopenPending(t);
+  if (state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT || (early && t.tflags & TF_ORPHAN)) {
     setState(t, EV_CLOSE);
     t.tflags |= TF_FIN_QUEUED;
     tcpOutput(t);
-  } else if (state == TCP_SYN_RECEIVED) {
+  } else if (state == TCP_SYN_RECEIVED && !early) {
     // The FIN waits for the handshake, whose timer goes on (RFC 9293 3.10.4: "queue for processing after entering
     // ESTABLISHED state").
     t.tflags |= TF_FIN_QUEUED;
@@ -138,7 +143,8 @@ export function tcpClose(t: Tcb): void {
   t.tflags |= TF_ORPHAN;
   if (t.tflags & TF_ACCEPTED) stack.orphans++;
   const state = i32(t.state);
-  if (state == TCP_CLOSED || state == TCP_SYN_SENT || (state == TCP_SYN_RECEIVED && !(t.tflags & TF_SYN_SEEN))) {
+  const embryonic = state == TCP_SYN_RECEIVED && !(t.tflags & TF_SYN_SEEN) && !fastopenPending(t);
+  if (state == TCP_CLOSED || state == TCP_SYN_SENT || embryonic) {
     if (state == TCP_CLOSED) {
       detach(t);
       queueClear(rcvQueue(t));

@@ -38,6 +38,7 @@ import { ACKED_FUTURE, ACKED_TOO_OLD, tcpAck } from "./ack";
 import { appendPayload, islandInsert, islandsDrain, noteDsack } from "./assembler";
 import { hasSendSpace } from "./api";
 import { orphanTimer, tcpAbort, tcpDone, toTimeWait } from "./close";
+import { fastopenStrayFin, fastopenStrayReset } from "./fastopen-client";
 import { ackSoon } from "./input";
 import { sendAck } from "./output";
 import { flightOf } from "./scoreboard";
@@ -66,6 +67,7 @@ import {
   TF_ACK_PENDING,
   TF_ECE_DEMAND,
   TF_ECN,
+  TF_FASTOPEN,
   TF_FIN_RECEIVED,
   TF_FIN_SENT,
   TF_ORPHAN,
@@ -153,6 +155,7 @@ function noteDuplicate(t: Tcb, end: u32): void {
 /** "If the RST bit is set and the sequence number exactly matches RCV.NXT, ... reset" (RFC 5961 3.2). */
 function reset(t: Tcb): void {
   if (segSeq != t.rcvNxt && !matchesSackEdge(t)) {
+    if (t.tflags & TF_FASTOPEN) fastopenStrayReset(t);
     challengeAck(t);
     return;
   }
@@ -237,8 +240,9 @@ export function takeData(t: Tcb): void {
     sendAck(t);
     return;
   }
-  if (t.tflags & TF_ORPHAN && segDataLen > 0 && seqGt(segSeq + segDataLen, t.rcvNxt)) {
+  if (t.tflags & TF_ORPHAN && seqGt(segSeq + segDataLen, t.rcvNxt)) {
     // RFC 9293 3.6.1: nobody will read this, and the peer is to know (RFC 2525 2.17)
+    if (t.tflags & TF_FASTOPEN && segFlags & FIN) fastopenStrayFin(t);
     count(MIB_TCP_ABORT_ON_DATA);
     tcpAbort(t, ECONNRESET);
     return;

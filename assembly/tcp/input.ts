@@ -32,6 +32,7 @@ import { copySum, fold, pseudoSum, sumBytes } from "../wire/checksum";
 import { TCP_HEADER_BYTES } from "../wire/tcp";
 import { cookieAccept } from "./cookie";
 import { establishedInput, received } from "./established";
+import { fastopenPending } from "./fastopen";
 import { handshakeInput, synSentInput } from "./handshake";
 import { cookiesAreOut, listenSyn, listenerFind } from "./listen";
 import { sendAck, sendBare } from "./output";
@@ -167,7 +168,7 @@ function slowPath(found: usize, local: u32, remote: u32, ports: u32): void {
     const t = changetype<Tcb>(found);
     if (t.kind != KIND_TIME_WAIT) {
       if (t.state == TCP_SYN_SENT) synSentInput(t);
-      else if (t.state == TCP_SYN_RECEIVED) handshakeInput(t);
+      else if (t.state == TCP_SYN_RECEIVED || fastopenPending(t)) handshakeInput(t);
       else establishedInput(t);
       return;
     }

@@ -4,19 +4,23 @@
 
 import {
   EAGAIN,
+  EINPROGRESS,
   EOPNOTSUPP,
   EPOLLERR,
   EPOLLHUP,
+  EPOLLOUT,
   EPOLLRDHUP,
   EXCHANGE_DATA_BYTES,
   FIONREAD,
   MSG_DONTWAIT,
   MSG_ERRQUEUE,
+  MSG_FASTOPEN,
   MSG_MORE,
   MSG_OOB,
   MSG_PEEK,
   MSG_TRUNC,
   MSG_WAITALL,
+  SO_ERROR,
   SO_TYPE,
   SOCK_STREAM,
   SOL_SOCKET,
@@ -89,7 +93,7 @@ export function createTransfer(context: PosixContext): TransferCalls {
     if (length > SMALL) return sendLarge(fd, buffer, flags);
     data.set(buffer);
     const n = coreSend(fd, dataAt, length, flags);
-    return n === length || (n < 0 && n !== -EAGAIN) ? n : sendRest(fd, buffer, flags, Math.max(n, 0));
+    return n === length ? n : sendShort(fd, buffer, flags, n);
   }
 
   function recv(fd: number, buffer: Bytes, a = 0, b?: number): number {
@@ -202,7 +206,30 @@ export function createTransfer(context: PosixContext): TransferCalls {
 
   function sendLarge(fd: number, buffer: Bytes, flags: number): number {
     const n = sendNow(fd, buffer, flags);
-    return n === buffer.length || (n < 0 && n !== -EAGAIN) ? n : sendRest(fd, buffer, flags, Math.max(n, 0));
+    return n === buffer.length ? n : sendShort(fd, buffer, flags, n);
+  }
+
+  /** The core has not taken all: `n` is what it said. */
+  function sendShort(fd: number, buffer: Bytes, flags: number, n: number): number {
+    if (n === -EINPROGRESS) return sendOpening(fd, buffer, flags);
+    return n < 0 && n !== -EAGAIN ? n : sendRest(fd, buffer, flags, Math.max(n, 0));
+  }
+
+  /** The call has sent a SYN (TCP Fast Open), perhaps with the first bytes: waits as connect() does, sends the rest. */
+  function sendOpening(fd: number, buffer: Bytes, flags: number): number {
+    const done = pointer[0] as number;
+    const deadline = flags & MSG_DONTWAIT ? -Infinity : context.deadline(fd, 1);
+    while (!(core.pollEvents(fd) & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
+      if (context.wait(deadline) < 0) return done > 0 ? done : -EINPROGRESS;
+    }
+    if (core.pollEvents(fd) & (EPOLLERR | EPOLLHUP)) {
+      core.getsockopt(fd, SOL_SOCKET, SO_ERROR, context.argsAt, 4);
+      const error = context.args.getInt32(0, true);
+      if (error !== 0) return -error;
+    }
+    if (done >= buffer.length) return done;
+    const rest = sendLarge(fd, buffer.subarray(done), flags & ~MSG_FASTOPEN);
+    return rest < 0 ? done || rest : done + rest;
   }
 
   /** What can be sent at once. */
@@ -259,6 +286,7 @@ export function createTransfer(context: PosixContext): TransferCalls {
     data.set(part);
     let n = core.sendto(fd, dataAt, part.length, flags, address, port);
     if (n === length) return n;
+    if (n === -EINPROGRESS) return sendOpening(fd, buffer, flags);
     if (n === -EAGAIN && !(flags & MSG_DONTWAIT)) {
       const deadline = context.deadline(fd, 1);
       while (n === -EAGAIN) {
