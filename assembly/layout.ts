@@ -513,10 +513,10 @@ export const SYSCTL_TCP_FASTOPEN: i32 = 43; // TFO_*
 export const SYSCTL_TCP_INIT_RTO: i32 = 44; // ms
 export const SYSCTL_TCP_REORDERING: i32 = 45;
 /** Words of tcp_fastopen_key: four of the key, four of the backup key. */
-export const SYSCTL_TCP_FASTOPEN_KEY: i32 = 46;
-export const SYSCTL_TCP_FASTOPEN_KEYS: i32 = 54; // 1, or 2 with a backup key
-export const SYSCTL_TCP_FASTOPEN_BLACKHOLE_TIMEOUT_SEC: i32 = 55; // 0: middleboxes are trusted
-export const SYSCTL_TCP_SYN_LINEAR_TIMEOUTS: i32 = 56; // SYN retransmissions before the timeout doubles
+export const SYSCTL_TCP_FASTOPEN_KEY: i32 = 64;
+export const SYSCTL_TCP_FASTOPEN_KEYS: i32 = 72; // 1, or 2 with a backup key
+export const SYSCTL_TCP_FASTOPEN_BLACKHOLE_TIMEOUT_SEC: i32 = 73; // 0: middleboxes are trusted
+export const SYSCTL_TCP_SYN_LINEAR_TIMEOUTS: i32 = 74; // SYN retransmissions before the timeout doubles
 export const SYSCTL_COUNT: i32 = 128;
 
 /** Bits of tcp_fastopen. */

@@ -65,7 +65,7 @@ import {
 } from "./segment";
 import { seqGt, seqLt } from "./sequence";
 import { EV_SYN_ACKED, setState } from "./state";
-import { ARMED_RTO, Flight, TF_TIMESTAMPS, Tcb, rcvQueue, sndQueue } from "./tcb";
+import { ARMED_RTO, TF_TIMESTAMPS, Tcb, rcvQueue, sndQueue } from "./tcb";
 import { armTimer, disarmTimer } from "./timers";
 import { backedOffRto } from "./rtt";
 
@@ -254,7 +254,7 @@ function reset(t: Tcb): void {
 /** The ACK of our SYN has come: an ordinary connection from here on. */
 function confirmed(t: Tcb): void {
   fastopenEnd(t, false);
-  const idle = t.flight == 0 || changetype<Flight>(t.flight).packetsOut == 0;
+  const idle = t.sndNxt == t.sndUna;
   if (segAck == t.sndUna && segSackCount == 0) sampleSyn(t);
   t.backoff = 0;
   t.synRetries = 0;

@@ -43,7 +43,7 @@ export const TF_SYN_SEEN: u32 = 1 << 26; // SYN-RECEIVED was reached by a simult
 export const TF_REO_TIMER: u32 = 1 << 27; // the timer is RACK's reordering timer
 export const TF_CORK_FLUSH: u32 = 1 << 28; // the cork's 200 ms ceiling has passed
 export const TF_TX_WAIT: u32 = 1 << 29; // stopped by a full NIC queue
-export const TF_FASTOPEN: u32 = 1 << 30; // synPrev holds FO_* (fastopen.ts)
+export const TF_FASTOPEN: u32 = 1 << 31; // synPrev holds FO_* (fastopen.ts)
 
 /** caState: where loss recovery stands (Linux: icsk_ca_state). */
 export const CA_OPEN: u32 = 0;
