@@ -80,7 +80,7 @@ import { Timer, WHEEL_BYTES, wheelAdvance, wheelAttach, wheelDeadlineMicros, whe
 export * from "./socket/calls";
 export { arpAdd, arpDump, arpRemove } from "./net/arp";
 export { arpAddressState, arpProbe } from "./net/arp-address";
-export { netifAdd, netifSetAddress } from "./net/netif";
+export { netifAdd, netifSetAddress, netifSetMtu } from "./net/netif";
 export { routeAdd, routeDump, routeRemove } from "./net/route";
 export { countersAt } from "./stack";
 export { fastopenForget } from "./tcp/fastopen-cache";

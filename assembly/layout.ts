@@ -512,6 +512,11 @@ export const SYSCTL_TCP_MIN_SND_MSS: i32 = 42;
 export const SYSCTL_TCP_FASTOPEN: i32 = 43; // TFO_*
 export const SYSCTL_TCP_INIT_RTO: i32 = 44; // ms
 export const SYSCTL_TCP_REORDERING: i32 = 45;
+export const SYSCTL_TCP_MIN_TSO_SEGS: i32 = 50;
+export const SYSCTL_GSO_MAX_SEGS: i32 = 51; // segments of one packet; 1: none is larger than the MTU
+export const SYSCTL_TCP_RTO_MAX: i32 = 52; // ms
+export const SYSCTL_TCP_SHRINK_WINDOW: i32 = 53;
+export const SYSCTL_TCP_INVALID_RATELIMIT: i32 = 54; // ms
 /** Words of tcp_fastopen_key: four of the key, four of the backup key. */
 export const SYSCTL_TCP_FASTOPEN_KEY: i32 = 64;
 export const SYSCTL_TCP_FASTOPEN_KEYS: i32 = 72; // 1, or 2 with a backup key

@@ -15,6 +15,19 @@ const INDICES = new Map(
 );
 INDICES.set("tcp_congestion_control", layout.SYSCTL_TCP_CONGESTION);
 INDICES.delete("tcp_congestion");
+INDICES.set("tcp_rto_max_ms", layout.SYSCTL_TCP_RTO_MAX);
+INDICES.delete("tcp_rto_max");
+// Written as text: readKey(), writeKey()
+INDICES.delete("tcp_fastopen_key");
+INDICES.delete("tcp_fastopen_keys");
+const KEY = "tcp_fastopen_key";
+
+/** Names that Linux gives several numbers: what each is here, undefined where it has no meaning. */
+const VECTORS: ReadonlyMap<string, readonly (string | undefined)[]> = new Map([
+  ["tcp_rmem", [undefined, "tcp_rmem_default", "tcp_rmem_max"]],
+  ["tcp_wmem", [undefined, "tcp_wmem_default", "tcp_wmem_max"]],
+  ["ip_local_port_range", ["port_range_low", "port_range_high"]],
+]);
 
 interface SysctlExports {
   sysctlGet(index: number): number;
@@ -23,11 +36,15 @@ interface SysctlExports {
 
 /** Every name that sysctl() knows, without "net.ipv4.". */
 export function sysctlNames(): string[] {
-  return [...INDICES.keys()].sort();
+  return [...INDICES.keys(), ...VECTORS.keys(), KEY].sort();
+}
+
+function shortOf(name: string): string {
+  return name.replaceAll("/", ".").replace(/^net\.(ipv4|core)\./, "");
 }
 
 function indexOf(name: string): [string, number] {
-  const short = name.replace(/^net\.(ipv4|core)\./, "");
+  const short = shortOf(name);
   const index = INDICES.get(short);
   if (index === undefined) {
     throw new OribiError("ERR_ORIBI_SYSCTL", `There is no sysctl "${name}". Known are: ${sysctlNames().join(", ")}.`);
@@ -37,6 +54,9 @@ function indexOf(name: string): [string, number] {
 
 /** Reads a tunable. @throws {OribiError} ERR_ORIBI_SYSCTL for a name that is not known */
 export function readSysctl(core: SysctlExports, name: string): number | string {
+  const vector = VECTORS.get(shortOf(name));
+  if (vector !== undefined) return vector.map((part) => (part === undefined ? 0 : readSysctl(core, part))).join(" ");
+  if (shortOf(name) === KEY) return readKey(core);
   const [short, index] = indexOf(name);
   const value = core.sysctlGet(index) >>> 0;
   if (short === "tcp_congestion_control") return CONGESTION[value] ?? String(value);
@@ -48,6 +68,15 @@ export function readSysctl(core: SysctlExports, name: string): number | string {
  * @throws {OribiError} ERR_ORIBI_SYSCTL for a name that is not known, ERR_ORIBI_OPTION for a value that cannot be
  */
 export function writeSysctl(core: SysctlExports, name: string, value: number | string): void {
+  const vector = VECTORS.get(shortOf(name));
+  if (vector !== undefined) {
+    writeVector(core, name, vector, String(value).trim().split(/\s+/));
+    return;
+  }
+  if (shortOf(name) === KEY) {
+    writeKey(core, name, String(value));
+    return;
+  }
   const [short, index] = indexOf(name);
   if (short === "tcp_congestion_control") {
     const algorithm = CONGESTION.indexOf(value as "reno");
@@ -60,4 +89,31 @@ export function writeSysctl(core: SysctlExports, name: string, value: number | s
     throw optionError(name, value, "an integer from 0 to 2147483647");
   }
   core.sysctlSet(index, SECONDS.has(short) ? number * 1000 : number);
+}
+
+/** As Linux: fewer numbers than there are leave the others as they are. */
+function writeVector(core: SysctlExports, name: string, parts: readonly (string | undefined)[], values: string[]): void {
+  if (values.length > parts.length) throw optionError(name, values.join(" "), `at most ${parts.length} numbers`);
+  values.forEach((value, i) => {
+    const part = parts[i];
+    if (part !== undefined) writeSysctl(core, part, value);
+  });
+}
+
+/** "0123abcd-...": 32 hexadecimal digits in four words, and after a comma those of the backup key. */
+function readKey(core: SysctlExports): string {
+  const word = (i: number): string =>
+    (core.sysctlGet(layout.SYSCTL_TCP_FASTOPEN_KEY + i) >>> 0).toString(16).padStart(8, "0");
+  const keys = core.sysctlGet(layout.SYSCTL_TCP_FASTOPEN_KEYS);
+  return Array.from({ length: keys }, (_, k) => [0, 1, 2, 3].map((i) => word(4 * k + i)).join("-")).join(",");
+}
+
+function writeKey(core: SysctlExports, name: string, text: string): void {
+  const keys = text.trim().split(",");
+  const words = keys.flatMap((key) => /^([\da-f]{1,8})-([\da-f]{1,8})-([\da-f]{1,8})-([\da-f]{1,8})$/i.exec(key)?.slice(1));
+  if (keys.length > 2 || words.includes(undefined)) {
+    throw optionError(name, text, "four hexadecimal words joined by dashes, or two such keys with a comma");
+  }
+  words.forEach((word, i) => core.sysctlSet(layout.SYSCTL_TCP_FASTOPEN_KEY + i, parseInt(word as string, 16)));
+  core.sysctlSet(layout.SYSCTL_TCP_FASTOPEN_KEYS, keys.length);
 }

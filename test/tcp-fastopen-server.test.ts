@@ -397,7 +397,7 @@ describe("TCP Fast Open: SYN-RECEIVED", () => {
     expect(peer.heard()).to.have.length(10);
     const sack: [number, number][] = [[((peer.irs ?? 0) + 2001) >>> 0, ((peer.irs ?? 0) + 5001) >>> 0]];
     peer.say(".", { seq: 1001, ack: 1, win: 257, options: { timestamps: [1010, echo], sack } });
-    peer.hears(". 1:1001(1000) ack 1001", ". 1001:2001(1000) ack 1001");
+    peer.hears(". 1:1001(1000) ack 1001", "P. 1001:2001(1000) ack 1001");
   });
 });
 

@@ -171,6 +171,15 @@ export function netifSetAddress(index: u32, address: u32, mask: u32): i32 {
   return 0;
 }
 
+/** Changes an interface's MTU; connections follow it as they would a smaller path. 0, -ENODEV or -EINVAL. */
+export function netifSetMtu(index: u32, mtu: u32): i32 {
+  if (index == 0 || index >= stack.netifCount) return -ENODEV;
+  if (mtu < MTU_MIN || mtu > MTU_MAX) return -EINVAL;
+  netifAt(index).mtu = mtu;
+  stack.routeGeneration++;
+  return 0;
+}
+
 /** The queue of `nif`'s NIC at which packets of a flow would arrive; as the packets carry addresses and ports. */
 export function netifQueueOf(nif: Netif, protocol: u32, sIp: u32, dIp: u32, sPort: u32, dPort: u32): u32 {
   return nif.loopback ? nif.queue : queueOf(nif.port, protocol, sIp, dIp, sPort, dPort);

@@ -55,7 +55,7 @@ import { setPeerMss, tcpLaunch, tcpPrepare } from "./open";
 import { markTooBig } from "./recovery";
 import { flightOf, scoreboardAdd } from "./scoreboard";
 import { segAck, segCookieAt, segCookieBytes, segCookieExp, segMss } from "./segment";
-import { Flight, Island, TF_FIN_RECEIVED, Tcb, sndQueue } from "./tcb";
+import { Flight, Island, TF_FIN_RECEIVED, TS_PUSH, Tcb, sndQueue } from "./tcb";
 import { retransmitLost } from "./transmit";
 
 /** Options that a middlebox may add find room beside the data (RFC 7413 4.2.1; Linux: MAX_TCP_OPTION_SPACE). */
@@ -152,7 +152,7 @@ function queueSynData(t: Tcb, data: usize, length: u32): u32 {
   const taken = queueAppend(sndQueue(t), data, most);
   if (taken == 0) return 0;
   const first = t.iss + 1;
-  scoreboardAdd(f, first, first + taken, 1, 0);
+  scoreboardAdd(f, first, first + taken, 1, TS_PUSH);
   t.sndNxt = first + taken;
   t.sndSml = t.sndNxt;
   t.lastSndMillis = nowMillis;

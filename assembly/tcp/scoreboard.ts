@@ -10,6 +10,7 @@ import {
   TS_EVER_RETRANS,
   TS_FIN,
   TS_LOST,
+  TS_PUSH,
   TS_RETRANS,
   TS_SACKED,
   Tcb,
@@ -159,7 +160,7 @@ export function scoreboardSplit(f: Flight, s: TxSeg, seq: u32, mss: u32): bool {
   s.endSeq = seq;
   s.pcount = u16(first);
   n.pcount = u16(second);
-  s.flags &= ~u8(TS_FIN); // the FIN goes with the second part
+  s.flags &= ~u8(TS_FIN | TS_PUSH); // they go with the last byte
   recount(f, u32(s.flags), i32(first + second - before));
   n.next = s.next;
   n.prev = u32(changetype<usize>(s));

@@ -282,6 +282,7 @@ export const TS_LOST: u32 = 2;
 export const TS_RETRANS: u32 = 4; // a retransmission of it is in flight
 export const TS_EVER_RETRANS: u32 = 8;
 export const TS_FIN: u32 = 16;
+export const TS_PUSH: u32 = 32; // ends what the application had written when it was sent
 
 /** A range that arrived out of order, with its bytes. */
 @unmanaged

@@ -32,7 +32,7 @@ import { listenerTimer } from "./listen";
 import { currentMss, sendAck, sendProbe, sendReset } from "./output";
 import { countProbe, probeTimeout, rackDetectLoss } from "./rack";
 import { enterLoss, enterRecovery } from "./recovery";
-import { RTO_MAX_MILLIS, backedOffRto } from "./rtt";
+import { backedOffRto, rtoMax } from "./rtt";
 import { flightDrop, inFlight, scoreboardSplit } from "./scoreboard";
 import {
   ARMED_ACK,
@@ -207,7 +207,7 @@ function retransmissionTimer(t: Tcb): bool {
 function modelTimeout(retries: u32): u32 {
   const base = sysctl(SYSCTL_TCP_RTO_MIN);
   if (retries <= 9) return ((2 << retries) - 1) * base;
-  return 1023 * base + (retries - 9) * RTO_MAX_MILLIS;
+  return 1023 * base + (retries - 9) * rtoMax();
 }
 
 /** True when the peer has been silent for too long: R2, or the user's own limit (RFC 5482). */

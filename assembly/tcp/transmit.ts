@@ -7,7 +7,9 @@ import {
   FIN,
   MIB_TCP_RETRANS_SEGS,
   PSH,
+  SYSCTL_GSO_MAX_SEGS,
   SYSCTL_TCP_INIT_CWND,
+  SYSCTL_TCP_MIN_TSO_SEGS,
   SYSCTL_TCP_SLOW_START_AFTER_IDLE,
 } from "../layout";
 import { Chunk } from "../memory/chunk";
@@ -37,6 +39,7 @@ import {
   TS_EVER_RETRANS,
   TS_FIN,
   TS_LOST,
+  TS_PUSH,
   TS_RETRANS,
   Tcb,
   TxSeg,
@@ -150,12 +153,28 @@ function sendNext(t: Tcb, f: Flight, mss: u32, tso: bool): u32 {
   if (room < i32(length) || (unsent == 0 && room < 0)) return 0;
   if (unsent > mss) {
     const run = tso ? TSO_BYTES_MAX : min(TRAIN_SEGMENTS_MAX, places) * mss;
-    const most = min(min(run, u32(room)), (t.cwnd - pipe) * mss);
+    const most = min(min(run, u32(room)), min(packetSegments(t, f, mss), t.cwnd - pipe) * mss);
     length = unsent <= most ? unsent : most - (most % mss);
     if (length > mss && length % mss != 0 && holdsPartial(t, f, finWaits)) length -= length % mss;
   }
   if (length < mss && holdsPartial(t, f, finWaits)) return 0;
   return emitNew(t, f, length, mss, unsent, finWaits, tso);
+}
+
+/**
+ * Segments of one packet: what a millisecond carries at the pacing rate, more on short paths, at least
+ * tcp_min_tso_segs, and half of cwnd at most (Linux: tcp_tso_autosize, tcp_cwnd_test). With TSO or without, a packet of
+ * several segments ends in a PSH, so that the receiver need not wait for more.
+ */
+function packetSegments(t: Tcb, f: Flight, mss: u32): u32 {
+  const most = min(max<u32>(t.cwnd >>> 1, 1), sysctl(SYSCTL_GSO_MAX_SEGS));
+  if (t.srtt8 == 0) return most;
+  const ratio: u64 = t.cwnd < t.ssthresh >>> 1 ? 200 : 120;
+  let bytes = ((u64(mss) * ratio * 80000 * u64(max(t.cwnd, f.packetsOut))) / u64(t.srtt8)) >>> 10;
+  const distance = f.minRttMicros >>> 9;
+  if (distance < 17) bytes += 65536 >>> distance;
+  const segments = u32(min<u64>(bytes, 65536)) / mss;
+  return min(most, max(segments, sysctl(SYSCTL_TCP_MIN_TSO_SEGS)));
 }
 
 /** Should the last part of the data, less than a segment, wait for more? (Nagle in Minshall's form, and the cork.) */
@@ -169,14 +188,15 @@ function holdsPartial(t: Tcb, f: Flight, finWaits: bool): bool {
 function emitNew(t: Tcb, f: Flight, length: u32, mss: u32, unsent: u32, finWaits: bool, tso: bool): u32 {
   const last = length == unsent;
   const fin = last && finWaits;
+  const push = last && length > 0;
+  const pcount = length <= mss ? 1 : (length + mss - 1) / mss;
   let flags: u32 = ACK;
-  if (last && length > 0) flags |= PSH;
+  if (push || pcount > 1) flags |= PSH;
   if (fin) flags |= FIN;
   locate(t, f);
-  const pcount = length <= mss ? 1 : (length + mss - 1) / mss;
   const seq = t.sndNxt;
   const end = seq + length + u32(fin);
-  if (!scoreboardAdd(f, seq, end, pcount, fin ? TS_FIN : 0)) {
+  if (!scoreboardAdd(f, seq, end, pcount, (fin ? TS_FIN : 0) | (push ? TS_PUSH : 0))) {
     retryLater(t);
     return 0;
   }
@@ -240,11 +260,9 @@ export function retransmit(t: Tcb, f: Flight, s: TxSeg, segments: u32): u32 {
   const room = i32(t.sndUna + t.sndWnd - s.seq);
   // The window may have shrunk; the first segment goes all the same, it is the probe (RFC 9293 3.8.6.1)
   if (room <= 0 && s.seq != t.sndUna) return 0;
-  let most = max<u32>(segments, 1) * mss;
-  if (!(changetype<Netif>(t.netif).caps & CAP_TX_TSO)) most = mss;
+  const most = min(max<u32>(segments, 1), TRAIN_SEGMENTS_MAX) * mss;
   if (bytes > most && !scoreboardSplit(f, s, s.seq + most, mss)) return 0;
   const length = min(bytes, most);
-  const fin = (s.flags & TS_FIN) != 0;
   if (!tcpRoute(t)) return 0;
   if (!(s.flags & TS_RETRANS)) {
     s.flags |= u8(TS_RETRANS | TS_EVER_RETRANS);
@@ -253,24 +271,25 @@ export function retransmit(t: Tcb, f: Flight, s: TxSeg, segments: u32): u32 {
   f.totalRetrans += s.pcount;
   countBy(MIB_TCP_RETRANS_SEGS, s.pcount);
   timeAppend(f, s);
-  sendFromQueue(t, s.seq, length, fin, mss);
+  sendFromQueue(t, s, length, mss);
   if (t.retransStampMillis == 0) t.retransStampMillis = max<u32>(nowMillis, 1);
   return s.pcount;
 }
 
-/** Sends `length` bytes at `seq`, which lies between sndUna and sndNxt. */
-export function sendFromQueue(t: Tcb, seq: u32, length: u32, fin: bool, mss: u32): bool {
+/** Sends `length` bytes from the start of segment `s`, which is in flight, and its FIN. */
+function sendFromQueue(t: Tcb, s: TxSeg, length: u32, mss: u32): void {
   let at = t.sndHead;
-  let offset = seq - t.sndUna;
+  let offset = s.seq - t.sndUna;
   if (length > 0) {
     while (offset >= u32(changetype<Chunk>(at).length)) {
       offset -= changetype<Chunk>(at).length;
       at = changetype<Chunk>(at).next;
     }
   }
-  const last = seq + length == t.sndUna + t.sndBytes;
-  const flags = ACK | (last && length > 0 ? PSH : 0) | (fin ? FIN : 0);
-  return sendSegment(t, seq, flags, at, offset, length, mss);
+  const flags = ACK | (s.flags & TS_PUSH || length > mss ? PSH : 0) | (s.flags & TS_FIN ? FIN : 0);
+  const tso = (changetype<Netif>(t.netif).caps & CAP_TX_TSO) != 0;
+  if (length > mss && !tso) sendTrain(t, s.seq, flags, at, offset, length, mss);
+  else sendSegment(t, s.seq, flags, at, offset, length, mss);
 }
 
 /** Sends lost segments again as far as cwnd allows (RFC 6675 section 5, step C). */
@@ -282,7 +301,7 @@ export function retransmitLost(t: Tcb, f: Flight): void {
     if (pipe >= t.cwnd) break;
     const flags = u32(s.flags);
     if (flags & TS_LOST && !(flags & TS_RETRANS)) {
-      const n = retransmit(t, f, s, t.cwnd - pipe);
+      const n = retransmit(t, f, s, min(t.cwnd - pipe, packetSegments(t, f, currentMss(t))));
       if (n == 0) break;
       if (f.undoMarker != 0 && f.undoRetrans != u32.MAX_VALUE) f.undoRetrans += n;
       else if (f.undoMarker != 0) f.undoRetrans = n;
