@@ -77,6 +77,8 @@ export class SocketExtra {
   priority: u32;
   /** Ancillary data that recvmsg wants (CMSG_*). */
   control: u32;
+  /** TCP_WINDOW_CLAMP, bytes; 0 = none. */
+  windowClamp: u32;
   /** TCP_FASTOPEN_KEY: keys that were given (0 to 2), then their words; those of the backup key follow. */
   fastopenKeys: u32;
   fastopenKey0: u32;

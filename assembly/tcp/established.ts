@@ -43,6 +43,7 @@ import { ackSoon } from "./input";
 import { sendAck } from "./output";
 import { flightOf } from "./scoreboard";
 import {
+  segAck,
   segData,
   segDataLen,
   segFlags,
@@ -96,6 +97,8 @@ export function establishedInput(t: Tcb): void {
     return;
   }
   if (!(segFlags & ACK)) return;
+  // RFC 7323 4.3: what the ACK sets off echoes its timestamp already
+  if (seqGe(segAck, t.sndUna) && seqLe(segAck, t.sndNxt)) noteTimestamp(t);
   const result = tcpAck(t);
   if (result == ACKED_TOO_OLD) {
     challengeAck(t);
@@ -107,7 +110,6 @@ export function establishedInput(t: Tcb): void {
     return;
   }
   if (!acknowledgedFin(t)) return;
-  noteTimestamp(t);
   if (segFlags & URG) urgent(t);
   if (segDataLen > 0 || segFlags & FIN) takeData(t);
 }

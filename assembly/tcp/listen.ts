@@ -190,7 +190,6 @@ export function childOf(t: Tcb, local: u32, remote: u32, ports: u32): Tcb | null
   child.rcvBuf = t.rcvBuf;
   child.sndBuf = t.sndBuf;
   child.userMss = t.userMss;
-  child.windowClamp = t.windowClamp;
   child.congestion = t.congestion;
   child.userTimeoutMillis = t.userTimeoutMillis;
   child.tflags = (t.tflags & (TF_NODELAY | TF_CORK)) | initialFlags();

@@ -49,7 +49,7 @@ import { EV_ACTIVE_OPEN, setState } from "./state";
 import { ARMED_RTO, TF_ACCEPTED, TF_FASTOPEN, TF_IN_FLOW, TF_SACK, TF_TIMESTAMPS, TF_WSCALE, Tcb } from "./tcb";
 import { TimeWait, timeWaitFree, timeWaitReusable } from "./time-wait";
 import { ATO_MIN_MILLIS, armTimer } from "./timers";
-import { fullWindow } from "./window";
+import { fullWindow, setSlowLimit } from "./window";
 
 /** "If an MSS Option is not received at connection setup, ... 536" (RFC 9293 3.7.1 MUST-15). */
 const MSS_DEFAULT: u32 = 536;
@@ -104,6 +104,7 @@ export function advertise(t: Tcb): void {
   let space = fullWindow(t);
   if (space > mss) space -= space % mss;
   t.rcvWnd = min<u32>(space, 65535);
+  setSlowLimit(t, t.rcvWnd);
   t.rcvWup = t.rcvNxt;
 }
 

@@ -7,6 +7,7 @@ import {
   ENOENT,
   ENOPROTOOPT,
   EOPNOTSUPP,
+  SOCK_MIN_RCVBUF,
   TCP_CLOSED,
   TCP_CONGESTION,
   TCP_CORK,
@@ -65,7 +66,7 @@ import {
 import { disarmTimer, keepCount, keepIdle, keepInterval, startKeepalive } from "./timers";
 import { tcpOutput } from "./transmit";
 import { tcpInfo } from "./info";
-import { readWantsAck } from "./window";
+import { readWantsAck, windowClamp, windowClamped } from "./window";
 
 /** "cubic" and "reno" as words in memory order. */
 const NAME_CUBI: u32 = 0x69627563;
@@ -97,10 +98,6 @@ export function tcpSetOption(t: Tcb, name: i32, value: usize, length: u32): i32 
     case TCP_USER_TIMEOUT:
       if (v < 0) return -EINVAL;
       t.userTimeoutMillis = u32(v);
-      return 0;
-    case TCP_WINDOW_CLAMP:
-      if (v < 0) return -EINVAL;
-      t.windowClamp = u16(min<u32>((u32(v) + 63) >>> 6, 65535));
       return 0;
     case TCP_TIMESTAMP:
       t.tsOffset = u32(v) - nowMillis;
@@ -144,6 +141,9 @@ function setExtra(t: Tcb, name: i32, v: i32): i32 {
     case TCP_LINGER2:
       extra.linger2Millis = v < 0 ? 1 : min<u32>(u32(v) * 1000, sysctl(SYSCTL_TCP_FIN_TIMEOUT));
       return 0;
+    case TCP_WINDOW_CLAMP:
+      if (v <= 0 && t.state != TCP_CLOSED) return -EINVAL;
+      return setWindowClamp(t, extra, u32(max(v, 0)));
     case TCP_DEFER_ACCEPT:
       extra.deferAcceptSeconds = u32(max(v, 0));
       return 0;
@@ -181,6 +181,14 @@ function giveFastopenKey(t: Tcb, value: usize, length: u32): i32 {
     store<u8>(value + i, u8(fastopenKeyWord(t, i >>> 2) >>> ((i & 3) << 3)));
   }
   return i32(bytes);
+}
+
+/** Bytes; 0 for none. No clamp is smaller than half of the smallest buffer (Linux). */
+function setWindowClamp(t: Tcb, extra: SocketExtra, bytes: u32): i32 {
+  const before = extra.windowClamp;
+  extra.windowClamp = bytes == 0 ? 0 : max(bytes, <u32>SOCK_MIN_RCVBUF >>> 1);
+  if (t.state != TCP_CLOSED && t.state != TCP_LISTEN) windowClamped(t, before, extra.windowClamp);
+  return 0;
 }
 
 function setFlag(t: Tcb, flag: u32, on: bool): void {
@@ -249,7 +257,7 @@ function valueOf(t: Tcb, name: i32): i32 {
     case TCP_USER_TIMEOUT:
       return i32(t.userTimeoutMillis);
     case TCP_WINDOW_CLAMP:
-      return i32(u32(t.windowClamp) << 6);
+      return i32(windowClamp(t));
     case TCP_TIMESTAMP:
       return i32((nowMillis + t.tsOffset) & 0x7fffffff);
     case TCP_FASTOPEN:

@@ -137,7 +137,8 @@ export class Tcb extends Socket {
   retransStampMillis: u32;
   /** Delayed-ACK time now used, ms (ATO). */
   atoMillis: u16;
-  windowClamp: u16; // in units of 64 bytes; 0 = none
+  /** Most window that is announced for now, in units of 64 bytes; 65535: no such limit (window.ts). */
+  rcvSsthresh: u16;
   /** Previous embryonic connection of the same listener; with TF_FASTOPEN what fastopen.ts keeps in its place. */
   synPrev: u32;
   /** When to look whether the Flight is still needed, ms. */

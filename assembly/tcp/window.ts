@@ -2,7 +2,7 @@
 // (Linux's receive buffer autotuning), and when a reader's progress is worth an ACK.
 
 import { SYSCTL_TCP_MODERATE_RCVBUF, SYSCTL_TCP_RMEM_MAX } from "../layout";
-import { SF_RCVBUF_LOCKED, SHUT_READ } from "../socket/socket";
+import { SF_RCVBUF_LOCKED, SHUT_READ, SocketExtra } from "../socket/socket";
 import { nowMicros, sysctl } from "../stack";
 import { Flight, TF_ACK_PENDING, TF_PINGPONG, TF_WSCALE, Tcb } from "./tcb";
 
@@ -11,10 +11,45 @@ export function windowSpace(rcvBuf: u32): u32 {
   return rcvBuf >>> 1;
 }
 
+/** Unit of Tcb.rcvSsthresh as a shift, and its value for "no limit". */
+const SSTHRESH_SHIFT: u32 = 6;
+const SSTHRESH_NONE: u32 = 65535;
+/** Payload that lets the window grow (Linux: tcp_event_data_recv). */
+const GROW_FROM_BYTES: u32 = 128;
+
+/** TCP_WINDOW_CLAMP, bytes; 0 for none. */
+export function windowClamp(t: Tcb): u32 {
+  return t.extra != 0 ? changetype<SocketExtra>(t.extra).windowClamp : 0;
+}
+
 /** Window that an empty receive queue would give, bytes. */
 export function fullWindow(t: Tcb): u32 {
   const space = windowSpace(t.rcvBuf);
-  return t.windowClamp != 0 ? min(space, u32(t.windowClamp) << 6) : space;
+  const clamp = windowClamp(t);
+  return clamp != 0 ? min(space, clamp) : space;
+}
+
+/**
+ * The window opens slowly, as far as the connection has proved to carry segments worth their memory (Linux:
+ * rcv_ssthresh, tcp_grow_window): by twice what has come since the last announcement. Bytes.
+ */
+function slowLimit(t: Tcb): u32 {
+  const limit = u32(t.rcvSsthresh);
+  if (limit == SSTHRESH_NONE) return u32.MAX_VALUE;
+  const came = t.rcvNxt - t.rcvWup;
+  return (limit << SSTHRESH_SHIFT) + (came >= GROW_FROM_BYTES ? 2 * max(min(came, 1 << 24), u32(t.advMss)) : 0);
+}
+
+/** Starts from, or moves to, this limit in bytes. */
+export function setSlowLimit(t: Tcb, bytes: u32): void {
+  t.rcvSsthresh = u16(min(min(bytes, 1 << 28) + 63 >>> SSTHRESH_SHIFT, SSTHRESH_NONE));
+}
+
+/** TCP_WINDOW_CLAMP was set to `bytes`: an announced window is not taken back, but goes no further. */
+export function windowClamped(t: Tcb, before: u32, bytes: u32): void {
+  const known = min(t.rcvWnd, bytes);
+  const limit = u32(t.rcvSsthresh) << SSTHRESH_SHIFT;
+  setSlowLimit(t, before == 0 || bytes < before ? min(limit, known) : max(limit, known));
 }
 
 /** Bytes that still fit. */
@@ -39,6 +74,7 @@ export function newWindow(t: Tcb): u32 {
     free &= ~((1 << u32(t.rcvScale)) - 1);
     if (free < full >>> 4 || free < mss) return 0;
   }
+  free = min(free, slowLimit(t));
   if (t.tflags & TF_WSCALE && t.rcvScale != 0) {
     const unit = (1 << u32(t.rcvScale)) - 1;
     return (free + unit) & ~unit;
@@ -52,6 +88,7 @@ export function newWindow(t: Tcb): u32 {
 /** Chooses the window, notes it as announced and returns the header's field. */
 export function selectWindow(t: Tcb): u32 {
   const scale = u32(t.rcvScale);
+  if (t.rcvNxt != t.rcvWup) setSlowLimit(t, min(slowLimit(t), fullWindow(t)));
   const open = openWindow(t);
   let window = newWindow(t);
   if (window < open) {
