@@ -211,6 +211,7 @@ export const MSG_WAITALL: i32 = 0x100;
 export const MSG_ERRQUEUE: i32 = 0x2000;
 export const MSG_NOSIGNAL: i32 = 0x4000;
 export const MSG_MORE: i32 = 0x8000;
+export const MSG_ZEROCOPY: i32 = 0x4000000;
 export const MSG_FASTOPEN: i32 = 0x20000000;
 
 export const SOL_SOCKET: i32 = 1;
@@ -233,9 +234,11 @@ export const SO_RCVTIMEO: i32 = 20;
 export const SO_SNDTIMEO: i32 = 21;
 export const SO_TIMESTAMP: i32 = 29;
 export const SO_ACCEPTCONN: i32 = 30;
+export const SO_MARK: i32 = 36;
 export const SO_PROTOCOL: i32 = 38;
 export const SO_DOMAIN: i32 = 39;
 export const SO_INCOMING_CPU: i32 = 49;
+export const SO_ZEROCOPY: i32 = 60;
 /** Smallest buffers (Linux: SOCK_MIN_RCVBUF, SOCK_MIN_SNDBUF), bytes. */
 export const SOCK_MIN_RCVBUF: i32 = 2304;
 export const SOCK_MIN_SNDBUF: i32 = 4608;
@@ -260,6 +263,8 @@ export const TCP_NOTSENT_LOWAT: i32 = 25;
 export const TCP_FASTOPEN_CONNECT: i32 = 30;
 export const TCP_FASTOPEN_KEY: i32 = 33;
 export const TCP_FASTOPEN_NO_COOKIE: i32 = 34;
+export const TCP_INQ: i32 = 36;
+export const TCP_CM_INQ: i32 = 36;
 
 export const IP_TOS: i32 = 1;
 export const IP_TTL: i32 = 2;
@@ -522,6 +527,7 @@ export const SYSCTL_TCP_FASTOPEN_KEY: i32 = 64;
 export const SYSCTL_TCP_FASTOPEN_KEYS: i32 = 72; // 1, or 2 with a backup key
 export const SYSCTL_TCP_FASTOPEN_BLACKHOLE_TIMEOUT_SEC: i32 = 73; // 0: middleboxes are trusted
 export const SYSCTL_TCP_SYN_LINEAR_TIMEOUTS: i32 = 74; // SYN retransmissions before the timeout doubles
+export const SYSCTL_TCP_NOTSENT_LOWAT: i32 = 75; // bytes
 export const SYSCTL_COUNT: i32 = 128;
 
 /** Bits of tcp_fastopen. */
@@ -731,8 +737,11 @@ export const ERROR_TYPE: i32 = 8; // of the ICMP message
 export const ERROR_CODE: i32 = 12;
 export const ERROR_INFO: i32 = 16; // MTU of "fragmentation needed"
 export const ERROR_OFFENDER: i32 = 20; // IPv4 address of the host that reported
+export const ERROR_DATA: i32 = 24; // last of the sends that a MSG_ZEROCOPY report is about; ERROR_INFO is the first
 export const SO_EE_ORIGIN_LOCAL: i32 = 1;
 export const SO_EE_ORIGIN_ICMP: i32 = 2;
+export const SO_EE_ORIGIN_ZEROCOPY: i32 = 5;
+export const SO_EE_CODE_ZEROCOPY_COPIED: i32 = 1;
 
 // ---- Fields of an mbuf that the host reads (struct Mbuf) ----------------------------------------------------------
 export const MBUF_NB_SEGS: i32 = 20; // u16

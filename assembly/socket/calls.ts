@@ -57,6 +57,7 @@ import {
   tcpAccept,
   tcpClose,
   tcpConnect,
+  tcpDisconnect,
   tcpListen,
   tcpOutq,
   tcpReadable,
@@ -159,13 +160,20 @@ export function connect(fd: i32, address: u32, port: u32): i32 {
   }
 }
 
-/** connect(2) with AF_UNSPEC: a UDP socket forgets its peer. */
+/** connect(2) with AF_UNSPEC: the socket forgets its peer; a connection is reset, a listener listens no more. */
 export function disconnect(fd: i32): i32 {
   const s = fdGet(fd);
   if (s === null) return -EBADF;
   if (s.kind == KIND_EPOLL) return -ENOTSOCK;
-  if (s.kind != KIND_UDP) return -EAFNOSUPPORT;
-  return udpConnect(udpOf(s), 0, 0);
+  if (s.kind == KIND_UDP) return udpConnect(udpOf(s), 0, 0);
+  tcpDisconnect(tcbOf(s));
+  return 0;
+}
+
+/** The errno (positive) that waits for the next call or SO_ERROR, left where it is; 0 for none, -EBADF. */
+export function errorPending(fd: i32): i32 {
+  const s = fdGet(fd);
+  return s === null ? -EBADF : s.error;
 }
 
 /** shutdown(2): 0, -EINVAL, -ENOTCONN. An unconnected UDP socket is shut down all the same (as Linux). */

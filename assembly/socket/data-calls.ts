@@ -16,6 +16,7 @@ import {
   MSG_ERRQUEUE,
   MSG_FASTOPEN,
 } from "../layout";
+import { errorQueueRead } from "../net/error-queue";
 import { udpReceive, udpSend } from "../net/udp";
 import { stack } from "../stack";
 import { tcpCommit, tcpConsume, tcpPeek, tcpReceive, tcpReserve, tcpSend } from "../tcp/api";
@@ -141,9 +142,9 @@ function sendDatagram(s: Socket, data: usize, length: u32, flags: i32, address: 
   return udpSend(udpOf(s), data, length, flags, address, port);
 }
 
-/** Connections have no error queue; what there is to say comes by SO_ERROR. */
+/** The error queue of a connection holds what became of sends with MSG_ZEROCOPY. */
 function receiveStream(s: Socket, data: usize, length: u32, flags: i32): i32 {
-  return flags & MSG_ERRQUEUE ? -EAGAIN : tcpReceive(tcbOf(s), data, length, flags);
+  return flags & MSG_ERRQUEUE ? errorQueueRead(s, data, length, flags) : tcpReceive(tcbOf(s), data, length, flags);
 }
 
 function receiveDatagram(s: Socket, data: usize, length: u32, flags: i32): i32 {

@@ -24,6 +24,7 @@ import {
 } from "./recovery";
 import { rttSample } from "./rtt";
 import { SACK_DSACK, noteAckReordering, sackClear, sackHasSample, sackReceive, sackSampleMicros } from "./sack";
+import { marksAcked } from "./marks";
 import { inFlight, scoreboardShift, scoreboardTrimHead } from "./scoreboard";
 import { segAck, segDataLen, segFlags, segHasTs, segSackCount, segSeq, segTsEcr, segWindow } from "./segment";
 import { seqGt, seqLt } from "./sequence";
@@ -132,6 +133,7 @@ function cleanQueue(t: Tcb, f: Flight, ack: u32): void {
   t.sndUna = ack;
   if (i32(t.sndSml - ack) < 0) t.sndSml = ack;
   f.bytesAckedLow += bytes;
+  if (t.extra != 0) marksAcked(t, ack);
 }
 
 /** A round-trip sample: from the scoreboard, else from the timestamps (RFC 7323 section 4). */

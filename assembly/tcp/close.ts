@@ -28,13 +28,14 @@ import { flowRemove } from "../flow";
 import { bindRelease } from "../socket/bind";
 import { extraFree } from "../socket/extra";
 import { socketNotify } from "../socket/notify";
-import { SF_LINGER, SHUT_READ, SHUT_WRITE, SocketExtra } from "../socket/socket";
+import { LINGER2_NONE, SF_LINGER, SHUT_READ, SHUT_WRITE, SocketExtra } from "../socket/socket";
 import { count, stack, sysctl } from "../stack";
 import { timerCancel } from "../timer";
 import { fastopenPending } from "./fastopen";
 import { fastopenOver } from "./fastopen-client";
 import { ackListDrop } from "./input";
 import { acceptQueueHolds, listenerClose, listenerForget } from "./listen";
+import { marksClear } from "./marks";
 import { sendReset } from "./output";
 import { flightDrop } from "./scoreboard";
 import { EV_ABORT, EV_CLOSE, setState } from "./state";
@@ -88,6 +89,7 @@ export function finish(t: Tcb, error: u32): void {
   if (t.netif != 0) netifFlush();
   flightDrop(t);
   queueClear(sndQueue(t));
+  marksClear(t);
   const embryonic = t.parent != 0 && !acceptQueueHolds(t);
   if (t.parent != 0 && embryonic) listenerForget(t);
   if (t.tflags & TF_ORPHAN || embryonic) {
@@ -163,6 +165,11 @@ export function tcpClose(t: Tcb): void {
     tcpAbort(t, ECONNRESET);
     return;
   }
+  if (skipsFinWait2(t)) {
+    count(MIB_TCP_ABORT_ON_LINGER);
+    tcpAbort(t, 0);
+    return;
+  }
   t.shut |= u8(SHUT_READ);
   closeSending(t);
   orphanTimer(t);
@@ -172,7 +179,15 @@ export function tcpClose(t: Tcb): void {
 export function orphanTimer(t: Tcb): void {
   if (t.state != TCP_FIN_WAIT_2 || !(t.tflags & TF_ORPHAN)) return;
   const own = t.extra != 0 ? changetype<SocketExtra>(t.extra).linger2Millis : 0;
-  armTimer(t, ARMED_KEEP, own != 0 ? own : sysctl(SYSCTL_TCP_FIN_TIMEOUT));
+  const millis = own != 0 ? own : sysctl(SYSCTL_TCP_FIN_TIMEOUT);
+  // Three and a half timeouts at least: the peer's FIN may have to be sent again (Linux: tcp_fin_time)
+  armTimer(t, ARMED_KEEP, max(millis, (t.rtoMillis << 2) - (t.rtoMillis >>> 1)));
+}
+
+/** True for an orphan that is not to wait in FIN-WAIT-2 at all (TCP_LINGER2 below 0). */
+export function skipsFinWait2(t: Tcb): bool {
+  if (!(t.tflags & TF_ORPHAN) || t.state != TCP_FIN_WAIT_2 || t.extra == 0) return false;
+  return changetype<SocketExtra>(t.extra).linger2Millis == LINGER2_NONE;
 }
 
 /** Both FINs are exchanged: a small record keeps the 4-tuple for 2 MSL, the TCB is done. */

@@ -37,9 +37,9 @@ import { count, nowMillis, stack, sysctl } from "../stack";
 import { ACKED_FUTURE, ACKED_TOO_OLD, tcpAck } from "./ack";
 import { appendPayload, islandInsert, islandsDrain, noteDsack } from "./assembler";
 import { hasSendSpace } from "./api";
-import { orphanTimer, tcpAbort, tcpDone, toTimeWait } from "./close";
+import { orphanTimer, skipsFinWait2, tcpAbort, tcpDone, toTimeWait } from "./close";
 import { fastopenStrayFin, fastopenStrayReset } from "./fastopen-client";
-import { ackSoon } from "./input";
+import { ackSoon, resetSegment } from "./input";
 import { sendAck } from "./output";
 import { flightOf } from "./scoreboard";
 import {
@@ -198,6 +198,12 @@ function acknowledgedFin(t: Tcb): bool {
     switch (i32(t.state)) {
       case TCP_FIN_WAIT_1:
         setState(t, EV_FIN_ACKED);
+        if (skipsFinWait2(t)) {
+          count(MIB_TCP_ABORT_ON_DATA);
+          resetSegment(t);
+          tcpDone(t, 0);
+          return false;
+        }
         orphanTimer(t);
         break;
       case TCP_CLOSING:
@@ -213,11 +219,15 @@ function acknowledgedFin(t: Tcb): bool {
         break;
     }
   }
-  if (t.flags & SF_WANT_SPACE && hasSendSpace(t)) {
-    t.flags &= ~u16(SF_WANT_SPACE);
-    socketNotify(t, EPOLLOUT);
-  }
+  wakeWriter(t);
   return true;
+}
+
+/** A writer found the send buffer full: there may be room now. */
+export function wakeWriter(t: Tcb): void {
+  if (!(t.flags & SF_WANT_SPACE) || !hasSendSpace(t)) return;
+  t.flags &= ~u16(SF_WANT_SPACE);
+  socketNotify(t, EPOLLOUT);
 }
 
 /** RFC 7323 4.3: TS.Recent follows segments that lie at the left edge of what was last acknowledged. */

@@ -12,6 +12,8 @@ import {
   MIB_TCP_FASTOPEN_ACTIVE,
   MIB_TCP_FASTOPEN_ACTIVE_FAIL,
   MSG_DONTWAIT,
+  MSG_EOR,
+  MSG_ZEROCOPY,
   SYSCTL_TCP_FASTOPEN,
   TCP_CLOSED,
   TCP_ESTABLISHED,
@@ -51,6 +53,7 @@ import {
   fastopenServerMake,
 } from "./fastopen-cache";
 import { fastopenEnd } from "./fastopen-server";
+import { markSent } from "./marks";
 import { setPeerMss, tcpLaunch, tcpPrepare } from "./open";
 import { markTooBig } from "./recovery";
 import { flightOf, scoreboardAdd } from "./scoreboard";
@@ -123,7 +126,7 @@ export function fastopenSend(t: Tcb, data: usize, length: u32, flags: i32, addre
     if (error < 0) return error;
   }
   fastopenMark(t, 0, FO_DEFERRED);
-  const taken = launch(t, data, length);
+  const taken = launch(t, data, length, flags);
   netifFlush();
   store<u32>(usize(stack.exchange) + EXCHANGE_ARGS, taken);
   const waits = !(t.flags & SF_NONBLOCK) && !(flags & MSG_DONTWAIT);
@@ -131,13 +134,14 @@ export function fastopenSend(t: Tcb, data: usize, length: u32, flags: i32, addre
 }
 
 /** Sends the SYN with as much data as fits it; returns the bytes. */
-function launch(t: Tcb, data: usize, length: u32): u32 {
+function launch(t: Tcb, data: usize, length: u32, flags: i32): u32 {
   setPeerMss(t, t.advMss);
   const early = cookieCheck(t);
   const taken = early ? queueSynData(t, data, length) : 0;
   if (early && taken == 0 && length > 0 && cookieBytes > 0) cookieBytes = 0; // no memory: an ordinary opening
   offer(t);
   if (taken > 0) fastopenMark(t, FO_SYN_DATA, 0);
+  if (taken > 0 && flags & (MSG_EOR | MSG_ZEROCOPY)) markSent(t, flags, t.sndNxt, taken == length);
   tcpLaunch(t, taken);
   return taken;
 }

@@ -282,8 +282,16 @@ export function listenerEvents(t: Tcb): u32 {
   return listenerOf(t).acceptHead != 0 ? EPOLLIN : 0;
 }
 
-/** The listener is closed: connections that nobody has accepted are reset (RFC 9293 3.10.4 LISTEN; Linux). */
+/** The listener is closed. */
 export function listenerClose(t: Tcb): void {
+  listenerStop(t);
+  bindRelease(t, IPPROTO_TCP);
+  extraFree(t);
+  release(t);
+}
+
+/** Listens no more: connections that nobody has accepted are reset (RFC 9293 3.10.4 LISTEN; Linux). */
+export function listenerStop(t: Tcb): void {
   const l = listenerOf(t);
   while (l.synHead != 0) {
     // Nothing was promised to these: an ACK that still comes finds no listener and is answered by a reset (Linux).
@@ -301,7 +309,6 @@ export function listenerClose(t: Tcb): void {
   }
   l.acceptTail = 0;
   l.acceptCount = 0;
-  bindRelease(t, IPPROTO_TCP);
   t.kind = u8(KIND_TCP);
   t.state = u8(TCP_CLOSED);
   t.tflags = 0;
@@ -309,8 +316,6 @@ export function listenerClose(t: Tcb): void {
   t.flight = 0;
   queueClear(sndQueue(t));
   clearOverlay(t);
-  extraFree(t);
-  release(t);
 }
 
 /** The words that the listener used for its queues hold no TCB state. */

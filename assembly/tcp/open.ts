@@ -153,18 +153,17 @@ export function tcpConnect(t: Tcb, address: u32, port: u32): i32 {
 
 /** Leads a closed socket to SYN-SENT: its names, its place in the tables. Nothing is sent yet. 0 or -errno. */
 export function tcpPrepare(t: Tcb, address: u32, port: u32): i32 {
-  if (t.error != 0) {
-    const error = i32(t.error);
-    t.error = 0;
-    return -error;
-  }
+  // A failed attempt, whose peer is still known, is told once; what a disconnect left is past.
+  const error = i32(t.error);
+  t.error = 0;
+  if (error != 0 && t.remotePort != 0) return -error;
   if (port == 0) return -EADDRNOTAVAIL;
   if (address >>> 28 >= 14 || isBroadcast(address)) return -ENETUNREACH;
   if (!routeLookup(address)) return -ENETUNREACH;
   if (!(t.flags & SF_BOUND_ADDRESS)) t.localAddress = routeSource;
   const nif = routeNetif;
-  const error = choosePort(t, nif, address, port);
-  if (error < 0) return error;
+  const chosen = choosePort(t, nif, address, port);
+  if (chosen < 0) return chosen;
   return open(t) ? 0 : -ENETUNREACH;
 }
 

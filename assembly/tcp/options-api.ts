@@ -4,6 +4,7 @@ import {
   CC_CUBIC,
   CC_RENO,
   EINVAL,
+  EPOLLOUT,
   ENOENT,
   ENOPROTOOPT,
   EOPNOTSUPP,
@@ -17,6 +18,7 @@ import {
   TCP_FASTOPEN_KEY,
   TCP_FASTOPEN_NO_COOKIE,
   TCP_INFO,
+  TCP_INQ,
   TCP_KEEPCNT,
   TCP_KEEPIDLE,
   TCP_KEEPINTVL,
@@ -24,6 +26,7 @@ import {
   TCP_LISTEN,
   TCP_MAXSEG,
   TCP_NODELAY,
+  TCP_NOTSENT_LOWAT,
   TCP_QUICKACK,
   TCP_SYNCNT,
   TCP_SYN_RECEIVED,
@@ -39,7 +42,8 @@ import {
 } from "../layout";
 import { netifFlush } from "../net/netif";
 import { extraOf } from "../socket/extra";
-import { SF_KEEPALIVE, SocketExtra } from "../socket/socket";
+import { socketNotify } from "../socket/notify";
+import { CMSG_INQ, LINGER2_NONE, SF_KEEPALIVE, SocketExtra } from "../socket/socket";
 import { nowMillis, sysctl } from "../stack";
 import { enterQuickAck } from "./established";
 import {
@@ -71,6 +75,10 @@ import { readWantsAck, windowClamp, windowClamped } from "./window";
 /** "cubic" and "reno" as words in memory order. */
 const NAME_CUBI: u32 = 0x69627563;
 const NAME_RENO: u32 = 0x6f6e6572;
+/** valueOf() knows no such option. */
+const NO_OPTION: i32 = i32.MIN_VALUE;
+/** Linux: TCP_FIN_TIMEOUT_MAX. */
+const LINGER2_SECONDS_MAX: u32 = 120;
 /** Limits of tcp(7), seconds. */
 const KEEP_SECONDS_MAX: u32 = 32767;
 
@@ -139,7 +147,15 @@ function setExtra(t: Tcb, name: i32, v: i32): i32 {
       extra.synCount = u32(v);
       return 0;
     case TCP_LINGER2:
-      extra.linger2Millis = v < 0 ? 1 : min<u32>(u32(v) * 1000, sysctl(SYSCTL_TCP_FIN_TIMEOUT));
+      extra.linger2Millis = v < 0 ? LINGER2_NONE : min<u32>(u32(v), LINGER2_SECONDS_MAX) * 1000;
+      return 0;
+    case TCP_NOTSENT_LOWAT:
+      extra.notsentLowat = u32(v);
+      socketNotify(t, EPOLLOUT);
+      return 0;
+    case TCP_INQ:
+      if (v < 0 || v > 1) return -EINVAL;
+      extra.control = v != 0 ? extra.control | CMSG_INQ : extra.control & ~CMSG_INQ;
       return 0;
     case TCP_WINDOW_CLAMP:
       if (v <= 0 && t.state != TCP_CLOSED) return -EINVAL;
@@ -238,9 +254,16 @@ export function tcpGetOption(t: Tcb, name: i32, value: usize, length: u32): i32 
   if (name == TCP_FASTOPEN_KEY) return giveFastopenKey(t, value, length);
   if (length < 4) return -EINVAL;
   const v = valueOf(t, name);
-  if (v < 0) return v;
+  if (v == NO_OPTION) return -ENOPROTOOPT;
   store<i32>(value, v);
   return 4;
+}
+
+/** As it was set, -1 for no waiting, or the default. */
+function linger2Seconds(t: Tcb): i32 {
+  const own = t.extra != 0 ? changetype<SocketExtra>(t.extra).linger2Millis : 0;
+  if (own == LINGER2_NONE) return -1;
+  return i32((own != 0 ? own : sysctl(SYSCTL_TCP_FIN_TIMEOUT)) / 1000);
 }
 
 function valueOf(t: Tcb, name: i32): i32 {
@@ -277,13 +300,15 @@ function valueOf(t: Tcb, name: i32): i32 {
         ? i32(changetype<SocketExtra>(extra).synCount)
         : i32(sysctl(SYSCTL_TCP_SYN_RETRIES));
     case TCP_LINGER2:
-      return extra != 0 && changetype<SocketExtra>(extra).linger2Millis != 0
-        ? i32(changetype<SocketExtra>(extra).linger2Millis / 1000)
-        : i32(sysctl(SYSCTL_TCP_FIN_TIMEOUT) / 1000);
+      return linger2Seconds(t);
+    case TCP_NOTSENT_LOWAT:
+      return extra != 0 ? i32(changetype<SocketExtra>(extra).notsentLowat) : 0;
+    case TCP_INQ:
+      return i32(extra != 0 && (changetype<SocketExtra>(extra).control & CMSG_INQ) != 0);
     case TCP_DEFER_ACCEPT:
       return extra != 0 ? i32(changetype<SocketExtra>(extra).deferAcceptSeconds) : 0;
     default:
-      return -ENOPROTOOPT;
+      return NO_OPTION;
   }
 }
 
