@@ -518,8 +518,7 @@ export const SYSCTL_TCP_FASTOPEN: i32 = 43; // TFO_*
 export const SYSCTL_TCP_INIT_RTO: i32 = 44; // ms
 export const SYSCTL_TCP_REORDERING: i32 = 45;
 export const SYSCTL_TCP_MIN_TSO_SEGS: i32 = 50;
-export const SYSCTL_GSO_MAX_SEGS: i32 = 51; // segments of one packet; 1: none is larger than the MTU
-export const SYSCTL_TCP_RTO_MAX: i32 = 52; // ms
+export const SYSCTL_TCP_RTO_MAX: i32 = 51; // ms
 export const SYSCTL_TCP_SHRINK_WINDOW: i32 = 53;
 export const SYSCTL_TCP_INVALID_RATELIMIT: i32 = 54; // ms
 /** Words of tcp_fastopen_key: four of the key, four of the backup key. */

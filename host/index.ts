@@ -13,6 +13,8 @@ export type { WorkerHost } from "./threads/worker-host.ts";
 export type { Counters, PoolUse } from "./counters.ts";
 export { CoreTrap } from "./core.ts";
 export { OribiError } from "./errors.ts";
+export { runScript, type ScriptOptions, type ScriptResult, type ScriptStatus } from "./packetdrill/run.ts";
+export { findScripts, runScripts, type ScriptBatchOptions } from "./packetdrill/batch.ts";
 export { sysctlNames } from "./sysctl.ts";
 export * from "./posix/constants.ts";
 export type {

@@ -90,7 +90,11 @@ function cleanScoreboard(t: Tcb, f: Flight, una: u32): void {
   while (f.segHead != 0) {
     const s = changetype<TxSeg>(f.segHead);
     if (seqGt(s.endSeq, una)) {
-      if (seqLt(s.seq, una)) ackedSegments += scoreboardTrimHead(f, una, max<u32>(currentMss(t), 1));
+      if (seqLt(s.seq, una)) {
+        const trimmed = scoreboardTrimHead(f, una, max<u32>(currentMss(t), 1));
+        ackedSegments += trimmed;
+        if (!(s.flags & TS_SACKED)) newlyDelivered += trimmed;
+      }
       break;
     }
     const flags = u32(s.flags);
@@ -113,6 +117,10 @@ function cleanScoreboard(t: Tcb, f: Flight, una: u32): void {
     }
     ackedSegments += s.pcount;
     scoreboardShift(f);
+  }
+  // Without SACK, the duplicate ACKs before have told of some of them already.
+  if (!(t.tflags & TF_SACK) && ackedSegments > 0) {
+    newlyDelivered = max(ackedSegments > f.sackedOut ? ackedSegments - f.sackedOut : 0, 1);
   }
   // Karn: what waited behind a repaired hole says nothing of the path.
   if (ackedRetrans) hasSample = false;
@@ -264,7 +272,7 @@ function settle(t: Tcb, f: Flight, flag: u32, priorOut: u32, priorDelivered: u32
   if (t.caState == CA_CWR || t.caState == CA_RECOVERY) {
     prrUpdate(t, f, delivered, f.lostSegments - priorLost, flag);
   } else if (flag & ACK_ADVANCED && mayRaise(t, f, flag)) {
-    congestionAvoid(t, f, ackedSegments);
+    congestionAvoid(t, f, delivered);
   }
   if (f.packetsOut == 0) {
     disarmTimer(t, ARMED_RTO);

@@ -50,7 +50,7 @@ import { tcbDefaults } from "./open";
 import { sendAck } from "./output";
 import { flightOf, inFlight } from "./scoreboard";
 import { Flight, TF_MORE, TF_URGENT, Tcb, rcvQueue, sndQueue, tcbAlloc } from "./tcb";
-import { tcpOutput, unsentBytes } from "./transmit";
+import { tcpOutputWritten, unsentBytes } from "./transmit";
 import { readWantsAck, tuneRcvBuf } from "./window";
 
 export { tcpClose } from "./close";
@@ -162,7 +162,7 @@ function pushed(t: Tcb, flags: i32, whole: bool): void {
     changetype<Flight>(t.flight).sndUp = t.sndUna + t.sndBytes;
     t.tflags |= TF_URGENT;
   }
-  tcpOutput(t);
+  tcpOutputWritten(t, (flags & MSG_MORE) != 0);
   flush(t);
 }
 

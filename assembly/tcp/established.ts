@@ -37,7 +37,7 @@ import { count, nowMillis, stack, sysctl } from "../stack";
 import { ACKED_FUTURE, ACKED_TOO_OLD, tcpAck } from "./ack";
 import { appendPayload, islandInsert, islandsDrain, noteDsack } from "./assembler";
 import { hasSendSpace } from "./api";
-import { orphanTimer, skipsFinWait2, tcpAbort, tcpDone, toTimeWait } from "./close";
+import { orphanTimer, skipsFinWait2, tcpDone, toTimeWait } from "./close";
 import { fastopenStrayFin, fastopenStrayReset } from "./fastopen-client";
 import { ackSoon, resetSegment } from "./input";
 import { sendAck } from "./output";
@@ -52,7 +52,6 @@ import {
   segMbuf,
   segSeq,
   segTos,
-  segTrimBack,
   segTrimFront,
   segTsVal,
   segUrgent,
@@ -124,8 +123,11 @@ function acceptable(t: Tcb): bool {
     }
   }
   const end = segSeq + segLength();
-  const window = openWindow(t);
-  if (seqGe(end, t.rcvWup) && seqLe(segSeq, t.rcvNxt + window)) return true;
+  const limit = t.rcvNxt + openWindow(t);
+  if (seqGe(end, t.rcvWup) && seqLe(segSeq, limit)) {
+    // What reaches beyond the window is taken whole or not at all, whole only while nothing waits to be read (Linux).
+    if (seqLe(segSeq + segDataLen, limit) || t.rcvBytes == 0) return true;
+  }
   if (segFlags & RST) return false;
   count(MIB_TCP_OUT_OF_WINDOW);
   if (segFlags & SYN) {
@@ -252,11 +254,12 @@ export function takeData(t: Tcb): void {
     sendAck(t);
     return;
   }
-  if (t.tflags & TF_ORPHAN && seqGt(segSeq + segDataLen, t.rcvNxt)) {
+  if (t.state != TCP_ESTABLISHED && t.shut & SHUT_READ && seqGt(segSeq + segDataLen, t.rcvNxt)) {
     // RFC 9293 3.6.1: nobody will read this, and the peer is to know (RFC 2525 2.17)
     if (t.tflags & TF_FASTOPEN && segFlags & FIN) fastopenStrayFin(t);
     count(MIB_TCP_ABORT_ON_DATA);
-    tcpAbort(t, ECONNRESET);
+    resetSegment(t);
+    tcpDone(t, ECONNRESET);
     return;
   }
   ecnMarks(t);
@@ -282,8 +285,6 @@ export function takeData(t: Tcb): void {
     if (f !== null) noteDsack(f, segSeq, t.rcvNxt);
     segTrimFront(t.rcvNxt - segSeq);
   }
-  const most = t.rcvNxt + window - segSeq;
-  if (segDataLen > most) segTrimBack(most);
   if (segSeq == t.rcvNxt) inOrder(t);
   else outOfOrder(t);
 }
@@ -330,24 +331,37 @@ function outOfOrder(t: Tcb): void {
 function finReceived(t: Tcb, bytes: u32): void {
   t.rcvNxt++;
   t.tflags |= TF_FIN_RECEIVED;
-  t.lastRcvMillis = nowMillis;
   t.shut |= u8(SHUT_READ);
   if (t.state == TCP_FIN_WAIT_2) {
     // The last ACK leaves first: the TCB ends with this.
+    t.lastRcvMillis = nowMillis;
     sendAck(t);
     setState(t, EV_FIN);
     socketNotify(t, EPOLLIN | EPOLLRDHUP | EPOLLHUP);
     toTimeWait(t);
     return;
   }
+  const state = i32(t.state);
   setState(t, EV_FIN);
-  ackSoon(t);
-  if (bytes > 0) t.lastRcvMillis = nowMillis;
+  if (state == TCP_FIN_WAIT_1) {
+    ackSoon(t);
+  } else {
+    // The application will close soon: the ACK may ride on its FIN (Linux: tcp_fin).
+    if (bytes > 0) noteSegment(t, bytes);
+    t.tflags |= TF_PINGPONG;
+    scheduleAck(t);
+  }
   socketNotify(t, EPOLLIN | EPOLLRDHUP | (t.state == TCP_CLOSING ? EPOLLHUP : 0));
 }
 
 /** In-order data has come: the ACK's timing, the estimate of the peer's segments, the reader. */
 export function received(t: Tcb, bytes: u32): void {
+  noteSegment(t, bytes);
+  scheduleAck(t);
+  if (bytes > 0) socketNotify(t, EPOLLIN);
+}
+
+function noteSegment(t: Tcb, bytes: u32): void {
   if (bytes > u32(t.rcvMss)) t.rcvMss = u16(min(bytes, u32(t.advMss)));
   const since = nowMillis - t.lastRcvMillis;
   if (t.tflags & TF_QUICKACK || t.atoMillis == 0) enterQuickAck(t);
@@ -355,8 +369,6 @@ export function received(t: Tcb, bytes: u32): void {
   t.lastRcvMillis = nowMillis;
   t.keepProbes = 0;
   if (t.flight != 0) measureRcvRtt(t, changetype<Flight>(t.flight));
-  scheduleAck(t);
-  if (bytes > 0) socketNotify(t, EPOLLIN);
 }
 
 /** ATO follows the gaps between segments (Linux: tcp_event_data_recv). */
@@ -428,7 +440,6 @@ function urgent(t: Tcb): void {
 export function established(t: Tcb): void {
   t.lastRcvMillis = nowMillis;
   if (t.flags & SF_KEEPALIVE) armTimer(t, ARMED_KEEP, keepIdle(t));
-  enterQuickAck(t);
   if (hasUnsent(t)) tcpOutput(t);
 }
 

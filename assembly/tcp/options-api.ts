@@ -62,6 +62,7 @@ import {
   ARMED_KEEP,
   TF_ACK_PENDING,
   TF_CORK,
+  TF_CORK_FLUSH,
   TF_NODELAY,
   TF_PINGPONG,
   TF_QUICKACK,
@@ -91,7 +92,11 @@ export function tcpSetOption(t: Tcb, name: i32, value: usize, length: u32): i32 
   switch (name) {
     case TCP_NODELAY:
       setFlag(t, TF_NODELAY, v != 0);
-      if (v != 0) push(t);
+      if (v != 0) {
+        // "Setting this option forces an explicit flush of pending output, even if TCP_CORK is currently set" (tcp(7))
+        if (t.sndBytes > 0) t.tflags |= TF_CORK_FLUSH;
+        push(t);
+      }
       return 0;
     case TCP_CORK:
       setFlag(t, TF_CORK, v != 0);

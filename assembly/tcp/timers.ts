@@ -49,6 +49,7 @@ import {
   TF_FIN_QUEUED,
   TF_FIN_SENT,
   TF_LOSS_PROBE,
+  TF_MORE,
   TF_ORPHAN,
   TF_PINGPONG,
   TF_PROBING,
@@ -314,7 +315,7 @@ function persistTimer(t: Tcb): bool {
     return true;
   }
   if (corkHolds(t)) {
-    t.tflags |= TF_CORK_FLUSH;
+    t.tflags = (t.tflags & ~TF_MORE) | TF_CORK_FLUSH;
     tcpOutput(t);
     return true;
   }

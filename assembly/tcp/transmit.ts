@@ -7,7 +7,6 @@ import {
   FIN,
   MIB_TCP_RETRANS_SEGS,
   PSH,
-  SYSCTL_GSO_MAX_SEGS,
   SYSCTL_TCP_INIT_CWND,
   SYSCTL_TCP_MIN_TSO_SEGS,
   SYSCTL_TCP_SLOW_START_AFTER_IDLE,
@@ -53,8 +52,6 @@ import { txRoom, txWait } from "./tx-wait";
 const TSO_BYTES_MAX: u32 = 65535 - 20 - 60;
 /** Most segments of a train without TSO: as many as fit one burst of the NIC. */
 const TRAIN_SEGMENTS_MAX: u32 = 44;
-/** Time that a cork holds a part of a segment at most (tcp(7)), ms. */
-const CORK_MILLIS: u32 = 200;
 
 /** Bytes that have not been sent yet. */
 export function unsentBytes(t: Tcb): u32 {
@@ -65,6 +62,16 @@ export function unsentBytes(t: Tcb): u32 {
 /** True while data or a FIN waits for its first transmission. */
 export function hasUnsent(t: Tcb): bool {
   return unsentBytes(t) > 0 || (t.tflags & (TF_FIN_QUEUED | TF_FIN_SENT)) == TF_FIN_QUEUED;
+}
+
+/** True while a send() with MSG_MORE sends: its last part waits for more, until an ACK or the timer looks again. */
+let isMore: bool = false;
+
+/** The application has written: sends what may go, with MSG_MORE whole segments only. */
+export function tcpOutputWritten(t: Tcb, more: bool): void {
+  isMore = more;
+  tcpOutput(t);
+  isMore = false;
 }
 
 /** Sends what the windows, the congestion control and the options allow. Returns how many packets left. */
@@ -105,7 +112,8 @@ export function tcpOutput(t: Tcb): u32 {
 /** Nothing in flight and the window shut: the persist timer asks for it (RFC 9293 3.8.6.1). */
 function startPersist(t: Tcb): void {
   if (corkHolds(t)) {
-    armTimer(t, ARMED_RTO, CORK_MILLIS);
+    // tcp(7) speaks of 200 ms; Linux lets the probe timer end it, which runs at least that long.
+    armTimer(t, ARMED_RTO, backedOffRto(t));
     t.tflags |= TF_PROBING;
     return;
   }
@@ -178,20 +186,20 @@ function sendRecord(t: Tcb, f: Flight, left: u32, mss: u32, room: u32, tso: bool
  * several segments ends in a PSH, so that the receiver need not wait for more.
  */
 function packetSegments(t: Tcb, f: Flight, mss: u32): u32 {
-  const most = min(max<u32>(t.cwnd >>> 1, 1), sysctl(SYSCTL_GSO_MAX_SEGS));
-  if (t.srtt8 == 0) return most;
+  const half = max<u32>(t.cwnd >>> 1, 1);
+  if (t.srtt8 == 0) return half;
   const ratio: u64 = t.cwnd < t.ssthresh >>> 1 ? 200 : 120;
   let bytes = ((u64(mss) * ratio * 80000 * u64(max(t.cwnd, f.packetsOut))) / u64(t.srtt8)) >>> 10;
-  const distance = f.minRttMicros >>> 9;
+  const distance = (f.minRttMicros != 0 ? f.minRttMicros : t.srtt8 >>> 3) >>> 9;
   if (distance < 17) bytes += 65536 >>> distance;
   const segments = u32(min<u64>(bytes, 65536)) / mss;
-  return min(most, max(segments, sysctl(SYSCTL_TCP_MIN_TSO_SEGS)));
+  return min(half, max(segments, sysctl(SYSCTL_TCP_MIN_TSO_SEGS)));
 }
 
 /** Should the last part of the data, less than a segment, wait for more? (Nagle in Minshall's form, and the cork.) */
 function holdsPartial(t: Tcb, f: Flight, finWaits: bool): bool {
   if (finWaits) return false;
-  if (t.tflags & (TF_CORK | TF_MORE) && !(t.tflags & TF_CORK_FLUSH)) return true;
+  if ((isMore || t.tflags & TF_CORK) && !(t.tflags & TF_CORK_FLUSH)) return true;
   if (t.tflags & (TF_NODELAY | TF_CORK_FLUSH)) return false;
   return f.packetsOut > 0 && seqGt(t.sndSml, t.sndUna);
 }
@@ -199,7 +207,7 @@ function holdsPartial(t: Tcb, f: Flight, finWaits: bool): bool {
 function emitNew(t: Tcb, f: Flight, length: u32, mss: u32, unsent: u32, finWaits: bool, tso: bool): u32 {
   const last = length == unsent;
   const fin = last && finWaits;
-  const push = last && length > 0;
+  const push = last && length > 0 && !(t.tflags & TF_MORE);
   const pcount = length <= mss ? 1 : (length + mss - 1) / mss;
   let flags: u32 = ACK;
   if (push || pcount > 1) flags |= PSH;

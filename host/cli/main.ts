@@ -15,6 +15,7 @@ import { nearest } from "./suggest.ts";
 const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   demo: () => import("./demo.ts"),
   simulate: () => import("./simulate.ts"),
+  packetdrill: () => import("./packetdrill.ts"),
   doctor: () => import("./doctor.ts"),
 };
 

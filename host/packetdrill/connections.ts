@@ -21,6 +21,8 @@ export class Connection {
   localPort: number;
   remoteAddress: number;
   remotePort: number;
+  /** Lines name it by its ports. */
+  isNamed = false;
   /** Descriptor on our side, -1 while the application has none. */
   fd = -1;
   /** Number on the wire less number in the script, of what the stack sends; undefined before its SYN. */
@@ -149,12 +151,11 @@ export class Connections {
       const [localPort, remotePort] =
         direction === "in" ? [ports.destination, ports.source] : [ports.source, ports.destination];
       const found = this.#all.findLast((c) => isOf(c, protocol, localPort, remotePort));
-      if (found !== undefined) {
-        if (found.localPort === 0) found.localPort = localPort;
-        this.current = found;
-        return found;
-      }
-      return this.add(protocol, protocol === "udp" ? "udp" : "passive", { localPort, remotePort });
+      const named = found ?? this.add(protocol, protocol === "udp" ? "udp" : "passive", { localPort, remotePort });
+      if (named.localPort === 0) named.localPort = localPort;
+      named.isNamed = true;
+      this.current = named;
+      return named;
     }
     const { current } = this;
     if (current?.role === "listening" && transport.protocol === "tcp") {

@@ -2,7 +2,7 @@
 // events behind it go on inside its wait.
 // Read first: Cardwell et al. (USENIX ATC 2013), section 3; script.ts; world.ts.
 
-import { IPPROTO_TCP, TCP_INFO } from "../../assembly/layout.ts";
+import { IPPROTO_TCP, SO_RCVBUF, SO_SNDBUF, SOL_SOCKET, TCP_INFO } from "../../assembly/layout.ts";
 import { formatMicros } from "./clock.ts";
 import type { CallContext } from "./call-context.ts";
 import { Connections, type Connection } from "./connections.ts";
@@ -12,7 +12,7 @@ import { formatPacket } from "./format.ts";
 import { inboundDatagram } from "./inbound.ts";
 import { decodeDatagram, type LivePacket } from "./live-packet.ts";
 import { compare } from "./outbound.ts";
-import type { CodeEvent, PacketEvent, Script, ScriptEvent, SyscallEvent } from "./script.ts";
+import type { CodeEvent, PacketEvent, Script, ScriptEvent, ShellEvent, SyscallEvent } from "./script.ts";
 import type { Settings } from "./settings.ts";
 import { makeCall } from "./system-calls.ts";
 import type { World } from "./world.ts";
@@ -33,8 +33,8 @@ export interface CodeRecord {
 
 /** What the runner does not do itself. */
 export interface RunnerHooks {
-  /** A shell command of the script. */
-  shell(command: string, line: number): void;
+  /** Carries a shell command of the script out; returns the microseconds that it takes. */
+  shell(command: string, line: number): number;
 }
 
 /** A call of the script that has not returned. */
@@ -68,6 +68,7 @@ export class Runner {
   readonly #context: CallContext;
   /** Time 0 of the script on the world's clock. */
   #origin = 0;
+  readonly #start: number;
   #index = 0;
   /** When the event before happened, as the script says. */
   #previous: number;
@@ -85,10 +86,21 @@ export class Runner {
     this.#hooks = hooks;
     this.#connections = new Connections(settings);
     this.#previous = world.now;
+    this.#start = world.now;
     const { posix, stack } = world;
     const { core } = stack;
     this.#context = { posix, core, descriptors: new Descriptors(), connections: this.#connections, defaults: settings };
     world.onWait = (until) => this.#wait(until);
+  }
+
+  /** The line of the event that is being carried out, or was the last. */
+  get line(): number {
+    return this.#events[Math.min(this.#index, this.#events.length - 1)]?.line ?? 0;
+  }
+
+  /** Virtual time since the first event, microseconds. */
+  get elapsed(): number {
+    return this.#world.now - this.#start;
   }
 
   /** The script's time of a moment, microseconds. */
@@ -152,11 +164,16 @@ export class Runner {
       case "syscall":
         return this.#makeCall(event);
       case "shell":
-        this.#hooks.shell(event.command, event.line);
-        return this.#settle();
+        return this.#shell(event);
       case "code":
         this.codes.push({ event, info: this.#info() });
     }
+  }
+
+  #shell({ command, line }: ShellEvent): void {
+    const end = this.#world.now + this.#hooks.shell(command, line);
+    this.#settle();
+    while (this.#world.now < end) this.#advance(end);
   }
 
   // ---- Time ---------------------------------------------------------------------------------------------------------
@@ -202,13 +219,13 @@ export class Runner {
 
   /** Holds a `>` line against what the stack has sent, or lets it have the time that it may take. */
   #expect(event: PacketEvent, due: Due, limit: number): void {
-    const packet = this.#waiting.shift();
+    const connection = this.#connections.ofEvent(event);
+    const packet = this.#nextOf(connection);
     if (packet === undefined) {
       const latest = due.to + this.#tolerance(due.to);
       if (this.#world.now >= latest) this.#failMissing(event, due);
       return this.#advance(Math.min(limit, latest));
     }
-    const connection = this.#connections.ofEvent(event);
     if (this.#connections.ofPacket(packet) !== connection) {
       const came = formatPacket(packet, undefined);
       throw new ScriptFailure(event.line, "a packet of another connection came", event.text, came);
@@ -222,6 +239,18 @@ export class Runner {
     this.#index++;
     const isFixed = event.time.kind === "absolute" || event.time.kind === "relative";
     this.#previous = isFixed ? due.from : packet.micros;
+  }
+
+  /**
+   * The next packet that lines could be about. Connections that the script never names by their ports count only while
+   * they are the one under test; what is left of those before does not concern it.
+   */
+  #nextOf(connection: Connection): LivePacket | undefined {
+    for (let packet = this.#waiting.shift(); packet !== undefined; packet = this.#waiting.shift()) {
+      const of = this.#connections.ofPacket(packet);
+      if (of === connection || of?.isNamed === true) return packet;
+    }
+    return undefined;
   }
 
   #checkTime(event: PacketEvent, due: Due, micros: number, came: string): void {
@@ -280,11 +309,14 @@ export class Runner {
     return true;
   }
 
-  /** TCP_INFO of the socket under test. */
+  /** TCP_INFO and the buffers of the socket under test. */
   #info(): CodeRecord["info"] {
     const fd = this.#connections.current?.fd ?? -1;
+    const { getsockopt } = this.#world.posix;
     const info: Record<string, number> = {};
-    if (fd < 0 || this.#world.posix.getsockopt(fd, IPPROTO_TCP, TCP_INFO, info) < 0) return undefined;
+    if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, info) < 0) return undefined;
+    info["SK_MEMINFO_RCVBUF"] = getsockopt(fd, SOL_SOCKET, SO_RCVBUF);
+    info["SK_MEMINFO_SNDBUF"] = getsockopt(fd, SOL_SOCKET, SO_SNDBUF);
     return info;
   }
 }

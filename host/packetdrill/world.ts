@@ -12,6 +12,7 @@ import { seedWords } from "../seed.ts";
 import { Stack } from "../stack.ts";
 import { decodeDatagram, type LivePacket } from "./live-packet.ts";
 import { Snapshot } from "./snapshot.ts";
+import { checksum, pseudoHeader } from "./wire.ts";
 
 /** What a world is made of; addresses are host-order numbers. */
 export interface WorldConfig {
@@ -32,6 +33,7 @@ const ETHERNET = 14;
 const LARGE = 1500;
 const TYPE_IPV4 = 0x0800;
 const TYPE_ARP = 0x0806;
+const TCP = 6;
 
 /** Small pools: what a script needs, so that putting them back costs little. */
 const POOLS = Object.freeze({
@@ -54,6 +56,8 @@ export class World {
   readonly config: WorldConfig;
   readonly stack: Stack;
   readonly posix: Posix;
+  /** What the host sends is lost in its own queue, unseen. */
+  isMute = false;
   /** Who steps the world while a call blocks; the runner puts itself here. */
   onWait: (until: number) => boolean = () => false;
   readonly #memory: SharedMemory;
@@ -125,6 +129,7 @@ export class World {
     this.#snapshot.restore();
     this.#now = START_MICROS;
     this.#sent = [];
+    this.isMute = false;
     this.onWait = () => false;
     this.stack.core.attach(this.stack.place.base);
     this.stack.core.poll(this.#now);
@@ -147,7 +152,8 @@ export class World {
     frame.set(this.#endpointMac, 6);
     frame[12] = TYPE_IPV4 >> 8;
     frame.set(datagram, ETHERNET);
-    const isLarge = datagram.length > LARGE && datagram[9] === 6;
+    const isLarge = datagram.length > LARGE && datagram[9] === TCP;
+    if (isLarge) leaveChecksum(frame.subarray(ETHERNET));
     this.#endpoint.send(frame, this.#now, isLarge ? { flags: TX_TSO, mss } : {});
   }
 
@@ -196,7 +202,7 @@ export class World {
       const frame = received.data;
       const type = ((frame[12] as number) << 8) | (frame[13] as number);
       if (type === TYPE_ARP) this.#answer(frame);
-      else if (type === TYPE_IPV4) this.#sent.push(decodeDatagram(frame.subarray(ETHERNET), this.#now, "out"));
+      else if (type === TYPE_IPV4 && !this.isMute) this.#sent.push(decodeDatagram(frame.subarray(ETHERNET), this.#now, "out"));
     }
     return frames;
   }
@@ -216,6 +222,13 @@ export class World {
     reply.set(request.subarray(ETHERNET + 8, ETHERNET + 18), ETHERNET + 18);
     this.#endpoint.send(reply, this.#now);
   }
+}
+
+/** TSO computes the checksum of TCP itself: its field holds the sum of the pseudo-header. */
+function leaveChecksum(datagram: Uint8Array): void {
+  const view = new DataView(datagram.buffer, datagram.byteOffset, datagram.length);
+  const pseudo = pseudoHeader(view.getUint32(12), view.getUint32(16), TCP, datagram.length - 20);
+  view.setUint16(20 + 16, ~checksum(pseudo) & 0xffff);
 }
 
 function macBytes(text: string): Uint8Array {

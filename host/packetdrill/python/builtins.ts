@@ -10,6 +10,8 @@ import type { PyValue } from "./values.ts";
 type Builtin = (values: readonly PyValue[]) => PyValue;
 
 const DECIMAL = /^\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*$/;
+const DECIMAL_INT = /^\s*([-+]?)([0-9]+)\s*$/;
+const ANY_INT = /^\s*([-+]?)(?:0[xob])?([0-9a-f]+)\s*$/i;
 const FIELD = /\{\{|\}\}|\{([A-Za-z0-9_]*)(?:!([rsa]))?(?::([^{}]*))?\}|[{}]/g;
 
 const BUILTINS: ReadonlyMap<string, Builtin> = new Map<string, Builtin>([
@@ -122,7 +124,7 @@ function toInt(value: PyValue, base: PyValue | undefined): bigint {
 
 function parseInteger(text: string, base: bigint): bigint {
   const prefix = { 2: "0b", 8: "0o", 10: "", 16: "0x" }[Number(base)];
-  const [, sign, digits = ""] = /^\s*([-+]?)(?:0[xob])?([0-9a-f]+)\s*$/i.exec(text) ?? [];
+  const [, sign, digits = ""] = (base === 10n ? DECIMAL_INT : ANY_INT).exec(text) ?? [];
   try {
     if (prefix === undefined || digits === "") throw new SyntaxError("not a number");
     const value = BigInt(prefix + digits);

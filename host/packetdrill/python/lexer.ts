@@ -20,6 +20,7 @@ export interface Token {
 const DIGITS_MAX = 1000;
 const BLANKS = /[ \t\f\r]*(?:#[^\n]*)?/y;
 const INDENTATION = /[ \t]*/y;
+const CONTINUATION = /\\(?:\r?\n|\s*$)/y;
 const NAME = /[A-Za-z_][A-Za-z0-9_]*/y;
 const NUMBER =
   /0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9]+)?/y;
@@ -69,15 +70,21 @@ class Lexer {
       if (this.code[this.at] === "\n") {
         this.newline();
         lineStart = true;
-      } else if (this.code.startsWith("\\\n", this.at) || this.code.startsWith("\\\r\n", this.at)) {
-        this.at = this.code.indexOf("\n", this.at) + 1;
-        this.line++;
-      } else this.token();
+      } else if (!this.continuation()) this.token();
     }
     this.newline();
     for (; this.indents.length > 1; this.indents.pop()) this.push("dedent", "");
     this.push("end", "");
     return this.tokens;
+  }
+
+  /** Takes a backslash at the end of a line, or at the very end of the code. */
+  private continuation(): boolean {
+    const text = this.taste(CONTINUATION);
+    if (text === undefined) return false;
+    this.at += text.length;
+    this.line++;
+    return true;
   }
 
   private taste(pattern: RegExp): string | undefined {
