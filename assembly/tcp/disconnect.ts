@@ -79,6 +79,7 @@ function forget(t: Tcb): void {
   t.probes = 0;
   t.keepProbes = 0;
   t.quickAcks = 0;
+  t.atoMillis = 0;
   t.retransStampMillis = 0;
   t.tsRecent = 0;
 }

@@ -321,6 +321,7 @@ function inOrder(t: Tcb): void {
 
 function outOfOrder(t: Tcb): void {
   const f = flightOf(t);
+  if (f !== null) f.rcvOutOfOrder++;
   if (f !== null && !(t.shut & SHUT_READ)) islandInsert(t, f);
   // "A TCP receiver SHOULD send an immediate duplicate ACK when an out-of-order segment arrives" (RFC 5681 4.2)
   enterQuickAck(t);
@@ -331,6 +332,8 @@ function outOfOrder(t: Tcb): void {
 function finReceived(t: Tcb, bytes: u32): void {
   t.rcvNxt++;
   t.tflags |= TF_FIN_RECEIVED;
+  // Nothing follows that could be missing: SACKs have said all (Linux: tcp_sack_reset).
+  if (t.flight != 0) noteDsack(changetype<Flight>(t.flight), 0, 0);
   t.shut |= u8(SHUT_READ);
   if (t.state == TCP_FIN_WAIT_2) {
     // The last ACK leaves first: the TCB ends with this.
@@ -349,7 +352,8 @@ function finReceived(t: Tcb, bytes: u32): void {
     // The application will close soon: the ACK may ride on its FIN (Linux: tcp_fin).
     if (bytes > 0) noteSegment(t, bytes);
     t.tflags |= TF_PINGPONG;
-    scheduleAck(t);
+    if (openWindow(t) == 0) ackSoon(t);
+    else scheduleAck(t);
   }
   socketNotify(t, EPOLLIN | EPOLLRDHUP | (t.state == TCP_CLOSING ? EPOLLHUP : 0));
 }

@@ -45,6 +45,7 @@ import { extraOf } from "../socket/extra";
 import { socketNotify } from "../socket/notify";
 import { CMSG_INQ, LINGER2_NONE, SF_KEEPALIVE, SocketExtra } from "../socket/socket";
 import { nowMillis, sysctl } from "../stack";
+import { TIMESTAMPS_BYTES } from "../wire/tcp";
 import { enterQuickAck } from "./established";
 import {
   FO_CONNECT,
@@ -66,11 +67,12 @@ import {
   TF_NODELAY,
   TF_PINGPONG,
   TF_QUICKACK,
+  TF_TIMESTAMPS,
   Tcb,
 } from "./tcb";
 import { disarmTimer, keepCount, keepIdle, keepInterval, startKeepalive } from "./timers";
-import { tcpOutput } from "./transmit";
 import { tcpInfo } from "./info";
+import { tcpOutput } from "./transmit";
 import { readWantsAck, windowClamp, windowClamped } from "./window";
 
 /** "cubic" and "reno" as words in memory order. */
@@ -281,7 +283,8 @@ function valueOf(t: Tcb, name: i32): i32 {
     case TCP_QUICKACK:
       return i32(!(t.tflags & TF_PINGPONG));
     case TCP_MAXSEG:
-      return t.state == TCP_LISTEN || t.state == TCP_CLOSED || t.userMss != 0 ? i32(t.userMss) : i32(t.mss);
+      if (t.userMss != 0 && (t.state == TCP_LISTEN || t.state == TCP_CLOSED)) return i32(t.userMss);
+      return i32(u32(t.mss) - (t.tflags & TF_TIMESTAMPS ? TIMESTAMPS_BYTES : 0));
     case TCP_USER_TIMEOUT:
       return i32(t.userTimeoutMillis);
     case TCP_WINDOW_CLAMP:

@@ -244,9 +244,26 @@ export class Flight {
   /** sndNxt when cwnd last held the sender back: ends the cwnd-limited window. */
   limitedSeq: u32;
   maxPacketsOut: u32;
-  /** Cumulative figures for TCP_INFO. */
-  bytesAckedLow: u32;
-  bytesReceivedLow: u32;
+  /** Figures for TCP_INFO (info.ts): how often the bytes acknowledged and received have passed 2^32, ... */
+  bytesAckedHigh: u32;
+  bytesReceivedHigh: u32;
+  bytesRetrans: u64;
+  deliveredCe: u32;
+  dsackDups: u32;
+  reordSeen: u32;
+  rcvOutOfOrder: u32;
+  /** ... timeouts, how many of them were the first of several, the time they took, since when one lasts (0: none), */
+  totalRto: u32;
+  rtoRecoveries: u32;
+  rtoTimeMillis: u32;
+  rtoStampMillis: u32;
+  /** ... when the last ACK came, ms; and what the time is spent on (chronograph.ts). */
+  ackMillis: u32;
+  chronoType: u32;
+  chronoMillis: u32;
+  busyMillis: u32;
+  windowMillis: u32;
+  bufferMillis: u32;
   /** Where the search for the next lost segment starts, or 0 for the head. */
   retransHint: u32;
   /** 1 when the tail loss probe was a retransmission. */
@@ -254,7 +271,7 @@ export class Flight {
   /** When SND.UNA moved last, ms. */
   progressMillis: u32;
 }
-export const FLIGHT_BYTES: u32 = 304;
+export const FLIGHT_BYTES: u32 = 384;
 if (offsetof<Flight>() > FLIGHT_BYTES) ERROR("Flight layout");
 
 /** One transmitted range: the scoreboard's unit. */

@@ -233,6 +233,11 @@ function retransmissionTimeout(t: Tcb, f: Flight): bool {
   }
   count(MIB_TCP_TIMEOUTS);
   enterLoss(t, f);
+  if (t.retransmits == 0) {
+    f.rtoRecoveries++;
+    f.rtoStampMillis = max<u32>(nowMillis, 1);
+  }
+  f.totalRto++;
   if (t.retransmits < 255) t.retransmits++;
   const head = changetype<TxSeg>(f.segHead);
   if (retransmit(t, f, head, 1) == 0) {

@@ -14,6 +14,7 @@ import {
 import { Chunk } from "../memory/chunk";
 import { Netif } from "../net/netif";
 import { countBy, nowMillis, sysctl } from "../stack";
+import { chronoUpdate } from "./chronograph";
 import { restartWindow } from "./congestion";
 import { currentMss, sendSegment, tcpRoute } from "./output";
 import { recordLeft } from "./marks";
@@ -70,6 +71,7 @@ let isMore: bool = false;
 /** The application has written: sends what may go, with MSG_MORE whole segments only. */
 export function tcpOutputWritten(t: Tcb, more: bool): void {
   isMore = more;
+  restartAfterIdle(t);
   tcpOutput(t);
   isMore = false;
 }
@@ -84,7 +86,6 @@ export function tcpOutput(t: Tcb): u32 {
     retryLater(t);
     return 0;
   }
-  if (f.packetsOut == 0) restartAfterIdle(t);
   const mss = currentMss(t);
   const tso = (changetype<Netif>(t.netif).caps & CAP_TX_TSO) != 0;
   let sent: u32 = 0;
@@ -106,6 +107,7 @@ export function tcpOutput(t: Tcb): u32 {
   } else if (f.packetsOut == 0 && !(t.armed & ARMED_RTO) && !(t.tflags & TF_TX_WAIT) && hasUnsent(t)) {
     startPersist(t);
   }
+  chronoUpdate(t, f);
   return sent;
 }
 
@@ -134,8 +136,12 @@ function retryLater(t: Tcb): void {
   armTimer(t, ARMED_RTO, backedOffRto(t));
 }
 
-/** RFC 5681 section 4.1: a sender that was idle for more than an RTO starts over from the initial window. */
-function restartAfterIdle(t: Tcb): void {
+/**
+ * RFC 5681 section 4.1: a sender that was idle for more than an RTO starts over from the initial window. Asked when there
+ * is something new: data, or a window for it.
+ */
+export function restartAfterIdle(t: Tcb): void {
+  if (t.flight != 0 && changetype<Flight>(t.flight).packetsOut != 0) return;
   const idle = nowMillis - t.lastSndMillis;
   if (idle <= t.rtoMillis || !sysctl(SYSCTL_TCP_SLOW_START_AFTER_IDLE)) return;
   if (t.caState == CA_OPEN && t.lastSndMillis != 0) restartWindow(t, sysctl(SYSCTL_TCP_INIT_CWND), idle);
@@ -288,6 +294,7 @@ export function retransmit(t: Tcb, f: Flight, s: TxSeg, segments: u32): u32 {
     f.retransOut += s.pcount;
   }
   f.totalRetrans += s.pcount;
+  f.bytesRetrans += length;
   countBy(MIB_TCP_RETRANS_SEGS, s.pcount);
   timeAppend(f, s);
   sendFromQueue(t, s, length, mss);

@@ -40,6 +40,11 @@ function slowLimit(t: Tcb): u32 {
   return (limit << SSTHRESH_SHIFT) + (came >= GROW_FROM_BYTES ? 2 * max(min(came, 1 << 24), u32(t.advMss)) : 0);
 }
 
+/** tcpi_rcv_ssthresh: the limit, or the whole window where there is none. */
+export function rcvSsthresh(t: Tcb): u32 {
+  return min(slowLimit(t), fullWindow(t));
+}
+
 /** Starts from, or moves to, this limit in bytes. */
 export function setSlowLimit(t: Tcb, bytes: u32): void {
   t.rcvSsthresh = u16(min(min(bytes, 1 << 28) + 63 >>> SSTHRESH_SHIFT, SSTHRESH_NONE));
@@ -88,7 +93,11 @@ export function newWindow(t: Tcb): u32 {
 /** Chooses the window, notes it as announced and returns the header's field. */
 export function selectWindow(t: Tcb): u32 {
   const scale = u32(t.rcvScale);
-  if (t.rcvNxt != t.rcvWup) setSlowLimit(t, min(slowLimit(t), fullWindow(t)));
+  if (t.rcvNxt != t.rcvWup) {
+    setSlowLimit(t, rcvSsthresh(t));
+    const wrapped = t.rcvNxt - t.irs < t.rcvWup - t.irs;
+    if (wrapped && t.flight != 0) changetype<Flight>(t.flight).bytesReceivedHigh++;
+  }
   const open = openWindow(t);
   let window = newWindow(t);
   if (window < open) {
@@ -111,7 +120,9 @@ export function readWantsAck(t: Tcb, copied: u32): bool {
   }
   if (copied == 0 || t.shut & SHUT_READ) return false;
   const open = openWindow(t);
-  if (open << 1 > fullWindow(t)) return false;
+  // What the header's field cannot say is no news.
+  const most = min(fullWindow(t), <u32>65535 << u32(t.rcvScale));
+  if (open << 1 > most) return false;
   const window = newWindow(t);
   return window != 0 && window >= open << 1;
 }

@@ -55,7 +55,9 @@ export interface ScriptResult extends Listing {
 const worlds = new Map<string, World>();
 /** Each has some MiB; scripts of one collection are of one or two kinds. */
 const WORLDS_MAX = 4;
-const NAMES = Object.fromEntries(allNames());
+const NAMES: Readonly<Record<string, number>> = Object.fromEntries(allNames());
+/** The same names with those of TCP_INFO, whose values each piece of code finds renewed. */
+const NAMES_WITH_INFO = { ...NAMES };
 
 function worldOf(settings: Settings, debug: boolean | undefined): World {
   const { localAddress, netmask, gateway, mtu } = settings;
@@ -159,7 +161,8 @@ class ScriptRun {
     for (const { event, info } of runner.codes) {
       const place = { file: this.#file, line: event.codeLine };
       const print = (text: string): void => void (this.#printed += text);
-      runPython(event.code, { ...NAMES, ...info }, print, place, variables);
+      const names = info === undefined ? NAMES : Object.assign(NAMES_WITH_INFO, info);
+      runPython(event.code, names, print, place, variables);
     }
   }
 
