@@ -81,7 +81,7 @@ import {
 import { PAWS_DAYS_MILLIS } from "./time-wait";
 import { ATO_MIN_MILLIS, armTimer, keepIdle } from "./timers";
 import { hasUnsent, tcpOutput } from "./transmit";
-import { measureRcvRtt, newWindow, openWindow } from "./window";
+import { growWindow, measureRcvRtt, newWindow, openWindow } from "./window";
 
 /** The current segment belongs to `t`, whose state is ESTABLISHED or later. Frees `t` when that ends it. */
 export function establishedInput(t: Tcb): void {
@@ -321,8 +321,11 @@ function inOrder(t: Tcb): void {
 
 function outOfOrder(t: Tcb): void {
   const f = flightOf(t);
-  if (f !== null) f.rcvOutOfOrder++;
-  if (f !== null && !(t.shut & SHUT_READ)) islandInsert(t, f);
+  if (f !== null) {
+    f.rcvOutOfOrder++;
+    growWindow(t, segDataLen);
+    if (!(t.shut & SHUT_READ)) islandInsert(t, f);
+  }
   // "A TCP receiver SHOULD send an immediate duplicate ACK when an out-of-order segment arrives" (RFC 5681 4.2)
   enterQuickAck(t);
   sendAck(t);

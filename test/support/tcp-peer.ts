@@ -124,3 +124,29 @@ export function connectTo(h: StackHarness, peer: TcpPeer, fd: number): number {
   peer.local = h.exchangeWord(4);
   return result;
 }
+
+/** A connection that the peer has opened to a listener of the stack on port 80. */
+export interface Passive {
+  peer: TcpPeer;
+  /** The accepted socket. */
+  fd: number;
+  listener: number;
+}
+
+/** Lets the peer open a connection; `syn` are the options of its SYN. */
+export function opened(h: StackHarness, syn: TcpOptions = { mss: 1000 }, options: PeerOptions = {}): Passive {
+  const listener = listenOn(h, options.local);
+  const peer = new TcpPeer(h, options);
+  peer.say("S", { options: syn });
+  peer.heard();
+  peer.say(".", { seq: 1, ack: 1 });
+  return { peer, fd: h.ok(TcpPeer.accept(h, listener)), listener };
+}
+
+/** TCP_INFO of a socket: its words by byte offset. */
+export function infoOf(h: StackHarness, fd: number): (offset: number) => number {
+  const at = h.core.exchange() + layout.EXCHANGE_ARGS;
+  expect(h.core.getsockopt(fd, layout.IPPROTO_TCP, layout.TCP_INFO, at, 512)).to.equal(248);
+  const words = Array.from({ length: 62 }, (_, i) => h.exchangeWord(layout.EXCHANGE_ARGS + 4 * i));
+  return (offset) => words[offset >> 2]!;
+}
