@@ -64,6 +64,10 @@ export class Stack {
   steerFlags: u32;
   /** Number of the stack in its network, on the mbufs that it holds; 0: it has none. */
   id: u32;
+  /** Cookies of Fast Open servers (tcp/fastopen-cache.ts). */
+  fastopen: u32;
+  /** Serial number of the next listener. */
+  listenerSerial: u32;
 }
 
 /** Offsets in the arena, counted from its base. */

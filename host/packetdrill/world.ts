@@ -79,7 +79,7 @@ export class World {
     const allocate = (bytes: number): number => regions.allocate(bytes);
     this.#module = { exports: instantiateVeth(this.#memory, core), memory: this.#memory, allocate };
     const offloads = { txChecksum: true, rxChecksum: true };
-    // What a script injects may be larger than the MTU, as what a kernel has put together (GRO): the NICs take it whole.
+    // What a script injects may be larger than the MTU, as what a kernel has put together (GRO): it is taken whole.
     const nic = { ringSize: RING, rules: 1, mtu: 65535 };
     this.#nic = UserVeth.create(this.#module, { ...nic, name: "host", offloads: { ...offloads, lro: true } });
     this.#endpoint = UserVeth.create(this.#module, { ...nic, name: "endpoint", offloads: { tso: true } });
