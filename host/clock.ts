@@ -1,5 +1,10 @@
 // The two clocks of a network: the machine's, and one that moves only when it is told to.
 
+import { optionError } from "./errors.ts";
+
+/** Latest start of a virtual clock: a century; doubles still tell half a microsecond there. */
+const START_MICROS_MAX = 3.2e15;
+
 /** Microseconds; starts near 0 and never runs backwards. */
 export interface Clock {
   now(): number;
@@ -40,4 +45,10 @@ export class VirtualClock implements Clock {
   rewind(now: number): void {
     this.#now = now;
   }
+}
+
+/** The start of a virtual clock. @throws {OribiError} ERR_ORIBI_OPTION when it cannot be */
+export function startMicros(start = 0): number {
+  if (start >= 0 && start <= START_MICROS_MAX) return start;
+  throw optionError("startMicros", start, `a number from 0 to ${START_MICROS_MAX}`);
 }

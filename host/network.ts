@@ -15,20 +15,22 @@ import {
 import { parseDuration } from "../veth/options.ts";
 import { NetworkCapture, type NetworkCaptureOptions } from "./capture.ts";
 import { parseCidr } from "./cidr.ts";
-import { type Clock, RealClock, VirtualClock } from "./clock.ts";
+import { type Clock, RealClock, startMicros, VirtualClock } from "./clock.ts";
 import { coreModules, type CoreOptions, createMemory, instantiateVeth, Regions, type SharedMemory } from "./core.ts";
 import { OribiError, optionError } from "./errors.ts";
 import { Host, type HostLink } from "./host.ts";
+import type { HostOptions } from "./host-options.ts";
 import { scanAddress } from "./posix/address.ts";
 import type { Waiter } from "./posix/waiter.ts";
 import { seedWords } from "./seed.ts";
 import { type Snapshot, Snapshots } from "./snapshot.ts";
 import { Stack } from "./stack.ts";
-import type { StackOptions } from "./stack-options.ts";
 import { epochOf } from "./threads/clock.ts";
 import { MainThread } from "./threads/main-thread.ts";
 import type { UntilOptions } from "./threads/pump.ts";
 import type { SpawnOptions } from "./threads/threads.ts";
+
+export type { HostOptions } from "./host-options.ts";
 
 export interface NetworkOptions {
   /** Gives every random choice. Default: a different one each time (`network.seed` tells which). */
@@ -49,30 +51,10 @@ export interface NetworkOptions {
 /** What createNetwork() does when nothing is said. */
 export const NETWORK_DEFAULTS: Readonly<Required<Pick<NetworkOptions, "time">>> = Object.freeze({ time: "real" });
 
-export interface HostOptions extends Pick<
-  NicOptions,
-  "mac" | "mtu" | "queues" | "ringSize" | "rules" | "offloads" | "flowControl"
-> {
-  /** The bridge that the host's NIC is plugged into; without one it is plugged into nothing. */
-  bridge?: UserVbridge;
-  /** IPv4 address with prefix length: "10.0.0.1/24". */
-  address: string;
-  /** Default gateway. */
-  gateway?: string;
-  /** Impairments of the host's wire. */
-  link?: HostLink;
-  /** Sizes of the stack's pools. */
-  stack?: StackOptions;
-  /** Tunables by Linux's names. */
-  sysctl?: Record<string, number | string>;
-}
-
 /** Virtual microseconds that a step with work takes: time goes on even in a network without delays. */
 const STEP_MICROS = 1;
 /** A condition that another thread makes true is asked at least so often, milliseconds. */
 const ASK_MILLIS = 5;
-/** Latest start of a virtual clock: a century; doubles still tell half a microsecond there. */
-const START_MICROS_MAX = 3.2e15;
 /** Steps without end at one time mean that two hosts talk for ever; settle() gives up then. */
 const SETTLE_STEPS_MAX = 10_000_000;
 
@@ -114,7 +96,7 @@ export class Network implements AsyncDisposable {
       allocate: (bytes) => this.#regions.allocate(bytes),
       free: (address) => this.#free(address),
     };
-    this.#clock = this.time === "virtual" ? new VirtualClock(startOf(options)) : new RealClock();
+    this.#clock = this.time === "virtual" ? new VirtualClock(startMicros(options.startMicros)) : new RealClock();
     this.#links = LinkDirectory.create(this.#veth);
     this.#waiter = { poll: () => this.step(), now: () => this.now(), wait: (until) => this.#wait(until) };
     options.signal?.addEventListener("abort", () => void this.close(), { once: true });
@@ -459,12 +441,6 @@ export class Network implements AsyncDisposable {
   #assertOpen(): void {
     if (this.#isClosed) throw new OribiError("ERR_ORIBI_CLOSED", "This network is closed; make a new one.");
   }
-}
-
-/** The start of a virtual clock. */
-function startOf({ startMicros = 0 }: NetworkOptions): number {
-  if (startMicros >= 0 && startMicros <= START_MICROS_MAX) return startMicros;
-  throw optionError("startMicros", startMicros, `a number from 0 to ${START_MICROS_MAX}`);
 }
 
 /** Makes an empty network. */
