@@ -89,7 +89,7 @@ export class Host {
 
   /** Reads a tunable by Linux's name ("tcp_sack"), or sets it in all stacks. */
   sysctl(name: string, value?: number | string): number | string {
-    if (value !== undefined) for (const { stack } of this.stacks) stack.sysctl(name, value);
+    if (value !== undefined) for (const stack of this.stacks) stack.sysctl(name, value);
     return this.stack.sysctl(name);
   }
 

@@ -3,7 +3,6 @@
 
 import { randomBytes } from "node:crypto";
 import {
-  GROUP_ALIVE,
   GROUP_FLOWS,
   GROUP_MEMBERS,
   GROUP_PORT,
@@ -45,10 +44,12 @@ import { HostStack, shareQueues } from "./host-stack.ts";
 import { scanAddress } from "./posix/address.ts";
 import type { Waiter } from "./posix/waiter.ts";
 import { seedWords } from "./seed.ts";
-import { Stack } from "./stack.ts";
+import { type Audit, Manager } from "./manager.ts";
+import type { StackEntry } from "./registry.ts";
+import { type Membership, Stack } from "./stack.ts";
 import { STACK_DEFAULTS, type StackOptions } from "./stack-options.ts";
 import { epochOf } from "./threads/clock.ts";
-import { MainThread } from "./threads/main-thread.ts";
+import { MainThread, type ThreadedNetwork } from "./threads/main-thread.ts";
 import type { UntilOptions } from "./threads/pump.ts";
 import type { SpawnOptions } from "./threads/threads.ts";
 
@@ -64,12 +65,20 @@ export interface NetworkOptions {
   startMicros?: number;
   /** Load the debug build of the core, whose traps name file and line. */
   debug?: boolean;
+  /**
+   * A thread that shows no life for so long (its stack does not beat, its event loop does not turn, it does not sleep)
+   * has hung, and is ended. Default: "30s"; Infinity: never.
+   */
+  hangAfter?: number | string;
   /** Closes the network when it is aborted. */
   signal?: AbortSignal;
 }
 
 /** What createNetwork() does when nothing is said. */
-export const NETWORK_DEFAULTS: Readonly<Required<Pick<NetworkOptions, "time">>> = Object.freeze({ time: "real" });
+export const NETWORK_DEFAULTS: Readonly<Required<Pick<NetworkOptions, "time" | "hangAfter">>> = Object.freeze({
+  time: "real",
+  hangAfter: "30s",
+});
 
 export interface HostOptions extends Pick<
   NicOptions,
@@ -113,12 +122,12 @@ export class Network implements AsyncDisposable {
   readonly #core: CoreOptions;
   readonly #clock: Clock;
   readonly #links: LinkDirectory;
+  readonly #manager: Manager;
   readonly #hosts: Host[] = [];
   readonly #bridges: UserVbridge[] = [];
   readonly #sleep = new Int32Array(new SharedArrayBuffer(4));
+  readonly #hangMillis: number;
   #linkCount = 0;
-  /** Number of the next stack. */
-  #nextId = 1;
   /** An instance that lays groups out; made when the first host with several stacks is. */
   #groupCore: StackExports | undefined;
   #capture: NetworkCapture | undefined;
@@ -146,6 +155,20 @@ export class Network implements AsyncDisposable {
     };
     this.#clock = this.time === "virtual" ? new VirtualClock(startOf(options)) : new RealClock();
     this.#links = LinkDirectory.create(this.#veth);
+    this.#hangMillis = hangMillisOf(options);
+    this.#manager = new Manager({
+      memory: this.memory,
+      exports: this.#veth.exports,
+      hosts: this.#hosts,
+      bridges: this.#bridges,
+      allocate: (bytes) => this.#regions.allocate(bytes),
+      now: () => this.now(),
+      atSafepoint: (work) => {
+        if (this.#mainThread !== undefined) return this.#mainThread.atSafepoint(work);
+        work();
+        return true;
+      },
+    });
     this.#waiter = { poll: () => this.step(), now: () => this.now(), wait: (until) => this.#wait(until) };
     options.signal?.addEventListener("abort", () => void this.close(), { once: true });
   }
@@ -177,21 +200,24 @@ export class Network implements AsyncDisposable {
     if (this.#hosts.some((host) => host.name === name)) {
       throw new OribiError("ERR_ORIBI_NAME", `There is a host "${name}" already; give this one another name.`);
     }
-    const { address, netmask } = parseCidr("address", options.address);
+    parseCidr("address", options.address);
     const stacks = stacksOf(options);
     const nic = this.#nic(name, { ...options, queues: options.queues ?? stacks }, stacks);
     const text = options.address.split("/")[0] as string;
     const group = stacks === 1 ? 0 : this.#group(nic, stacks, options.stack ?? {});
     const shares = shareQueues(nic.queues, stacks);
     const made = shares.map((queues, index) => {
-      const membership = { group, index, id: this.#nextId++ };
+      const membership = { group, index, id: this.#manager.registry.number() };
       const place = { name: stacks === 1 ? name : `${name}#${index}`, address: text, index, nic, queues, membership };
-      return new HostStack(place, this.#stack(options, name, place, { address, netmask }), this.#waiter);
+      const stack = this.#stack(options, name, membership);
+      return new HostStack(place, stack, this.#waiter, {
+        prepare: (each) => this.#prepare(each, options),
+        trapped: (each) => this.#manager.buryHere(each),
+      });
     });
-    if (group !== 0) made.forEach((each) => this.#enroll(each));
     const host = new Host(name, text, nic, made, (of, link) => this.#setLink(of, link));
     for (const [key, value] of Object.entries(options.sysctl ?? {})) host.sysctl(key, value);
-    if (options.gateway !== undefined) this.#setGateway(host, options.gateway);
+    for (const each of made) this.#prepare(each, options);
     if (options.link !== undefined) this.#setLink(host, options.link);
     options.bridge?.plug(nic);
     this.#hosts.push(host);
@@ -200,19 +226,22 @@ export class Network implements AsyncDisposable {
     return host;
   }
 
-  /** Makes a stack of a host, with its interface. All stacks of a host have one secret: any may take a SYN cookie. */
-  #stack(
-    options: HostOptions,
-    host: string,
-    { nic, queues, membership }: Pick<HostStack, "nic" | "queues" | "membership">,
-    { address, netmask }: { address: number; netmask: number },
-  ): Stack {
+  /** Makes a stack of a host. All stacks of a host have one secret: any may take a SYN cookie. */
+  #stack(options: HostOptions, host: string, membership: Membership): Stack {
     const secret = seedWords(this.seed, `host ${host}`);
     const allocate = (bytes: number): number => this.#regions.allocate(bytes);
     const { exports } = this.#veth;
     const { memory } = this;
     const sizes = options.stack ?? {};
-    const stack = Stack.create(memory, exports, allocate, sizes, secret, this.now(), membership, this.#core);
+    return Stack.create(memory, exports, allocate, sizes, secret, this.now(), membership, this.#core);
+  }
+
+  /** Gives a stack, new or made anew, its queues, its interface and its routes. */
+  #prepare(each: HostStack, options: HostOptions): void {
+    const { stack, nic, queues } = each;
+    const { address, netmask } = parseCidr("address", options.address);
+    this.#enroll(each);
+    this.#manager.start(each, options.stack?.forwarding === true);
     stack.addInterface({
       port: nic.handle,
       queue: queues.first,
@@ -224,7 +253,7 @@ export class Network implements AsyncDisposable {
       mtu: nic.mtu,
       capabilities: nic.capabilities,
     });
-    return stack;
+    if (options.gateway !== undefined) this.#setGateway(each, options.gateway);
   }
 
   /** Makes what the stacks of a host share. */
@@ -247,15 +276,14 @@ export class Network implements AsyncDisposable {
     return base;
   }
 
-  /** Enters a stack in its group: the others hand packets over to it from now on. */
+  /** Says where a stack of a group is; the others hand packets over to it when it is alive. */
   #enroll({ stack, queues, nic, membership }: HostStack): void {
     const { group, index } = membership;
+    if (group === 0) return;
     const words = new Uint32Array(this.memory.buffer, group + GROUP_MEMBERS + index * MEMBER_BYTES, MEMBER_BYTES / 4);
     words[MEMBER_ARENA / 4] = stack.place.base;
     words[MEMBER_POOL / 4] = nic.poolAddress(queues.first);
     words[MEMBER_QUEUE / 4] = queues.first;
-    const alive = new BigUint64Array(this.memory.buffer, group + GROUP_ALIVE, 1);
-    Atomics.or(alive, 0, 1n << BigInt(index));
   }
 
   #nic(name: string, options: HostOptions, stacks: number): UserVeth {
@@ -266,9 +294,9 @@ export class Network implements AsyncDisposable {
     return UserVeth.create(this.#veth, nic);
   }
 
-  #setGateway(host: Host, gateway: string): void {
+  #setGateway({ stack }: HostStack, gateway: string): void {
     const address = scanAddress(gateway);
-    if (address < 0 || host.stacks.some(({ stack }) => stack.core.routeAdd(0, 0, address, 1) < 0)) {
+    if (address < 0 || stack.core.routeAdd(0, 0, address, 1) < 0) {
       throw optionError("gateway", gateway, "an IPv4 address on the host's own network");
     }
   }
@@ -402,6 +430,37 @@ export class Network implements AsyncDisposable {
   }
 
   /**
+   * Ends the function that runs in a stack's thread at once, wherever the thread is: as a crash would. What the stack
+   * had is taken back, its peers find its connections unknown; restart() starts it again.
+   * @returns false when nothing runs there
+   */
+  kill(stack: HostStack): boolean {
+    const reason = new OribiError("ERR_ORIBI_KILLED", `The thread of "${stack.name}" was killed.`);
+    return this.#mainThread?.kill(stack, reason) ?? false;
+  }
+
+  /**
+   * Starts a stack again that has crashed: on this thread, with its queues and its host's addresses, without sockets.
+   * @throws {OribiError} ERR_ORIBI_STACK when it runs
+   */
+  async restart(stack: HostStack): Promise<void> {
+    this.#assertOpen();
+    await this.#manager.restart(stack, (each) => each.prepare());
+    stack.revive();
+    this.#mainThread?.watchStack(stack);
+  }
+
+  /** What the registry says of a stack. */
+  stackEntry(stack: HostStack): StackEntry {
+    return this.#manager.registry.get(stack.membership.id);
+  }
+
+  /** Looks for what belongs to nobody, after crashes: every number should be 0. Waits until all has been taken back. */
+  audit(): Promise<Audit> {
+    return this.#manager.audit();
+  }
+
+  /**
    * Steps from the event loop until `isDone()` says so: for this thread's hosts, in real time only.
    * @returns false when `timeout` has passed. Rejected with ABORT_ERR when `signal` is aborted
    */
@@ -425,7 +484,7 @@ export class Network implements AsyncDisposable {
     const modules = coreModules(this.#core);
     const epochNanos = epochOf(this.#clock);
     const { memory } = this;
-    return new MainThread({
+    const threaded: ThreadedNetwork = {
       memory,
       hosts: this.#hosts,
       isCapturing: () => this.#capture !== undefined,
@@ -433,14 +492,17 @@ export class Network implements AsyncDisposable {
       step: () => this.step(),
       nextDeadline: () => this.nextDeadline(),
       allocate: (bytes) => this.#regions.allocate(bytes),
-      setup: ({ name, address, index, stack, nic, queues }) => {
+      setup: ({ name, address, index, stack, nic, queues, membership }) => {
         const { place } = stack;
         const port = nic.handle;
-        return { memory, modules, ...this.#core, epochNanos, name, address, index, place, port, queues };
+        const { id } = membership;
+        return { memory, modules, ...this.#core, epochNanos, name, address, index, id, place, port, queues };
       },
+      lost: (stack, gone) => this.#manager.bury(stack, gone),
       ownLinks: (host, owns) => this.#ownLinks(host, owns),
       rested: () => this.#retired.splice(0).forEach((address) => this.#regions.free(address)),
-    });
+    };
+    return new MainThread(threaded, this.#hangMillis);
   }
 
   /** The links of this thread's hosts are polled with the network; those of others' with their stacks. */
@@ -516,6 +578,11 @@ export class Network implements AsyncDisposable {
 function startOf({ startMicros = 0 }: NetworkOptions): number {
   if (startMicros >= 0 && startMicros <= START_MICROS_MAX) return startMicros;
   throw optionError("startMicros", startMicros, `a number from 0 to ${START_MICROS_MAX}`);
+}
+
+/** Milliseconds without a sign of life. */
+function hangMillisOf({ hangAfter = NETWORK_DEFAULTS.hangAfter }: NetworkOptions): number {
+  return hangAfter === Infinity ? Infinity : parseDuration("hangAfter", hangAfter) / 1000;
 }
 
 /** How many stacks a host is to have. */
