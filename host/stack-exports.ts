@@ -39,6 +39,8 @@ export interface StackControlExports {
   /** Address of MIB_COUNT counters of 64 bits. u32. */
   countersAt: () => number;
   sysctlGet: (index: number) => number;
+  /** Connections in ESTABLISHED or CLOSE-WAIT. */
+  currEstab: () => number;
   sysctlSet: (index: number, value: number) => unknown;
 }
 
@@ -49,6 +51,8 @@ export interface SocketExports {
   listen: (fd: number, backlog: number) => number;
   /** The peer is left at EXCHANGE_ADDRESS. */
   accept: (fd: number, flags: number) => number;
+  /** Connections that wait for accept(). */
+  acceptPending: (fd: number) => number;
   connect: (fd: number, address: number, port: number) => number;
   disconnect: (fd: number) => number;
   shutdown: (fd: number, how: number) => number;
