@@ -33,17 +33,10 @@ async function measure(options: RunOptions): Promise<Measured> {
   ok(client.posix.setsockopt(from, IPPROTO_TCP, TCP_NODELAY, 1));
   ok(server.nic.director.unlisten("tcp", 7));
   const burst = batch(hosts, from, to);
-  const steer = (queue: number): void => server.nic.rss.setReta(Array<number>(RETA).fill(queue));
   const extra: number[] = [];
   for (let run = -1; run < options.runs; run++) {
-    steer(0);
-    const home = nanosOf(burst, options.millis);
-    const before = server.counters().steer.out as number;
-    steer(1);
-    const away = nanosOf(burst, options.millis);
-    const handed = (server.counters().steer.out as number) - before;
-    if (handed < away.segments) throw new Error(`${handed} packets were handed over, of ${away.segments}.`);
-    if (run >= 0) extra.push(away.nanos - home.nanos);
+    const nanos = measureBoth(hosts, burst, options.millis);
+    if (run >= 0) extra.push(nanos);
   }
   const measured = summary(
     "budget",
@@ -75,16 +68,24 @@ function batch({ network, client, server }: Pair, from: number, to: number): () 
   };
 }
 
-/** Nanoseconds for each segment, over at least `millis`. */
-function nanosOf(burst: () => void, millis: number): { nanos: number; segments: number } {
-  burst();
-  let segments = 0;
-  const start = performance.now();
-  let end = start;
-  while (end - start < millis) {
+/**
+ * Nanoseconds that a segment costs more that is handed over: both cases in turn, batch by batch, the quickest of each,
+ * since whoever else uses the machine makes them slower, never quicker.
+ */
+function measureBoth({ server }: Pair, burst: () => void, millis: number): number {
+  const segments = BURSTS * BURST;
+  const quickest = [Infinity, Infinity];
+  const end = performance.now() + millis;
+  for (let n = 0; n < 4 || performance.now() < end; n++) {
+    const queue = n % 2;
+    server.nic.rss.setReta(Array<number>(RETA).fill(queue));
+    const before = server.counters().steer.out as number;
+    const start = performance.now();
     burst();
-    segments += BURSTS * BURST;
-    end = performance.now();
+    quickest[queue] = Math.min(quickest[queue] as number, performance.now() - start);
+    const handed = (server.counters().steer.out as number) - before;
+    if (queue === 0 ? handed !== 0 : handed < segments) throw new Error(`${handed} of ${segments} were handed over.`);
   }
-  return { nanos: ((end - start) * 1e6) / segments, segments };
+  const [home, away] = quickest as [number, number];
+  return ((away - home) * 1e6) / segments;
 }

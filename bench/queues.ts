@@ -1,14 +1,14 @@
 // What a second queue brings: many flows between two hosts whose stacks, one pair for each queue, run in as many
-// threads, busy polling. A thread has a stack of the client and one of the server; RSS decides which stack of the server
-// has a flow, so with two queues half of the flows cross between the threads.
+// threads, busy polling. A thread has a stack of the client and one of the server; RSS decides which stack of the
+// server has a flow, so with two queues half of the flows cross between the threads.
 // Read first: queue-worker.ts; DESIGN.md section 4. Two queues want two cores that nobody else uses.
 
+import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { coreModules } from "../host/core.ts";
 import { compare, type Contender } from "./compare.ts";
 import { pair, SERVER_ADDRESS, type Pair } from "./pair.ts";
-import type { Order, Share } from "./queue-worker.ts";
-import { WORDS } from "./queue-worker.ts";
+import { type Order, type Share, WORDS } from "./queue-worker.ts";
 import type { Measured, Row, RunOptions } from "./row.ts";
 
 const CONNECTIONS = 64;
@@ -70,10 +70,8 @@ async function start(queues: number): Promise<Running> {
   return { hosts, contender, [Symbol.asyncDispose]: end };
 }
 
-/** The next message of a worker: milliseconds. */
-function answer(worker: Worker): Promise<number> {
-  return new Promise((resolve, reject) => {
-    worker.once("message", resolve);
-    worker.once("error", reject);
-  });
+/** The next message of a worker: milliseconds. Rejects with the worker's error. */
+async function answer(worker: Worker): Promise<number> {
+  const [millis] = (await once(worker, "message")) as [number];
+  return millis;
 }

@@ -2,29 +2,7 @@
 // Read first: DESIGN.md sections 2, 3 and 5.
 
 import { randomBytes } from "node:crypto";
-import {
-  GROUP_FLOWS,
-  GROUP_MEMBERS,
-  GROUP_PORT,
-  GROUP_QUEUELESS,
-  GROUP_SOFT_SLOTS,
-  GROUP_STACKS,
-  GROUP_STACKS_MAX,
-  MEMBER_ARENA,
-  MEMBER_BYTES,
-  MEMBER_POOL,
-  MEMBER_QUEUE,
-} from "../assembly/layout.ts";
-import {
-  type BridgeOptions,
-  type Link,
-  type LinkOptions,
-  LinkDirectory,
-  type NicOptions,
-  UserVbridge,
-  UserVeth,
-  type VethModule,
-} from "../veth/index.ts";
+import { type BridgeOptions, type NicOptions, UserVbridge, UserVeth, type VethModule } from "../veth/index.ts";
 import { parseDuration } from "../veth/options.ts";
 import { NetworkCapture, type NetworkCaptureOptions } from "./capture.ts";
 import { type Clock, RealClock, VirtualClock } from "./clock.ts";
@@ -39,76 +17,37 @@ import {
   type StackExports,
 } from "./core.ts";
 import { OribiError, optionError } from "./errors.ts";
-import { Host, type HostLink } from "./host.ts";
+import { Host } from "./host.ts";
+import { createGroup, enroll } from "./group.ts";
+import { HostLinks } from "./host-links.ts";
 import { HostStack, shareQueues } from "./host-stack.ts";
+import {
+  hangMillisOf,
+  type HostOptions,
+  NETWORK_DEFAULTS,
+  type NetworkOptions,
+  parseCidr,
+  stacksOf,
+  startOf,
+} from "./network-options.ts";
 import { scanAddress } from "./posix/address.ts";
 import type { Waiter } from "./posix/waiter.ts";
 import { seedWords } from "./seed.ts";
 import { type Audit, Manager } from "./manager.ts";
 import type { StackEntry } from "./registry.ts";
 import { type Membership, Stack } from "./stack.ts";
-import { STACK_DEFAULTS, type StackOptions } from "./stack-options.ts";
+import type { StackOptions } from "./stack-options.ts";
 import { epochOf } from "./threads/clock.ts";
 import { MainThread, type ThreadedNetwork } from "./threads/main-thread.ts";
 import type { UntilOptions } from "./threads/pump.ts";
 import type { SpawnOptions } from "./threads/threads.ts";
 
-export interface NetworkOptions {
-  /** Gives every random choice. Default: a different one each time (`network.seed` tells which). */
-  seed?: number | string;
-  /**
-   * "real": the machine's clock. "virtual": time moves only by advance() and by waiting, and the same seed gives the
-   * same bytes.
-   */
-  time?: "real" | "virtual";
-  /** What a virtual clock shows at first, microseconds; to see 32-bit clocks wrap, for example. Default: 0. */
-  startMicros?: number;
-  /** Load the debug build of the core, whose traps name file and line. */
-  debug?: boolean;
-  /**
-   * A thread that shows no life for so long (its stack does not beat, its event loop does not turn, it does not sleep)
-   * has hung, and is ended. Default: "30s"; Infinity: never.
-   */
-  hangAfter?: number | string;
-  /** Closes the network when it is aborted. */
-  signal?: AbortSignal;
-}
-
-/** What createNetwork() does when nothing is said. */
-export const NETWORK_DEFAULTS: Readonly<Required<Pick<NetworkOptions, "time" | "hangAfter">>> = Object.freeze({
-  time: "real",
-  hangAfter: "30s",
-});
-
-export interface HostOptions extends Pick<
-  NicOptions,
-  "mac" | "mtu" | "queues" | "ringSize" | "offloads" | "flowControl"
-> {
-  /** The bridge that the host's NIC is plugged into; without one it is plugged into nothing. */
-  bridge?: UserVbridge;
-  /** IPv4 address with prefix length: "10.0.0.1/24". */
-  address: string;
-  /** Default gateway. */
-  gateway?: string;
-  /** Impairments of the host's wire. */
-  link?: HostLink;
-  /** Sizes of the pools of each stack. */
-  stack?: StackOptions;
-  /**
-   * Stacks, 1 to 64: one for each thread that is to serve the host. All have the host's addresses, each its own queue
-   * of the NIC (`queues`: as many by default) and its own sockets; packets for another one are handed over.
-   */
-  stacks?: number;
-  /** Tunables by Linux's names. */
-  sysctl?: Record<string, number | string>;
-}
+export { type HostOptions, NETWORK_DEFAULTS, type NetworkOptions } from "./network-options.ts";
 
 /** Virtual microseconds that a step with work takes: time goes on even in a network without delays. */
 const STEP_MICROS = 1;
 /** A condition that another thread makes true is asked at least so often, milliseconds. */
 const ASK_MILLIS = 5;
-/** Latest start of a virtual clock: a century; doubles still tell half a microsecond there. */
-const START_MICROS_MAX = 3.2e15;
 /** Steps without end at one time mean that two hosts talk for ever; settle() gives up then. */
 const SETTLE_STEPS_MAX = 10_000_000;
 
@@ -121,13 +60,12 @@ export class Network implements AsyncDisposable {
   readonly #veth: VethModule;
   readonly #core: CoreOptions;
   readonly #clock: Clock;
-  readonly #links: LinkDirectory;
+  readonly #links: HostLinks;
   readonly #manager: Manager;
   readonly #hosts: Host[] = [];
   readonly #bridges: UserVbridge[] = [];
   readonly #sleep = new Int32Array(new SharedArrayBuffer(4));
   readonly #hangMillis: number;
-  #linkCount = 0;
   /** An instance that lays groups out; made when the first host with several stacks is. */
   #groupCore: StackExports | undefined;
   #capture: NetworkCapture | undefined;
@@ -154,7 +92,7 @@ export class Network implements AsyncDisposable {
       free: (address) => this.#free(address),
     };
     this.#clock = this.time === "virtual" ? new VirtualClock(startOf(options)) : new RealClock();
-    this.#links = LinkDirectory.create(this.#veth);
+    this.#links = new HostLinks(this.#veth, this.seed);
     this.#hangMillis = hangMillisOf(options);
     this.#manager = new Manager({
       memory: this.memory,
@@ -215,10 +153,10 @@ export class Network implements AsyncDisposable {
         trapped: (each) => this.#manager.buryHere(each),
       });
     });
-    const host = new Host(name, text, nic, made, (of, link) => this.#setLink(of, link));
+    const host = new Host(name, text, nic, made, (of, link) => this.#links.set(of, link));
     for (const [key, value] of Object.entries(options.sysctl ?? {})) host.sysctl(key, value);
     for (const each of made) this.#prepare(each, options);
-    if (options.link !== undefined) this.#setLink(host, options.link);
+    if (options.link !== undefined) this.#links.set(host, options.link);
     options.bridge?.plug(nic);
     this.#hosts.push(host);
     this.#capture?.add(host);
@@ -240,7 +178,7 @@ export class Network implements AsyncDisposable {
   #prepare(each: HostStack, options: HostOptions): void {
     const { stack, nic, queues } = each;
     const { address, netmask } = parseCidr("address", options.address);
-    this.#enroll(each);
+    enroll(this.memory, each);
     this.#manager.start(each, options.stack?.forwarding === true);
     stack.addInterface({
       port: nic.handle,
@@ -256,34 +194,9 @@ export class Network implements AsyncDisposable {
     if (options.gateway !== undefined) this.#setGateway(each, options.gateway);
   }
 
-  /** Makes what the stacks of a host share. */
   #group(nic: UserVeth, stacks: number, options: StackOptions): number {
-    const { connections, timeWaits, sockets } = { ...STACK_DEFAULTS, ...options };
     const core = (this.#groupCore ??= instantiateStack(this.memory, this.#veth.exports, this.#core));
-    const flows = stacks * (connections + timeWaits + sockets);
-    const softSlots = nic.ringSize;
-    const base = this.#regions.allocate(core.groupBytes(stacks, softSlots, flows) >>> 0);
-    const words = new Uint32Array(this.memory.buffer, base, GROUP_MEMBERS / 4);
-    words[GROUP_STACKS / 4] = stacks;
-    words[GROUP_SOFT_SLOTS / 4] = softSlots;
-    words[GROUP_FLOWS / 4] = flows;
-    words[GROUP_PORT / 4] = nic.handle;
-    const bits = new BigUint64Array(this.memory.buffer, base, GROUP_MEMBERS / 8);
-    shareQueues(nic.queues, stacks).forEach(({ count }, index) => {
-      if (count === 0) bits[GROUP_QUEUELESS / 8] = (bits[GROUP_QUEUELESS / 8] as bigint) | (1n << BigInt(index));
-    });
-    core.groupInit(base);
-    return base;
-  }
-
-  /** Says where a stack of a group is; the others hand packets over to it when it is alive. */
-  #enroll({ stack, queues, nic, membership }: HostStack): void {
-    const { group, index } = membership;
-    if (group === 0) return;
-    const words = new Uint32Array(this.memory.buffer, group + GROUP_MEMBERS + index * MEMBER_BYTES, MEMBER_BYTES / 4);
-    words[MEMBER_ARENA / 4] = stack.place.base;
-    words[MEMBER_POOL / 4] = nic.poolAddress(queues.first);
-    words[MEMBER_QUEUE / 4] = queues.first;
+    return createGroup(this.memory, core, (bytes) => this.#regions.allocate(bytes), nic, stacks, options);
   }
 
   #nic(name: string, options: HostOptions, stacks: number): UserVeth {
@@ -301,23 +214,6 @@ export class Network implements AsyncDisposable {
     }
   }
 
-  #setLink(host: Host, link: HostLink): void {
-    const both = "toWire" in link || "toHost" in link ? link : { toWire: link, toHost: link };
-    for (const direction of ["toWire", "toHost"] as const) {
-      const options = (both as Partial<Record<typeof direction, LinkOptions>>)[direction];
-      if (options === undefined) continue;
-      const before = host.nic.links[direction];
-      const words = seedWords(this.seed, `link ${host.name} ${direction}`);
-      const seed = BigInt(words[0] ?? 0) | (BigInt(words[1] ?? 0) << 32n);
-      const after = host.nic.setLink(direction, before === undefined ? { seed, ...options } : options);
-      if (after === before) continue;
-      if (before !== undefined && this.#links.remove(before)) this.#linkCount--;
-      if (host.stacks.every(({ thread }) => thread === "worker")) continue;
-      this.#links.add(after);
-      this.#linkCount++;
-    }
-  }
-
   /**
    * One step: what is due on the links, one beat of every stack. Returns the work done, 0 when nothing happened.
    * Virtual time moves by a microsecond when there was work.
@@ -325,7 +221,7 @@ export class Network implements AsyncDisposable {
   step(): number {
     if (this.#mainThread !== undefined) this.#mainThread.reap();
     const now = this.#clock.now();
-    let work = this.#linkCount > 0 ? this.#links.poll(now) : 0;
+    let work = this.#links.poll(now);
     const hosts = this.#hosts;
     for (let i = 0; i < hosts.length; i++) {
       work += (hosts[i] as Host).poll(now);
@@ -348,7 +244,7 @@ export class Network implements AsyncDisposable {
 
   /** When something will happen though nobody does anything, microseconds; Infinity: never. */
   nextDeadline(): number {
-    let next = this.#linkCount > 0 ? this.#links.nextDeadline : Infinity;
+    let next = this.#links.nextDeadline;
     for (const host of this.#hosts) next = Math.min(next, host.nextDeadline());
     return next;
   }
@@ -499,22 +395,14 @@ export class Network implements AsyncDisposable {
         return { memory, modules, ...this.#core, epochNanos, name, address, index, id, place, port, queues };
       },
       lost: (stack, gone) => this.#manager.bury(stack, gone),
-      ownLinks: (host, owns) => this.#ownLinks(host, owns),
+      ownLinks: (stack, owns) => this.#links.own(this.#hostOf(stack), stack, owns),
       rested: () => this.#retired.splice(0).forEach((address) => this.#regions.free(address)),
     };
     return new MainThread(threaded, this.#hangMillis);
   }
 
-  /** The links of this thread's hosts are polled with the network; those of others' with their stacks. */
-  #ownLinks(stack: HostStack, owns: boolean): void {
-    const host = this.#hosts.find(({ stacks }) => stacks.includes(stack)) as Host;
-    // A host has its links here as long as one of its stacks is here.
-    if (host.stacks.some((other) => other !== stack && other.thread !== "worker")) return;
-    for (const link of Object.values(host.nic.links) as Link[]) {
-      if (!owns) this.#links.remove(link);
-      else this.#links.add(link);
-      this.#linkCount += owns ? 1 : -1;
-    }
+  #hostOf(stack: HostStack): Host {
+    return this.#hosts.find(({ stacks }) => stacks.includes(stack)) as Host;
   }
 
   #isShared(): boolean {
@@ -572,38 +460,6 @@ export class Network implements AsyncDisposable {
   #assertOpen(): void {
     if (this.#isClosed) throw new OribiError("ERR_ORIBI_CLOSED", "This network is closed; make a new one.");
   }
-}
-
-/** The start of a virtual clock. */
-function startOf({ startMicros = 0 }: NetworkOptions): number {
-  if (startMicros >= 0 && startMicros <= START_MICROS_MAX) return startMicros;
-  throw optionError("startMicros", startMicros, `a number from 0 to ${START_MICROS_MAX}`);
-}
-
-/** Milliseconds without a sign of life. */
-function hangMillisOf({ hangAfter = NETWORK_DEFAULTS.hangAfter }: NetworkOptions): number {
-  return hangAfter === Infinity ? Infinity : parseDuration("hangAfter", hangAfter) / 1000;
-}
-
-/** How many stacks a host is to have. */
-function stacksOf({ stacks = 1, stack }: HostOptions): number {
-  if (!Number.isInteger(stacks) || stacks < 1 || stacks > GROUP_STACKS_MAX) {
-    throw optionError("stacks", stacks, `a whole number from 1 to ${GROUP_STACKS_MAX}`);
-  }
-  // A router's packets belong to no connection, and its fragments to no port.
-  if (stacks > 1 && stack?.forwarding === true) throw optionError("stacks", stacks, "1 for a host that forwards");
-  return stacks;
-}
-
-/** An address with its prefix length, as host-order numbers. */
-function parseCidr(option: string, text: string): { address: number; netmask: number } {
-  const [host = "", prefix = "", ...rest] = String(text).split("/");
-  const address = scanAddress(host);
-  const bits = /^\d{1,2}$/.test(prefix) ? Number(prefix) : -1;
-  if (address < 0 || bits < 0 || bits > 32 || rest.length > 0) {
-    throw optionError(option, text, 'an IPv4 address with its prefix length, as "10.0.0.1/24"');
-  }
-  return { address, netmask: bits === 0 ? 0 : (0xffffffff << (32 - bits)) >>> 0 };
 }
 
 /** Makes an empty network. */

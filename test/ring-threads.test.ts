@@ -62,7 +62,7 @@ describe("the MPSC ring", function () {
     parts = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as RingParts;
   });
 
-  it("delivers each value once and in its producer's order, though producers are terminated at any moment", async () => {
+  it("delivers each value once, in its producer's order, though producers are terminated at any moment", async () => {
     const dice = chance(seedOf(11));
     const notes = new Int32Array(memory.buffer);
     parts.mpscInit(RING, 64);

@@ -6,7 +6,6 @@
 import {
   GROUP_ALIVE,
   IPPROTO_TCP,
-  IPPROTO_UDP,
   KIND_TCP,
   KIND_TIME_WAIT,
   KIND_UDP,
@@ -53,7 +52,7 @@ function forget(s: Socket, protocol: u32): u32 {
   return 1;
 }
 
-/** Makes every element of every pool free: walks the arena's list of pools (memp_list). Returns how many were in use. */
+/** Makes every element of every pool free, along the arena's list of pools (memp_list). Returns how many were used. */
 export function retirePools(): u32 {
   let used: u32 = 0;
   for (let i = 0; i < POOL_COUNT; i++) {
