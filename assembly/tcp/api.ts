@@ -66,7 +66,7 @@ import { tcpOutputWritten, unsentBytes } from "./transmit";
 import { readWantsAck, tuneRcvBuf } from "./window";
 
 export { tcpClose } from "./close";
-export { listenerEvents, tcpAccept, tcpListen } from "./listen";
+export { listenerEvents, listenerPending, tcpAccept, tcpListen } from "./listen";
 export { tcpDisconnect } from "./disconnect";
 export { tcpConnect } from "./open";
 
