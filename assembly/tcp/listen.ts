@@ -333,9 +333,9 @@ export function listenerStop(t: Tcb): void {
   }
   l.acceptTail = 0;
   l.acceptCount = 0;
-  portClose(IPPROTO_TCP, t.localPort);
   t.kind = u8(KIND_TCP);
   t.state = u8(TCP_CLOSED);
+  portClose(IPPROTO_TCP, t.localPort);
   t.tflags = 0;
   t.sndNxt = 0;
   t.flight = 0;
