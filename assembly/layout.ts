@@ -457,7 +457,8 @@ export const MIB_TCP_FASTOPEN_PASSIVE_ALT_KEY: i32 = 122; // cookies made with t
 export const MIB_TCP_FASTOPEN_LISTEN_OVERFLOW: i32 = 123;
 export const MIB_TCP_FASTOPEN_COOKIE_REQUESTS: i32 = 124;
 export const MIB_TCP_FASTOPEN_BLACKHOLE: i32 = 125;
-export const MIB_COUNT: i32 = 126;
+export const MIB_TCP_OUT_OF_WINDOW_ICMPS: i32 = 126; // ICMP errors about segments that are not in flight
+export const MIB_COUNT: i32 = 127;
 
 // ---- Kinds of objects that the flow table, the timing wheel and descriptors point at (the byte at offset 16) ------
 export const KIND_FREE: i32 = 0;

@@ -4,6 +4,7 @@
 import {
   EPOLLERR,
   KIND_TCP,
+  MIB_TCP_OUT_OF_WINDOW_ICMPS,
   MIB_TCP_PMTU_REDUCTIONS,
   SYN,
   SYSCTL_TCP_MIN_SND_MSS,
@@ -53,7 +54,10 @@ export function tcpIcmpError(
   if (state == TCP_CLOSED || state == TCP_LISTEN) return;
   const seq = get32(segment + 4);
   const una = fastopenPending(t) ? t.iss : t.sndUna;
-  if (seqLt(seq, una) || seqGt(seq, t.sndNxt)) return;
+  if (seqLt(seq, una) || seqGt(seq, t.sndNxt)) {
+    count(MIB_TCP_OUT_OF_WINDOW_ICMPS);
+    return;
+  }
   if (type == ICMP_UNREACHABLE && code == CODE_FRAGMENTATION_NEEDED) {
     if (t.pmtuDiscover != 0) pathMtu(t, mtu);
     return;
