@@ -92,7 +92,12 @@ export function writeSysctl(core: SysctlExports, name: string, value: number | s
 }
 
 /** As Linux: fewer numbers than there are leave the others as they are. */
-function writeVector(core: SysctlExports, name: string, parts: readonly (string | undefined)[], values: string[]): void {
+function writeVector(
+  core: SysctlExports,
+  name: string,
+  parts: readonly (string | undefined)[],
+  values: string[],
+): void {
   if (values.length > parts.length) throw optionError(name, values.join(" "), `at most ${parts.length} numbers`);
   values.forEach((value, i) => {
     const part = parts[i];

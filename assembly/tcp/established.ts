@@ -371,8 +371,15 @@ export function received(t: Tcb, bytes: u32): void {
 function noteSegment(t: Tcb, bytes: u32): void {
   if (bytes > u32(t.rcvMss)) t.rcvMss = u16(min(bytes, u32(t.advMss)));
   const since = nowMillis - t.lastRcvMillis;
-  if (t.tflags & TF_QUICKACK || t.atoMillis == 0) enterQuickAck(t);
-  else adaptAto(t, since);
+  if (t.tflags & TF_QUICKACK) {
+    enterQuickAck(t);
+  } else if (t.atoMillis == 0) {
+    // The first data of the connection.
+    fillQuickAcks(t);
+    t.atoMillis = u16(ATO_MIN_MILLIS);
+  } else {
+    adaptAto(t, since);
+  }
   t.lastRcvMillis = nowMillis;
   t.keepProbes = 0;
   if (t.flight != 0) measureRcvRtt(t, changetype<Flight>(t.flight));

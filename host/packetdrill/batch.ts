@@ -46,10 +46,7 @@ export function findScripts(paths: readonly string[]): string[] {
 }
 
 /** Runs the scripts of files and folders. @returns their results, in the order of findScripts() */
-export async function runScripts(
-  paths: readonly string[],
-  options: ScriptBatchOptions = {},
-): Promise<ScriptResult[]> {
+export async function runScripts(paths: readonly string[], options: ScriptBatchOptions = {}): Promise<ScriptResult[]> {
   const files = findScripts(paths);
   const { jobs = 1, signal, onResult, ...rest } = options;
   if (rest.pcap !== undefined) mkdirSync(rest.pcap, { recursive: true });

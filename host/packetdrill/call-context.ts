@@ -84,7 +84,9 @@ export function addressArgument(
 export function compareAddress(event: SyscallEvent, value: Value | undefined, came: SocketAddress): void {
   if (value?.kind !== "struct") return;
   for (const [name, member] of membersOf(value, event.line, "the address")) {
-    const field = { sa_family: came.family, sin_family: came.family, sin_port: came.port, sin_addr: came.address }[name];
+    const field = { sa_family: came.family, sin_family: came.family, sin_port: came.port, sin_addr: came.address }[
+      name
+    ];
     if (field !== undefined) compareNumber(member.value, Number(field), event.line, name);
   }
 }

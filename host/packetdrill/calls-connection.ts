@@ -1,7 +1,15 @@
 // socket, bind, listen, accept, connect, shutdown, close, names of both ends, fcntl, ioctl.
 // Read first: call-context.ts; host/posix/connection.ts.
 
-import { AF_UNSPEC, IPPROTO_TCP, SOCK_STREAM, SO_TYPE, SOL_SOCKET, TCP_CLOSED, TCP_INFO } from "../../assembly/layout.ts";
+import {
+  AF_UNSPEC,
+  IPPROTO_TCP,
+  SOCK_STREAM,
+  SO_TYPE,
+  SOL_SOCKET,
+  TCP_CLOSED,
+  TCP_INFO,
+} from "../../assembly/layout.ts";
 import { formatAddress, parseAddress } from "../posix/address.ts";
 import type { SocketAddress, SocketAddressResult } from "../posix/posix.ts";
 import {

@@ -80,12 +80,7 @@ function sendto(context: CallContext, fd: number, bytes: Uint8Array, event: Sysc
   return sendTo(context, fd, to, () => context.posix.sendto(fd, bytes, flags, to ?? null));
 }
 
-function destination(
-  context: CallContext,
-  fd: number,
-  event: SyscallEvent,
-  flags: number,
-): SocketAddress | undefined {
+function destination(context: CallContext, fd: number, event: SyscallEvent, flags: number): SocketAddress | undefined {
   const { defaults } = context;
   const to = addressArgument(event, event.arguments[4], {
     address: defaults.remoteAddress,
@@ -102,12 +97,7 @@ export function opening(context: CallContext, fd: number, to: SocketAddress, fla
 }
 
 /** A datagram to an address makes the two ends known. */
-export function sendTo(
-  context: CallContext,
-  fd: number,
-  to: SocketAddress | undefined,
-  send: () => number,
-): number {
+export function sendTo(context: CallContext, fd: number, to: SocketAddress | undefined, send: () => number): number {
   const result = send();
   if (result < 0 || to === undefined || isStream(context, fd)) return result;
   udpConnection(context, fd);

@@ -10,12 +10,12 @@ import type { Expansion } from "./symbols.ts";
 const WORD = /[A-Za-z_][A-Za-z0-9_]*/y;
 const UNSIGNED = /0x[0-9a-fA-F]+(?![A-Za-z0-9_])|[0-9]+(?![A-Za-z0-9_])/y;
 const PREPROCESSOR = /#(?:if|ifdef|ifndef|else|elif|endif|define|include)\b/y;
-/** What an error quotes: a word, a number, or some punctuation. */
-const EXCERPT = /[A-Za-z0-9_.]{1,40}|[^\sA-Za-z0-9_]{1,3}|\S/y;
+/** What an error quotes: a word, a number, or punctuation. */
+const EXCERPT = /\.\.\.|[A-Za-z0-9_.]{1,40}|%\{|\/\*|\S/y;
 const ESCAPES: Record<string, string> = { n: "\n", t: "\t", r: "\r", a: "\x07", b: "\b", f: "\f", v: "\v", 0: "\0" };
 
-/** The largest sequence number, window ... */
-export const U32_MAX = 0xffffffff;
+/** The largest sequence number and timestamp. */
+const U32_MAX = 0xffffffff;
 
 /** A place in a text, and ways to take the next thing from there. Every method skips blanks and comments first. */
 export class Scanner {

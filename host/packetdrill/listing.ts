@@ -28,4 +28,3 @@ export function listing(script: Script | undefined, runner: Runner | undefined):
 function oneLine(text: string): string {
   return text.trim().replace(/\s+/g, " ");
 }
-

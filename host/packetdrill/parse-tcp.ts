@@ -1,7 +1,6 @@
 // TCP packets as tcpdump once printed them: `S. 0:0(0) ack 1 win 65535 <mss 1460>`.
 // Read first: TcpPacket in script.ts; parse-tcp-options.ts.
 
-import { U32_MAX } from "./lexer.ts";
 import type { Scanner } from "./lexer.ts";
 import { parseOptions } from "./parse-tcp-options.ts";
 import type { Ports, TcpPacket } from "./script.ts";
@@ -53,7 +52,7 @@ export function parseSequence(scanner: Scanner): Pick<TcpPacket, "sequence" | "s
   scanner.expect(":", "between the sequence numbers");
   const sequenceEnd = scanner.unsigned("the sequence number behind the last byte");
   scanner.expect("(", "before the bytes of payload");
-  const payload = scanner.unsigned("the bytes of payload", U32_MAX);
+  const payload = scanner.unsigned("the bytes of payload");
   scanner.expect(")", "after the bytes of payload");
   if ((sequenceEnd - sequence) >>> 0 !== payload) {
     scanner.fail(`${(sequenceEnd - sequence) >>> 0} bytes of payload, as the sequence numbers have it`, at);

@@ -231,8 +231,10 @@ export class Runner {
       throw new ScriptFailure(event.line, "a packet of another connection came", event.text, came);
     }
     this.#partial.push(packet);
-    const { tickMicros, toleranceMicros } = this.#settings;
-    const verdict = compare(event, connection, this.#partial, { tickMicros, toleranceMicros });
+    const { tickMicros, toleranceMicros, toleranceShare } = this.#settings;
+    // The values of timestamps have had all of the script to drift.
+    const drift = Math.max(toleranceMicros, toleranceShare * this.elapsed);
+    const verdict = compare(event, connection, this.#partial, { tickMicros, toleranceMicros: drift });
     this.#checkTime(event, due, packet.micros, formatPacket(packet, connection));
     if (verdict === "more") return;
     this.#partial = [];

@@ -5,7 +5,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { arithmetic } from "./shell/arithmetic.ts";
-import { assign, runCommand } from "./shell/commands.ts";
+import { assign, echoed, runCommand } from "./shell/commands.ts";
 import type { CommandContext } from "./shell/commands.ts";
 import { isCounters, runCounters } from "./shell/counters.ts";
 import { STANDARD_SETTINGS } from "./shell/defaults.ts";
@@ -104,10 +104,9 @@ class ShellRun {
     const [first = []] = words;
     if (commands.length === 1) return this.simple(commands[0]!, first);
     const last = words.at(-1)!;
-    const path = last[1];
-    if (commands.length === 2 && basename(first[0] ?? "") === "echo" && last.includes("tee") && path !== undefined) {
-      const target = last.find((word) => isSetting(word));
-      if (target !== undefined) return setSysctl(target, first.slice(1).join(" "), this.effects);
+    const setting = last.includes("tee") ? last.find((word) => isSetting(word)) : undefined;
+    if (commands.length === 2 && basename(first[0] ?? "") === "echo" && setting !== undefined) {
+      return setSysctl(setting, echoed(first), this.effects);
     }
     // A grep at the end asserts something of a program's output, which there is not.
     const checks = words.some(([program = ""]) => /grep$/.test(program));

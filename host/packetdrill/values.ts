@@ -78,6 +78,7 @@ export function compareNumber(value: Value | undefined, came: number, line: numb
 
 /** A number as the script writes it. */
 function written(value: Value, number: number): string {
+  if (value.kind === "list" && value.items.length === 1) return written(value.items[0] as Value, number);
   if (value.kind !== "symbols") return String(number);
   return `${value.names.join("|")} (${number})`;
 }

@@ -202,7 +202,8 @@ export class World {
       const frame = received.data;
       const type = ((frame[12] as number) << 8) | (frame[13] as number);
       if (type === TYPE_ARP) this.#answer(frame);
-      else if (type === TYPE_IPV4 && !this.isMute) this.#sent.push(decodeDatagram(frame.subarray(ETHERNET), this.#now, "out"));
+      else if (type === TYPE_IPV4 && !this.isMute)
+        this.#sent.push(decodeDatagram(frame.subarray(ETHERNET), this.#now, "out"));
     }
     return frames;
   }

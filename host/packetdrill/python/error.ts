@@ -10,7 +10,7 @@ export interface CodePlace {
 }
 
 /**
- * "assert": an assertion does not hold. "error": a name that is not known, a division by zero, a wrong type, bad syntax.
+ * "assert": an assertion does not hold. "error": a name that is not known, a division by zero, a wrong type, syntax.
  * "refused": Python, but outside of the subset.
  */
 export type PythonErrorKind = "assert" | "error" | "refused";
@@ -25,7 +25,7 @@ export interface PythonErrorDetails extends CodePlace {
   values?: Record<string, string>;
 }
 
-/** ERR_ORIBI_PYTHON. The message names the place, the condition, the assert's own message and the values of its names. */
+/** ERR_ORIBI_PYTHON. The message names the place, the condition, the assert's own message, its names' values. */
 export class PythonError extends OribiError {
   override readonly name = "PythonError";
   readonly kind: PythonErrorKind;

@@ -19,11 +19,11 @@ type Command = (words: readonly string[], context: CommandContext) => Status;
 
 /** Commands that show something, tidy up, or set up what a simulated machine has no need of. */
 const WITHOUT_MEANING = new Set(
-  (
-    "cat cd chmod chown clear date df dmesg ethtool file free hostname id killall ln logger ls lsmod mkdir modprobe mount " +
-    "mv ps pwd rm rmdir rmmod set shopt ss netstat sync touch ulimit umask uname unset uptime wait which whoami lscpu " +
-    "sed awk head tail wc sort uniq cut tr tee tcpdump kmod trap"
-  ).split(" "),
+  [
+    "awk cat cd chmod chown clear cut date df dmesg ethtool file free head hostname id killall kmod ln logger ls",
+    "lscpu lsmod mkdir modprobe mount mv netstat ps pwd rm rmdir rmmod sed set shopt sort ss sync tail tcpdump tee",
+    "touch tr trap ulimit umask uname uniq unset uptime wait wc which whoami",
+  ].flatMap((line) => line.split(" ")),
 );
 const SCRIPTS = /\.sh$/;
 const RESTORE = /^sysctl_restore_.*\.sh$/;
@@ -35,7 +35,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   ip: (words, context) => runIp(words, context.effects, refuser(words, context)),
   tc: (words, context) => runTc(words, context.effects, refuser(words, context)),
   ifconfig: (words, context) => runIfconfig(words, context.effects, refuser(words, context)),
-  echo: (words, context) => write(words.slice(words[1] === "-n" ? 2 : 1).join(" "), words, context),
+  echo: (words, context) => write(echoed(words), words, context),
   printf: (words, context) => write((words[1] ?? "").replace(/\\n/g, "\n"), words, context),
   true: () => 0,
   ":": () => 0,
@@ -94,6 +94,11 @@ export function runCommand(words: readonly string[], context: CommandContext): S
   }
   context.effects.push({ kind: "ignored", what: words.join(" ") });
   return 0;
+}
+
+/** What echo writes. */
+export function echoed(words: readonly string[]): string {
+  return words.slice(words[1] === "-n" ? 2 : 1).join(" ");
 }
 
 /** Takes `NAME=VALUE`. @returns whether it was one */

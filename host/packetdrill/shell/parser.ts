@@ -40,7 +40,7 @@ const COMPOUND = new Set([
   "[[",
   "select",
 ]);
-const REDIRECTION = /^([0-9]?)(>>|>&|>\||<<<|<<|<&|<>|>|<|)$|^(&>>?)$/;
+const REDIRECTION = /^[0-9]?(?:>>|>&|>\||<<<|<<|<&|<>|>|<)$|^&>>?$/;
 
 /**
  * Reads a command of one or more lines.
@@ -99,8 +99,7 @@ function parseSimple(lexemes: readonly Lexeme[], start: number): { simple: Simpl
   for (; index < lexemes.length; index++) {
     const lexeme = lexemes[index]!;
     if (lexeme.type === "operator") {
-      const redirection = REDIRECTION.exec(lexeme.text);
-      if (redirection === null || lexeme.text === "") break;
+      if (!REDIRECTION.test(lexeme.text)) break;
       const target = lexemes[++index];
       if (target?.type !== "word") throw new ShellRefusal(`a redirection without a target (${lexeme.text})`);
       if (lexeme.text.includes("<<")) throw new ShellRefusal("here-documents (<<)");

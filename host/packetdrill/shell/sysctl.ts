@@ -4,19 +4,22 @@
 import type { ShellEffect, Status } from "./effects.ts";
 
 const PROC_SYS = "/proc/sys/";
+const MODULE_PARAMETER = /^\/sys\/module\/(\w+)\/parameters\/(\w+)$/;
 const SETTING = /^([A-Za-z0-9_./-]+?)\s*=\s*([^]*)$/;
 /** Options of sysctl(8) that take a value. */
 const WITH_VALUE = new Set(["-r", "--pattern", "-p", "--load"]);
 
-/** A setting's name with dots, whether it came as a path or with slashes. */
-export function sysctlName(text: string): string {
+/** A setting's name with dots, be it a path or with slashes. A module's parameter is module.NAME.PARAMETER. */
+function sysctlName(text: string): string {
+  const [, module, parameter] = MODULE_PARAMETER.exec(text) ?? [];
+  if (module !== undefined) return `module.${module}.${parameter}`;
   const path = text.startsWith(PROC_SYS) ? text.slice(PROC_SYS.length) : text;
   return path.split("/").filter(Boolean).join(".");
 }
 
 /** Whether a file is a setting. */
 export function isSetting(path: string): boolean {
-  return path.startsWith(PROC_SYS);
+  return path.startsWith(PROC_SYS) || MODULE_PARAMETER.test(path);
 }
 
 export function setSysctl(name: string, value: string, effects: ShellEffect[]): Status {
