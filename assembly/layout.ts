@@ -464,14 +464,17 @@ export const MIB_TCP_FASTOPEN_PASSIVE_ALT_KEY: i32 = 122; // cookies made with t
 export const MIB_TCP_FASTOPEN_LISTEN_OVERFLOW: i32 = 123;
 export const MIB_TCP_FASTOPEN_COOKIE_REQUESTS: i32 = 124;
 export const MIB_TCP_FASTOPEN_BLACKHOLE: i32 = 125;
-export const MIB_STEER_OUT: i32 = 126; // packets handed to another stack of the host
-export const MIB_STEER_IN: i32 = 127; // packets that other stacks of the host have handed over
-export const MIB_STEER_COPIES: i32 = 128; // copies made for other stacks: ARP, IGMP, group datagrams
-export const MIB_STEER_DROPS: i32 = 129; // no room in the software queue, or no mbuf for a copy
-export const MIB_STEER_NO_ENTRY: i32 = 130; // flows that the host's table had no entry for
-export const MIB_STEER_CLASHES: i32 = 131; // tuples that another stack of the host has
-export const MIB_STEER_RULES: i32 = 132; // rules added to the NIC's flow director
-export const MIB_COUNT: i32 = 133;
+export const MIB_TCP_MTU_PROBES_GOOD: i32 = 126;
+export const MIB_TCP_MTU_PROBES_FAILED: i32 = 127;
+export const MIB_TCP_OUT_OF_WINDOW_ICMPS: i32 = 128; // ICMP errors about segments that are not in flight
+export const MIB_STEER_OUT: i32 = 129; // packets handed to another stack of the host
+export const MIB_STEER_IN: i32 = 130; // packets that other stacks of the host have handed over
+export const MIB_STEER_COPIES: i32 = 131; // copies made for other stacks: ARP, IGMP, group datagrams
+export const MIB_STEER_DROPS: i32 = 132; // no room in the software queue, or no mbuf for a copy
+export const MIB_STEER_NO_ENTRY: i32 = 133; // flows that the host's table had no entry for
+export const MIB_STEER_CLASHES: i32 = 134; // tuples that another stack of the host has
+export const MIB_STEER_RULES: i32 = 135; // rules added to the NIC's flow director
+export const MIB_COUNT: i32 = 136;
 
 // ---- Kinds of objects that the flow table, the timing wheel and descriptors point at (the byte at offset 16) ------
 export const KIND_FREE: i32 = 0;
@@ -525,7 +528,7 @@ export const SYSCTL_IPFRAG_TIME: i32 = 36; // ms
 export const SYSCTL_ICMP_RATELIMIT: i32 = 37; // ICMP errors a second
 export const SYSCTL_ARP_REACHABLE_TIME: i32 = 38; // ms
 export const SYSCTL_ICMP_ECHO_IGNORE_ALL: i32 = 39;
-export const SYSCTL_TCP_MTU_PROBING: i32 = 40;
+export const SYSCTL_TCP_MTU_PROBING: i32 = 40; // 0 off, 1 after timeouts, 2 always
 export const SYSCTL_TCP_MODERATE_RCVBUF: i32 = 41;
 export const SYSCTL_TCP_MIN_SND_MSS: i32 = 42;
 export const SYSCTL_TCP_FASTOPEN: i32 = 43; // TFO_*
@@ -541,6 +544,10 @@ export const SYSCTL_TCP_FASTOPEN_KEYS: i32 = 72; // 1, or 2 with a backup key
 export const SYSCTL_TCP_FASTOPEN_BLACKHOLE_TIMEOUT_SEC: i32 = 73; // 0: middleboxes are trusted
 export const SYSCTL_TCP_SYN_LINEAR_TIMEOUTS: i32 = 74; // SYN retransmissions before the timeout doubles
 export const SYSCTL_TCP_NOTSENT_LOWAT: i32 = 75; // bytes
+export const SYSCTL_TCP_BASE_MSS: i32 = 76; // bytes
+export const SYSCTL_TCP_MTU_PROBE_FLOOR: i32 = 77; // bytes
+export const SYSCTL_TCP_PROBE_INTERVAL: i32 = 78; // seconds
+export const SYSCTL_TCP_PROBE_THRESHOLD: i32 = 79; // bytes
 export const SYSCTL_COUNT: i32 = 128;
 
 /** Bits of tcp_fastopen. */

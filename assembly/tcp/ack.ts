@@ -26,6 +26,7 @@ import {
 import { rttSample } from "./rtt";
 import { SACK_DSACK, noteAckReordering, sackClear, sackHasSample, sackReceive, sackSampleMicros } from "./sack";
 import { marksAcked } from "./marks";
+import { mtuAcked } from "./mtu-probe";
 import { flightOf, inFlight, scoreboardShift, scoreboardTrimHead } from "./scoreboard";
 import { segAck, segDataLen, segFlags, segHasTs, segSackCount, segSeq, segTsEcr, segWindow } from "./segment";
 import { seqGt, seqLt } from "./sequence";
@@ -149,6 +150,7 @@ export function cleanQueue(t: Tcb, ack: u32): void {
     const f = changetype<Flight>(t.flight);
     if (ack - t.iss < before - t.iss) f.bytesAckedHigh++;
     if (f.chronoType != 0) chronoUpdate(t, f);
+    if (f.mtupSize != 0) mtuAcked(t, f);
   }
   if (t.extra != 0) marksAcked(t, ack);
 }

@@ -14,6 +14,7 @@ import {
   SYSCTL_TCP_KEEPALIVE_PROBES,
   SYSCTL_TCP_KEEPALIVE_TIME,
   SYSCTL_TCP_ORPHAN_RETRIES,
+  SYSCTL_TCP_RETRIES1,
   SYSCTL_TCP_RETRIES2,
   SYSCTL_TCP_RTO_MIN,
   ETIMEDOUT,
@@ -29,6 +30,7 @@ import { tcpDone } from "./close";
 import { fastopenPending } from "./fastopen";
 import { fastopenTimeout } from "./fastopen-client";
 import { listenerTimer } from "./listen";
+import { mtuBlackHole } from "./mtu-probe";
 import { currentMss, sendAck, sendProbe, sendReset } from "./output";
 import { countProbe, probeTimeout, rackDetectLoss } from "./rack";
 import { enterLoss, enterRecovery } from "./recovery";
@@ -178,7 +180,7 @@ function idleTimer(t: Tcb): void {
   const short = pool.inUse > pool.capacity >>> 1;
   const limit = short ? FLIGHT_IDLE_SHORT_MILLIS : FLIGHT_IDLE_MILLIS;
   const used = nowMillis - (i32(t.lastSndMillis - t.lastRcvMillis) > 0 ? t.lastSndMillis : t.lastRcvMillis);
-  const quiet = f.packetsOut == 0 && f.islandCount == 0 && t.sndBytes == 0 && !(t.tflags & TF_URGENT);
+  const quiet = f.packetsOut == 0 && !f.mtupEnabled && f.islandCount == 0 && t.sndBytes == 0 && !(t.tflags & TF_URGENT);
   if (!quiet || used < limit) {
     armTimer(t, ARMED_IDLE, FLIGHT_IDLE_SHORT_MILLIS);
     return;
@@ -222,13 +224,17 @@ function modelTimeout(retries: u32): u32 {
   return 1023 * base + (retries - 9) * rtoMax();
 }
 
+/** Time since the first retransmission after the peer last acknowledged anything new; 0 without one. */
+function silentMillis(t: Tcb): u32 {
+  if (t.retransStampMillis == 0 || t.retransmits == 0) return 0;
+  const progress = changetype<Flight>(t.flight).progressMillis;
+  return nowMillis - (i32(progress - t.retransStampMillis) > 0 ? progress : t.retransStampMillis);
+}
+
 /** True when the peer has been silent for too long: R2, or the user's own limit (RFC 5482). */
 function isTimedOut(t: Tcb): bool {
-  if (t.retransStampMillis == 0 || t.retransmits == 0) return false;
-  // Counted from the first retransmission since the peer last acknowledged anything new.
-  const progress = changetype<Flight>(t.flight).progressMillis;
-  const from = i32(progress - t.retransStampMillis) > 0 ? progress : t.retransStampMillis;
-  const elapsed = nowMillis - from;
+  const elapsed = silentMillis(t);
+  if (elapsed == 0) return false;
   if (t.userTimeoutMillis != 0) return elapsed >= t.userTimeoutMillis;
   const orphan = (t.tflags & TF_ORPHAN) != 0;
   return elapsed >= modelTimeout(sysctl(orphan ? SYSCTL_TCP_ORPHAN_RETRIES : SYSCTL_TCP_RETRIES2));
@@ -242,6 +248,8 @@ function retransmissionTimeout(t: Tcb, f: Flight): bool {
     tcpDone(t, ETIMEDOUT);
     return false;
   }
+  const silent = silentMillis(t);
+  if (silent != 0 && silent >= modelTimeout(sysctl(SYSCTL_TCP_RETRIES1))) mtuBlackHole(t, f);
   count(MIB_TCP_TIMEOUTS);
   enterLoss(t, f);
   if (t.retransmits == 0) {
