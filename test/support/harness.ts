@@ -9,6 +9,7 @@ import * as layout from "../../assembly/layout.ts";
 import { createMemory, instantiateStack, Regions, type StackExports } from "../../host/core.ts";
 import { PcapngWriter } from "../../veth/pcapng.ts";
 import { FakeNic, type RxOptions } from "./fake-nic.ts";
+import { Guard, GUARD_BYTES } from "./guard.ts";
 import { type Address, bytesOf, cidr, ether, HOST, ip, ipText, type Layer, macWords, PEER } from "./frames.ts";
 import { type Packet, parse, partOf, type Pattern, summary } from "./packets.ts";
 
@@ -103,6 +104,8 @@ export class StackHarness {
   readonly #bytes: Uint8Array;
   readonly #exchange: number;
   readonly #ports: number;
+  /** In front of the arena and behind it. */
+  readonly #guards: readonly [Guard, Guard];
   /** Microseconds. */
   #now: number;
 
@@ -129,8 +132,12 @@ export class StackHarness {
     for (let i = 0; i < 4; i++) words[layout.CFG_SECRET + i] = Math.imul(seed + i, 0x9e3779b1) >>> 0;
     if (options.forwarding) words[layout.CFG_FLAGS] = layout.STACK_FORWARDING;
     const bytes = core.arenaBytes(config) >>> 0;
-    const arena = regions.allocate(bytes);
+    const arena = regions.allocate(GUARD_BYTES + bytes + GUARD_BYTES) + GUARD_BYTES;
     this.nic = nic = new FakeNic(memory.buffer, nicAt, RX_MBUFS, this.#ports, options.filler);
+    this.#guards = [
+      new Guard(memory.buffer, nicAt + FakeNic.bytes(RX_MBUFS), arena),
+      new Guard(memory.buffer, arena + bytes, arena + bytes + GUARD_BYTES),
+    ];
     this.core = core;
     this.#memory = new DataView(memory.buffer);
     this.#bytes = new Uint8Array(memory.buffer);
@@ -244,6 +251,14 @@ export class StackHarness {
       writer.packet(port - 1, micros, frame, { direction });
     }
     return writer.bytes();
+  }
+
+  /** What was written outside of the arena: a sentence for each side of it. */
+  trespasses(): string[] {
+    const [front, back] = this.#guards.map((guard) => guard.firstTouched());
+    const sentence = (at: number, side: string): string[] =>
+      at < 0 ? [] : [`Byte ${at} of the strip ${side} the arena was written.`];
+    return [...sentence(front!, "in front of"), ...sentence(back!, "behind")];
   }
 
   // ---- State ----------------------------------------------------------------------------------------------------
