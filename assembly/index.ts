@@ -64,6 +64,10 @@ import {
   sysctl,
   setSysctl,
 } from "./stack";
+import { groupAttach } from "./steer/group";
+import { softPending } from "./steer/hand-over";
+import { portsCount } from "./steer/ports";
+import { tableCount } from "./steer/table";
 import { sysctlDefaults } from "./sysctl";
 import { ACK_LIST_BYTES, ackListFlush } from "./tcp/input";
 import { outputAttach } from "./tcp/output";
@@ -80,6 +84,7 @@ export { arpAddressState, arpProbe } from "./net/arp-address";
 export { netifAdd, netifSetAddress } from "./net/netif";
 export { routeAdd, routeDump, routeRemove } from "./net/route";
 export { countersAt } from "./stack";
+export { groupBytes, groupInit } from "./steer/group";
 export { initialSequence, timestampOffset } from "./tcp/isn";
 
 /** How long a packet waits that the NIC had no room for, microseconds. */
@@ -272,6 +277,7 @@ export function attach(base: usize): void {
   netifAttach(stack.netifs);
   arpAttach(stack.arp);
   routeAttach(stack.routes);
+  groupAttach();
   ipv4Attach(stack.ipv4);
   reassemblyAttach(stack.reassembly);
   igmpAttach(stack.igmp);
@@ -299,6 +305,11 @@ export function poll(now: f64): i32 {
   netifFlush();
   work += txWaitRun();
   return i32(work);
+}
+
+/** Moves the stack's clock to `now`, microseconds: before a call that sends, when the last poll was long ago. */
+export function setClock(now: f64): void {
+  setNow(now);
 }
 
 function runTimers(): u32 {
@@ -336,10 +347,32 @@ function dispatch(t: Timer): void {
 
 /** When poll() wants to run again though nothing arrives, microseconds; Infinity when there is no need. */
 export function nextDeadline(): f64 {
-  if (loopbackPending()) return stack.now;
+  if (loopbackPending() || softPending()) return stack.now;
   const timers = wheelDeadlineMicros();
   // A NIC that takes nothing now is asked again; simulated time must go on meanwhile.
   return netifPending() != 0 || txWaits() ? min(timers, stack.now + RETRY_MICROS) : timers;
+}
+
+/**
+ * Makes the stack one of its host's: number `index` of the group at `base` (steer/group.ts), or the only one (0).
+ * `id` is its number in the network. To be called before interfaces are added.
+ */
+export function join(base: u32, index: u32, id: u32): void {
+  assert(stack.netifCount == 1);
+  stack.group = base;
+  stack.groupIndex = index;
+  stack.id = id;
+  groupAttach();
+}
+
+/** Entries of stack `index` in its host's flow table: an audit. */
+export function flowEntries(index: u32): u32 {
+  return tableCount(index);
+}
+
+/** Ports that stack `index` serves in its host's port table: an audit. */
+export function portEntries(index: u32): u32 {
+  return portsCount(index);
 }
 
 /** Address of the exchange area. */

@@ -33,6 +33,8 @@ export const RX_RSS_HASH: i32 = 16; // mbuf.rssHash is valid
 export const RX_VLAN_STRIPPED: i32 = 32; // mbuf.vlanTci holds the tag that was removed
 export const RX_LINK_MULTICAST: i32 = 64; // set by the stack: the frame was a broadcast or a multicast
 export const RX_LOOPED: i32 = 128; // set by the stack: the packet comes from its own loopback
+export const RX_COPY: i32 = 4096; // set by the stack: another stack of the host has the packet itself, and answers it
+export const RX_HOP: i32 = 8192; // two bits from here: how often stacks of the host have handed the packet over
 export const TX_L4_CSUM: i32 = 256; // compute the TCP/UDP checksum; the field holds the pseudo-header sum
 export const TX_IP_CSUM: i32 = 512; // compute the IPv4 header checksum
 export const TX_TSO: i32 = 1024; // segment into mbuf.tsoMss bytes of payload
@@ -46,6 +48,7 @@ export const CAP_RX_CSUM: i32 = 8;
 export const CAP_RX_LRO: i32 = 16; // accepts packets larger than the MTU as one descriptor
 export const CAP_VLAN: i32 = 32; // strips and inserts 802.1Q tags
 export const CAP_RSS_HASH: i32 = 64;
+export const CAP_FLOW_RULES: i32 = 128; // has a flow director: ruleAdd() and its like
 
 // ---- Pools --------------------------------------------------------------------------------------------------------
 /** Pool indices of a stack, in the order of its pool directory; names in POOL_NAMES on the host side. */
@@ -98,7 +101,11 @@ export const IF_NETMASK: i32 = 5;
 export const IF_MTU: i32 = 6;
 export const IF_CAPS: i32 = 7; // CAP_*
 export const IF_QUEUES: i32 = 8; // queues from IF_QUEUE on that this stack serves; 0 counts as 1
+export const IF_FLAGS: i32 = 9; // IF_NO_RX
+export const IF_TX_QUEUE: i32 = 10;
 export const IF_WORDS: i32 = 16;
+/** IF_FLAGS: the stack serves no queue of the NIC; what is for it comes by its software queue. */
+export const IF_NO_RX: i32 = 1;
 /** Most interfaces of one stack, the loopback included (index 0). */
 export const NETIF_MAX: i32 = 16;
 
@@ -440,7 +447,14 @@ export const MIB_TCP_ABORT_ON_LINGER: i32 = 114;
 export const MIB_TCP_ECN_CE_RECEIVED: i32 = 115;
 export const MIB_TCP_ECN_REDUCTIONS: i32 = 116;
 export const MIB_TCP_PMTU_REDUCTIONS: i32 = 117;
-export const MIB_COUNT: i32 = 118;
+export const MIB_STEER_OUT: i32 = 118; // packets handed to another stack of the host
+export const MIB_STEER_IN: i32 = 119; // packets that other stacks of the host have handed over
+export const MIB_STEER_COPIES: i32 = 120; // copies made for other stacks: ARP, IGMP, group datagrams
+export const MIB_STEER_DROPS: i32 = 121; // no room in the software queue, or no mbuf for a copy
+export const MIB_STEER_NO_ENTRY: i32 = 122; // flows that the host's table had no entry for
+export const MIB_STEER_CLASHES: i32 = 123; // tuples that another stack of the host has
+export const MIB_STEER_RULES: i32 = 124; // rules added to the NIC's flow director
+export const MIB_COUNT: i32 = 125;
 
 // ---- Kinds of objects that the flow table, the timing wheel and descriptors point at (the byte at offset 16) ------
 export const KIND_FREE: i32 = 0;
@@ -506,6 +520,22 @@ export const SYSCTL_COUNT: i32 = 64;
 export const CC_RENO: i32 = 0;
 export const CC_CUBIC: i32 = 1;
 
+// ---- Groups: what the stacks of one host share (assembly/steer/group.ts). Words that the host fills in -------------
+export const GROUP_STACKS: i32 = 4; // 2 to GROUP_STACKS_MAX
+export const GROUP_SOFT_SLOTS: i32 = 8; // packets that wait in each software queue at most, a power of two
+export const GROUP_FLOWS: i32 = 12; // flows that the table holds
+export const GROUP_PORT: i32 = 16; // handle of the NIC
+export const GROUP_QUEUELESS: i32 = 24; // u64, one bit for each stack: serves no queue of the NIC
+export const GROUP_ALIVE: i32 = 32; // u64, one bit for each stack that runs
+/** One member for each stack. */
+export const GROUP_MEMBERS: i32 = 256;
+export const MEMBER_BYTES: i32 = CACHE_SPREAD;
+export const MEMBER_ARENA: i32 = 0; // address
+export const MEMBER_DOORBELL: i32 = 4; // address of the doorbell of its thread
+export const MEMBER_POOL: i32 = 8; // address of a shared pool of mbufs: for copies to other stacks
+export const MEMBER_QUEUE: i32 = 12; // its first queue of the NIC
+export const GROUP_STACKS_MAX: i32 = 64;
+
 // ---- NICs: a port's region (veth). The handle of a port is the region's address -----------------------------------
 /** Words that the host fills in before portInit(); the rest of the header is the datapath's own. */
 export const PORT_FLAGS: i32 = 4; // PORT_*
@@ -513,7 +543,7 @@ export const PORT_CAPS: i32 = 8; // CAP_*
 export const PORT_MTU: i32 = 12;
 export const PORT_MAC: i32 = 16; // six bytes in wire order, two zero bytes
 export const PORT_INDEX: i32 = 24; // number of the port in its network, 0 to 65535
-export const PORT_QUEUES: i32 = 28; // RX queues, and as many TX queues
+export const PORT_QUEUES: i32 = 28; // RX queues
 export const PORT_RING: i32 = 32; // RX descriptors of each queue, a power of two
 export const PORT_MBUFS: i32 = 36; // mbufs of each RX queue
 export const PORT_RULES: i32 = 40; // flow-director rules that fit
@@ -527,6 +557,7 @@ export const PORT_LINK_IN: i32 = 68; // link from the wire to the host, or 0
 export const PORT_RX_QUEUES: i32 = 72; // address of the first RX queue
 export const PORT_TX_QUEUES: i32 = 76; // address of the first TX queue
 export const PORT_DIRECTOR: i32 = 80; // address of the flow director
+export const PORT_TX_COUNT: i32 = 104; // TX queues; 0: as many as RX queues
 export const PORT_RSS_KEY: i32 = 128; // 40 bytes
 export const PORT_RETA: i32 = 256; // 128 bytes: hash & 127 -> queue
 export const PORT_DROPS: i32 = 384; // u64 each, PORT_DROP_*

@@ -58,6 +58,12 @@ export class Stack {
   train: u32;
   /** Connections that wait for room in the NIC's queue (tcp/tx-wait.ts). */
   txWait: u32;
+  /** What the stacks of this host share (steer/group.ts), 0 when there is one; this one's index; see steer/rules.ts. */
+  group: u32;
+  groupIndex: u32;
+  steerFlags: u32;
+  /** Number of the stack in its network, on the mbufs that it holds; 0: it has none. */
+  id: u32;
 }
 
 /** Offsets in the arena, counted from its base. */

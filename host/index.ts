@@ -3,6 +3,7 @@
 export { createNetwork, Network, NETWORK_DEFAULTS } from "./network.ts";
 export type { HostOptions, NetworkOptions } from "./network.ts";
 export { Host, type HostLink } from "./host.ts";
+export { HostStack, type QueueShare } from "./host-stack.ts";
 export { NetworkCapture, type NetworkCaptureOptions } from "./capture.ts";
 export { Stack } from "./stack.ts";
 export { STACK_DEFAULTS, type StackOptions } from "./stack-options.ts";

@@ -3,6 +3,20 @@
 
 import { randomBytes } from "node:crypto";
 import {
+  GROUP_ALIVE,
+  GROUP_FLOWS,
+  GROUP_MEMBERS,
+  GROUP_PORT,
+  GROUP_QUEUELESS,
+  GROUP_SOFT_SLOTS,
+  GROUP_STACKS,
+  GROUP_STACKS_MAX,
+  MEMBER_ARENA,
+  MEMBER_BYTES,
+  MEMBER_POOL,
+  MEMBER_QUEUE,
+} from "../assembly/layout.ts";
+import {
   type BridgeOptions,
   type Link,
   type LinkOptions,
@@ -14,15 +28,25 @@ import {
 } from "../veth/index.ts";
 import { parseDuration } from "../veth/options.ts";
 import { NetworkCapture, type NetworkCaptureOptions } from "./capture.ts";
-import { type Clock, RealClock, VirtualClock } from "./clock.ts";
-import { coreModules, type CoreOptions, createMemory, instantiateVeth, Regions, type SharedMemory } from "./core.ts";
+import { type Clock, RealClock, TurnClock, VirtualClock } from "./clock.ts";
+import {
+  coreModules,
+  type CoreOptions,
+  createMemory,
+  instantiateStack,
+  instantiateVeth,
+  Regions,
+  type SharedMemory,
+  type StackExports,
+} from "./core.ts";
 import { OribiError, optionError } from "./errors.ts";
 import { Host, type HostLink } from "./host.ts";
+import { HostStack, shareQueues } from "./host-stack.ts";
 import { scanAddress } from "./posix/address.ts";
 import type { Waiter } from "./posix/waiter.ts";
 import { seedWords } from "./seed.ts";
 import { Stack } from "./stack.ts";
-import type { StackOptions } from "./stack-options.ts";
+import { STACK_DEFAULTS, type StackOptions } from "./stack-options.ts";
 import { epochOf } from "./threads/clock.ts";
 import { MainThread } from "./threads/main-thread.ts";
 import type { UntilOptions } from "./threads/pump.ts";
@@ -59,8 +83,13 @@ export interface HostOptions extends Pick<
   gateway?: string;
   /** Impairments of the host's wire. */
   link?: HostLink;
-  /** Sizes of the stack's pools. */
+  /** Sizes of the pools of each stack. */
   stack?: StackOptions;
+  /**
+   * Stacks, 1 to 64: one for each thread that is to serve the host. All have the host's addresses, each its own queue
+   * of the NIC (`queues`: as many by default) and its own sockets; packets for another one are handed over.
+   */
+  stacks?: number;
   /** Tunables by Linux's names. */
   sysctl?: Record<string, number | string>;
 }
@@ -83,11 +112,16 @@ export class Network implements AsyncDisposable {
   readonly #veth: VethModule;
   readonly #core: CoreOptions;
   readonly #clock: Clock;
+  readonly #turns: TurnClock;
   readonly #links: LinkDirectory;
   readonly #hosts: Host[] = [];
   readonly #bridges: UserVbridge[] = [];
   readonly #sleep = new Int32Array(new SharedArrayBuffer(4));
   #linkCount = 0;
+  /** Number of the next stack. */
+  #nextId = 1;
+  /** An instance that lays groups out; made when the first host with several stacks is. */
+  #groupCore: StackExports | undefined;
   #capture: NetworkCapture | undefined;
   /** Made when the first thread is, or somebody waits from the event loop. */
   #mainThread: MainThread | undefined;
@@ -112,8 +146,14 @@ export class Network implements AsyncDisposable {
       free: (address) => this.#free(address),
     };
     this.#clock = this.time === "virtual" ? new VirtualClock(startOf(options)) : new RealClock();
+    this.#turns = new TurnClock(this.#clock);
     this.#links = LinkDirectory.create(this.#veth);
-    this.#waiter = { poll: () => this.step(), now: () => this.now(), wait: (until) => this.#wait(until) };
+    this.#waiter = {
+      poll: () => this.step(),
+      now: () => this.now(),
+      turns: this.#turns,
+      wait: (until) => this.#wait(until),
+    };
     options.signal?.addEventListener("abort", () => void this.close(), { once: true });
   }
 
@@ -145,23 +185,18 @@ export class Network implements AsyncDisposable {
       throw new OribiError("ERR_ORIBI_NAME", `There is a host "${name}" already; give this one another name.`);
     }
     const { address, netmask } = parseCidr("address", options.address);
-    const nic = this.#nic(name, options);
-    const secret = seedWords(this.seed, `host ${name}`);
-    const allocate = (bytes: number): number => this.#regions.allocate(bytes);
-    const { exports } = this.#veth;
-    const stack = Stack.create(this.memory, exports, allocate, options.stack ?? {}, secret, this.now(), this.#core);
-    stack.addInterface({
-      port: nic.handle,
-      queue: 0,
-      queues: nic.queues,
-      mac: Uint8Array.from(nic.mac.split(":"), (byte) => parseInt(byte, 16)),
-      address,
-      netmask,
-      mtu: nic.mtu,
-      capabilities: nic.capabilities,
-    });
+    const stacks = stacksOf(options);
+    const nic = this.#nic(name, { ...options, queues: options.queues ?? stacks }, stacks);
     const text = options.address.split("/")[0] as string;
-    const host = new Host(name, text, nic, stack, this.#waiter, (of, link) => this.#setLink(of, link));
+    const group = stacks === 1 ? 0 : this.#group(nic, stacks, options.stack ?? {});
+    const shares = shareQueues(nic.queues, stacks);
+    const made = shares.map((queues, index) => {
+      const membership = { group, index, id: this.#nextId++ };
+      const place = { name: stacks === 1 ? name : `${name}#${index}`, address: text, index, nic, queues, membership };
+      return new HostStack(place, this.#stack(options, name, place, { address, netmask }), this.#waiter);
+    });
+    if (group !== 0) made.forEach((each) => this.#enroll(each));
+    const host = new Host(name, text, nic, made, (of, link) => this.#setLink(of, link));
     for (const [key, value] of Object.entries(options.sysctl ?? {})) host.sysctl(key, value);
     if (options.gateway !== undefined) this.#setGateway(host, options.gateway);
     if (options.link !== undefined) this.#setLink(host, options.link);
@@ -172,8 +207,66 @@ export class Network implements AsyncDisposable {
     return host;
   }
 
-  #nic(name: string, options: HostOptions): UserVeth {
-    const nic: NicOptions = { name };
+  /** Makes a stack of a host, with its interface. All stacks of a host have one secret: any may take a SYN cookie. */
+  #stack(
+    options: HostOptions,
+    host: string,
+    { nic, queues, membership }: Pick<HostStack, "nic" | "queues" | "membership">,
+    { address, netmask }: { address: number; netmask: number },
+  ): Stack {
+    const secret = seedWords(this.seed, `host ${host}`);
+    const allocate = (bytes: number): number => this.#regions.allocate(bytes);
+    const { exports } = this.#veth;
+    const { memory } = this;
+    const sizes = options.stack ?? {};
+    const stack = Stack.create(memory, exports, allocate, sizes, secret, this.now(), membership, this.#core);
+    stack.addInterface({
+      port: nic.handle,
+      queue: queues.first,
+      queues: queues.count,
+      txQueue: queues.tx,
+      mac: Uint8Array.from(nic.mac.split(":"), (byte) => parseInt(byte, 16)),
+      address,
+      netmask,
+      mtu: nic.mtu,
+      capabilities: nic.capabilities,
+    });
+    return stack;
+  }
+
+  /** Makes what the stacks of a host share. */
+  #group(nic: UserVeth, stacks: number, options: StackOptions): number {
+    const { connections, timeWaits, sockets } = { ...STACK_DEFAULTS, ...options };
+    const core = (this.#groupCore ??= instantiateStack(this.memory, this.#veth.exports, this.#core));
+    const flows = stacks * (connections + timeWaits + sockets);
+    const softSlots = nic.ringSize;
+    const base = this.#regions.allocate(core.groupBytes(stacks, softSlots, flows) >>> 0);
+    const words = new Uint32Array(this.memory.buffer, base, GROUP_MEMBERS / 4);
+    words[GROUP_STACKS / 4] = stacks;
+    words[GROUP_SOFT_SLOTS / 4] = softSlots;
+    words[GROUP_FLOWS / 4] = flows;
+    words[GROUP_PORT / 4] = nic.handle;
+    const bits = new BigUint64Array(this.memory.buffer, base, GROUP_MEMBERS / 8);
+    shareQueues(nic.queues, stacks).forEach(({ count }, index) => {
+      if (count === 0) bits[GROUP_QUEUELESS / 8] = (bits[GROUP_QUEUELESS / 8] as bigint) | (1n << BigInt(index));
+    });
+    core.groupInit(base);
+    return base;
+  }
+
+  /** Enters a stack in its group: the others hand packets over to it from now on. */
+  #enroll({ stack, queues, nic, membership }: HostStack): void {
+    const { group, index } = membership;
+    const words = new Uint32Array(this.memory.buffer, group + GROUP_MEMBERS + index * MEMBER_BYTES, MEMBER_BYTES / 4);
+    words[MEMBER_ARENA / 4] = stack.place.base;
+    words[MEMBER_POOL / 4] = nic.poolAddress(queues.first);
+    words[MEMBER_QUEUE / 4] = queues.first;
+    const alive = new BigUint64Array(this.memory.buffer, group + GROUP_ALIVE, 1);
+    Atomics.or(alive, 0, 1n << BigInt(index));
+  }
+
+  #nic(name: string, options: HostOptions, stacks: number): UserVeth {
+    const nic: NicOptions = { name, txQueues: Math.max(stacks, options.queues ?? 1) };
     for (const key of ["mac", "mtu", "queues", "ringSize", "offloads", "flowControl"] as const) {
       if (options[key] !== undefined) Object.assign(nic, { [key]: options[key] });
     }
@@ -182,7 +275,7 @@ export class Network implements AsyncDisposable {
 
   #setGateway(host: Host, gateway: string): void {
     const address = scanAddress(gateway);
-    if (address < 0 || host.stack.core.routeAdd(0, 0, address, 1) < 0) {
+    if (address < 0 || host.stacks.some(({ stack }) => stack.core.routeAdd(0, 0, address, 1) < 0)) {
       throw optionError("gateway", gateway, "an IPv4 address on the host's own network");
     }
   }
@@ -198,7 +291,7 @@ export class Network implements AsyncDisposable {
       const after = host.nic.setLink(direction, before === undefined ? { seed, ...options } : options);
       if (after === before) continue;
       if (before !== undefined && this.#links.remove(before)) this.#linkCount--;
-      if (host.thread === "worker") continue;
+      if (host.stacks.every(({ thread }) => thread === "worker")) continue;
       this.#links.add(after);
       this.#linkCount++;
     }
@@ -210,7 +303,7 @@ export class Network implements AsyncDisposable {
    */
   step(): number {
     if (this.#mainThread !== undefined) this.#mainThread.reap();
-    const now = this.#clock.now();
+    const now = this.#turns.take();
     let work = this.#linkCount > 0 ? this.#links.poll(now) : 0;
     const hosts = this.#hosts;
     for (let i = 0; i < hosts.length; i++) {
@@ -219,6 +312,12 @@ export class Network implements AsyncDisposable {
     }
     if (work > 0 && this.#clock instanceof VirtualClock) this.#clock.set(now + STEP_MICROS);
     return work;
+  }
+
+  /** A step from the event loop: other callbacks may have run since a call that sent read the clock. */
+  #lateStep(): number {
+    this.#turns.end();
+    return this.step();
   }
 
   /** Steps until nothing happens any more at this time. Returns the work done. */
@@ -278,6 +377,7 @@ export class Network implements AsyncDisposable {
   }
 
   #sleepUntil(time: number, millisMax = Infinity): void {
+    this.#turns.end();
     if (this.#clock instanceof VirtualClock) {
       // What is due already and finds nothing to do (a NIC has no room) is tried again later, not for ever at one time.
       const now = this.#clock.now();
@@ -293,7 +393,8 @@ export class Network implements AsyncDisposable {
   }
 
   /**
-   * Runs a function of a module, `(host: WorkerHost, args) => result`, in the host's own thread, on the host's stack.
+   * Runs a function of a module, `(host: WorkerHost, args) => result`, in a thread of the stack's own: of the host's
+   * first one, or of the one that is given (`network.spawn(host.stacks[1], ...)`).
    * Until it ends, the host's calls are that thread's; figures, links and captures stay here. Then the host is the main
    * thread's again, with its open sockets; descriptors are the same on both sides. This thread serves its own hosts
    * meanwhile, whenever its event loop turns. In real time only.
@@ -301,11 +402,14 @@ export class Network implements AsyncDisposable {
    * @returns what the function returned. Rejected with what it threw; with the CoreTrap that stopped its stack; with
    *   ABORT_ERR when `signal` was aborted; with ERR_ORIBI_THREAD, _TIME or _OPTION when it cannot be run
    */
-  spawn<T = unknown>(host: Host, module: URL | string, options: SpawnOptions = {}): Promise<T> {
+  spawn<T = unknown>(host: Host | HostStack, module: URL | string, options: SpawnOptions = {}): Promise<T> {
     try {
       const main = this.#useThreads("spawn()");
-      if (!this.#hosts.includes(host)) throw optionError("host", host, "a host of this network");
-      return main.run(host, module, options) as Promise<T>;
+      const stack = host instanceof Host ? host.first : host;
+      if (!this.#hosts.some(({ stacks }) => stacks.includes(stack))) {
+        throw optionError("host", host, "a host of this network, or a stack of one");
+      }
+      return main.run(stack, module, options) as Promise<T>;
     } catch (error) {
       return Promise.reject(error as Error);
     }
@@ -340,19 +444,24 @@ export class Network implements AsyncDisposable {
       hosts: this.#hosts,
       isCapturing: () => this.#capture !== undefined,
       now: () => this.now(),
-      step: () => this.step(),
+      step: () => this.#lateStep(),
       nextDeadline: () => this.nextDeadline(),
       allocate: (bytes) => this.#regions.allocate(bytes),
-      setup: ({ name, address, stack, nic }) => {
-        return { memory, modules, ...this.#core, epochNanos, name, address, place: stack.place, port: nic.handle };
+      setup: ({ name, address, index, stack, nic, queues }) => {
+        const { place } = stack;
+        const port = nic.handle;
+        return { memory, modules, ...this.#core, epochNanos, name, address, index, place, port, queues };
       },
       ownLinks: (host, owns) => this.#ownLinks(host, owns),
       rested: () => this.#retired.splice(0).forEach((address) => this.#regions.free(address)),
     });
   }
 
-  /** The links of this thread's hosts are polled with the network; those of another's with its stack. */
-  #ownLinks(host: Host, owns: boolean): void {
+  /** The links of this thread's hosts are polled with the network; those of others' with their stacks. */
+  #ownLinks(stack: HostStack, owns: boolean): void {
+    const host = this.#hosts.find(({ stacks }) => stacks.includes(stack)) as Host;
+    // A host has its links here as long as one of its stacks is here.
+    if (host.stacks.some((other) => other !== stack && other.thread !== "worker")) return;
     for (const link of Object.values(host.nic.links) as Link[]) {
       if (!owns) this.#links.remove(link);
       else this.#links.add(link);
@@ -421,6 +530,16 @@ export class Network implements AsyncDisposable {
 function startOf({ startMicros = 0 }: NetworkOptions): number {
   if (startMicros >= 0 && startMicros <= START_MICROS_MAX) return startMicros;
   throw optionError("startMicros", startMicros, `a number from 0 to ${START_MICROS_MAX}`);
+}
+
+/** How many stacks a host is to have. */
+function stacksOf({ stacks = 1, stack }: HostOptions): number {
+  if (!Number.isInteger(stacks) || stacks < 1 || stacks > GROUP_STACKS_MAX) {
+    throw optionError("stacks", stacks, `a whole number from 1 to ${GROUP_STACKS_MAX}`);
+  }
+  // A router's packets belong to no connection, and its fragments to no port.
+  if (stacks > 1 && stack?.forwarding === true) throw optionError("stacks", stacks, "1 for a host that forwards");
+  return stacks;
 }
 
 /** An address with its prefix length, as host-order numbers. */

@@ -10,6 +10,10 @@ export interface StackControlExports {
   init: (base: number, cfg: number, now: number) => number;
   /** Uses the stack that another instance made at `base`. */
   attach: (base: number) => void;
+  /** Makes the stack number `index` of the group at `group` (0: the only one of its host), `id` in the network. */
+  join: (group: number, index: number, id: number) => void;
+  groupBytes: (stacks: number, softSlots: number, flows: number) => number;
+  groupInit: (base: number) => void;
   /** One step at time `now` (microseconds): bursts in, timers, bursts out. Returns the work done, 0 for none. */
   poll: (now: number) => number;
   /** When the stack wants to be polled again, microseconds; Infinity: not before something arrives. */
@@ -30,6 +34,8 @@ export interface StackControlExports {
 
 /** The socket calls: never blocking, negative errno. */
 export interface SocketExports {
+  /** Tells the stack the time (microseconds) without a step. */
+  setClock: (now: number) => void;
   socket: (domain: number, type: number, protocol: number) => number;
   bind: (fd: number, address: number, port: number) => number;
   listen: (fd: number, backlog: number) => number;

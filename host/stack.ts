@@ -14,8 +14,10 @@ export interface InterfaceConfig {
   /** Handle of the NIC's port. */
   port: number;
   queue: number;
-  /** Queues from `queue` on that the stack serves. */
+  /** Queues from `queue` on that the stack serves; 0: none. */
   queues: number;
+  /** The queue by which it sends. */
+  txQueue: number;
   mac: Uint8Array;
   address: number;
   netmask: number;
@@ -28,6 +30,16 @@ export interface InterfaceConfig {
 export interface StackPlace {
   base: number;
   bytes: number;
+}
+
+/** A stack's place among those of its host and of its network. */
+export interface Membership {
+  /** Address of what the stacks of its host share; 0: it is the only one. */
+  group: number;
+  /** Which of the host's stacks it is. */
+  index: number;
+  /** Its number in the network, from 1. */
+  id: number;
 }
 
 /** A stack instance of this thread. */
@@ -54,6 +66,7 @@ export class Stack {
     options: StackOptions,
     secret: Uint32Array,
     now: number,
+    membership: Membership,
     core: CoreOptions = {},
   ): Stack {
     const instance = instantiateStack(memory, nic, core);
@@ -68,6 +81,7 @@ export class Stack {
     new Uint32Array(memory.buffer, scratch, config.length).set(config);
     const result = instance.init(base, scratch, now);
     if (result < 0) throw new OribiError("ERR_ORIBI_STACK", `The stack could not be set up (errno ${-result}).`);
+    instance.join(membership.group, membership.index, membership.id);
     return new Stack(instance, memory, { base, bytes });
   }
 
@@ -92,6 +106,8 @@ export class Stack {
     words[layout.IF_MTU] = config.mtu;
     words[layout.IF_CAPS] = config.capabilities;
     words[layout.IF_QUEUES] = config.queues;
+    words[layout.IF_FLAGS] = config.queues === 0 ? layout.IF_NO_RX : 0;
+    words[layout.IF_TX_QUEUE] = config.txQueue;
     const index = this.core.netifAdd(at);
     if (index < 0) {
       const hint = "is its address one that a host may have, and its MTU at least 68?";

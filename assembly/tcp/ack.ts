@@ -24,9 +24,10 @@ import {
 } from "./recovery";
 import { rttSample } from "./rtt";
 import { SACK_DSACK, noteAckReordering, sackClear, sackHasSample, sackReceive, sackSampleMicros } from "./sack";
-import { inFlight, scoreboardShift, scoreboardTrimHead } from "./scoreboard";
+import { flightOf, inFlight, scoreboardShift, scoreboardTrimHead } from "./scoreboard";
 import { segAck, segDataLen, segFlags, segHasTs, segSackCount, segSeq, segTsEcr, segWindow } from "./segment";
 import { seqGt, seqLt } from "./sequence";
+import { soloAck, soloIsPlain } from "./solo";
 import {
   ARMED_RTO,
   CA_CWR,
@@ -41,6 +42,7 @@ import {
   TF_PROBING,
   TF_REO_TIMER,
   TF_SACK,
+  TF_SOLO,
   TS_EVER_RETRANS,
   TS_SACKED,
   Tcb,
@@ -119,10 +121,9 @@ function cleanScoreboard(t: Tcb, f: Flight, una: u32): void {
   if (anyOriginal && f.sackedOut > 0) noteAckReordering(t, f, lowest);
 }
 
-/** Drops acknowledged bytes from the send queue; a FIN that was acknowledged takes no byte. */
-function cleanQueue(t: Tcb, f: Flight, ack: u32): void {
+/** Drops acknowledged bytes from the send queue; a FIN that was acknowledged takes no byte. Returns the bytes. */
+export function cleanQueue(t: Tcb, ack: u32): u32 {
   const bytes = min(ack - t.sndUna, t.sndBytes);
-  if (ack == t.sndNxt) f.cursorChunk = 0;
   if (bytes > 0) {
     const nif = changetype<Netif>(t.netif);
     // The NIC may still have to gather what is about to be freed.
@@ -131,7 +132,13 @@ function cleanQueue(t: Tcb, f: Flight, ack: u32): void {
   }
   t.sndUna = ack;
   if (i32(t.sndSml - ack) < 0) t.sndSml = ack;
-  f.bytesAckedLow += bytes;
+  return bytes;
+}
+
+function cleanFlight(t: Tcb, f: Flight, ack: u32): void {
+  cleanScoreboard(t, f, ack);
+  if (ack == t.sndNxt) f.cursorChunk = 0;
+  f.bytesAckedLow += cleanQueue(t, ack);
 }
 
 /** A round-trip sample: from the scoreboard, else from the timestamps (RFC 7323 section 4). */
@@ -139,11 +146,11 @@ function sampleRtt(t: Tcb, f: Flight, advanced: bool): void {
   if (hasSample) {
     const rtt = nowMicros - firstSample;
     rttSample(t, rtt);
-    updateMinRtt(f, nowMicros - lastSample);
+    updateMinRtt(t, f, nowMicros - lastSample);
     cubicRtt(t, f, nowMicros - lastSample);
   } else if (sackHasSample) {
     rttSample(t, nowMicros - sackSampleMicros);
-    updateMinRtt(f, nowMicros - sackSampleMicros);
+    updateMinRtt(t, f, nowMicros - sackSampleMicros);
   } else if (advanced && ackedRetrans && segHasTs && segTsEcr != 0) {
     const delta = nowMillis + t.tsOffset - segTsEcr;
     // An echo older than the retransmission repeats what an earlier segment had carried: it measures nothing.
@@ -181,18 +188,25 @@ export function tcpAck(t: Tcb): i32 {
   }
   t.probes = 0;
   if (t.keepProbes != 0) keepAnswered(t);
-  if (t.flight == 0) {
-    afterIdleAck(t);
-    return ACKED_OK;
-  }
+  if (t.flight == 0 && noFlightAck(t, ack)) return ACKED_OK;
   const f = changetype<Flight>(t.flight);
-  if (f.packetsOut == 0) {
-    if (ack != una) cleanQueue(t, f, ack);
-    afterIdleAck(t);
-    return ACKED_OK;
-  }
-  takeAck(t, f, una, ack, flag);
+  if (f.packetsOut == 0) afterIdleAck(t);
+  else takeAck(t, f, una, ack, flag);
   return ACKED_OK;
+}
+
+/** An ACK on a connection without a Flight. False when one is needed: the connection has it now. */
+function noFlightAck(t: Tcb, ack: u32): bool {
+  if (!(t.tflags & TF_SOLO)) {
+    afterIdleAck(t);
+    return true;
+  }
+  // Without memory for a Flight the ACK counts for what it covers; the timers see to the rest.
+  if (soloIsPlain(t, ack) || flightOf(t) === null) {
+    soloAck(t, ack);
+    return true;
+  }
+  return false;
 }
 
 function takeAck(t: Tcb, f: Flight, una: u32, ack: u32, flag: u32): void {
@@ -207,8 +221,7 @@ function takeAck(t: Tcb, f: Flight, una: u32, ack: u32, flag: u32): void {
   sackClear();
   if (segSackCount > 0 && t.tflags & TF_SACK) flag |= sackReceive(t, f, una);
   if (flag & ACK_ADVANCED) {
-    cleanScoreboard(t, f, ack);
-    cleanQueue(t, f, ack);
+    cleanFlight(t, f, ack);
     if (!(t.tflags & TF_SACK) && f.sackedOut > 0 && t.caState < CA_RECOVERY) f.sackedOut = 0;
     if (ackedRetrans) flag |= ACK_RETRANS;
     f.progressMillis = nowMillis;
@@ -231,8 +244,7 @@ function isQuiet(t: Tcb, f: Flight): bool {
 
 /** The usual ACK of a request: all that was in flight, and nothing special is going on. */
 function takeLastAck(t: Tcb, f: Flight, ack: u32): void {
-  cleanScoreboard(t, f, ack);
-  cleanQueue(t, f, ack);
+  cleanFlight(t, f, ack);
   f.progressMillis = nowMillis;
   sampleRtt(t, f, true);
   congestionAvoid(t, f, ackedSegments);

@@ -38,7 +38,7 @@ import { closeSending, tcpDone } from "./close";
 import { readThreshold } from "./established";
 import { listenerClose } from "./listen";
 import { tcbDefaults } from "./open";
-import { sendAck } from "./output";
+import { currentMss, sendAck } from "./output";
 import { flightOf } from "./scoreboard";
 import { Flight, TF_MORE, TF_URGENT, Tcb, rcvQueue, sndQueue, tcbAlloc } from "./tcb";
 import { tcpOutput, unsentBytes } from "./transmit";
@@ -86,8 +86,8 @@ function sendState(t: Tcb): i32 {
   return state == TCP_SYN_SENT || state == TCP_SYN_RECEIVED ? -EAGAIN : -EPIPE;
 }
 
-/** Room in the send queue, or a negative errno. */
-function sendRoom(t: Tcb): i32 {
+/** Room in the send queue for some of `length` bytes, or a negative errno. */
+function sendRoom(t: Tcb, length: u32): i32 {
   const state = sendState(t);
   if (state < 0) return state;
   const limit = sendLimit(t);
@@ -95,13 +95,14 @@ function sendRoom(t: Tcb): i32 {
     t.flags |= u16(SF_WANT_SPACE);
     return -EAGAIN;
   }
-  if (flightOf(t) === null) return -ENOBUFS;
+  // A request that fits one segment goes alone (solo.ts); more needs the Flight.
+  if (t.flight == 0 && (t.sndBytes > 0 || length > currentMss(t)) && flightOf(t) === null) return -ENOBUFS;
   return i32(limit - t.sndBytes);
 }
 
 /** send(2): bytes taken, or -EAGAIN, -EPIPE, -ENOBUFS, the pending error. */
 export function tcpSend(t: Tcb, data: usize, length: u32, flags: i32): i32 {
-  const room = sendRoom(t);
+  const room = sendRoom(t, length);
   if (room < 0) return room;
   if (length == 0) return 0;
   const taken = queueAppend(sndQueue(t), data, min(length, u32(room)));
@@ -121,8 +122,11 @@ function pushed(t: Tcb, flags: i32, whole: bool): void {
   if (flags & MSG_MORE) t.tflags |= TF_MORE;
   else t.tflags &= ~TF_MORE;
   if (flags & MSG_OOB && whole) {
-    changetype<Flight>(t.flight).sndUp = t.sndUna + t.sndBytes;
-    t.tflags |= TF_URGENT;
+    const f = flightOf(t);
+    if (f !== null) {
+      f.sndUp = t.sndUna + t.sndBytes;
+      t.tflags |= TF_URGENT;
+    }
   }
   tcpOutput(t);
   flush(t);
@@ -130,7 +134,7 @@ function pushed(t: Tcb, flags: i32, whole: bool): void {
 
 /** A contiguous run of at most `want` bytes for the application to write to; its address lies at EXCHANGE_ARGS. */
 export function tcpReserve(t: Tcb, want: u32): i32 {
-  const room = sendRoom(t);
+  const room = sendRoom(t, want);
   if (room < 0) return room;
   const tail = queueTail(sndQueue(t), want);
   if (tail === null) return noChunk(t);
@@ -206,8 +210,9 @@ export function tcpPeek(t: Tcb): i32 {
 /** The application has taken `length` bytes: buffers go back, the window may open. */
 export function tcpConsume(t: Tcb, length: u32): void {
   queueConsume(rcvQueue(t), length);
-  // A connection that only receives needs its Flight for autotuning, but not for a few requests.
-  const f = t.flight == 0 && t.rcvNxt - t.irs > TUNE_FROM_BYTES ? flightOf(t) : changetype<Flight>(t.flight);
+  // A connection that only receives needs its Flight for autotuning, but not for requests.
+  const bulk = u32(t.rcvMss) << 1 > u32(t.advMss) && t.rcvNxt - t.irs > TUNE_FROM_BYTES;
+  const f = t.flight == 0 && bulk ? flightOf(t) : changetype<Flight>(t.flight);
   if (changetype<usize>(f) != 0) tuneRcvBuf(t, changetype<Flight>(changetype<usize>(f)));
   if (t.state != TCP_CLOSED && readWantsAck(t, length)) {
     sendAck(t);

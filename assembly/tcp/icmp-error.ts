@@ -3,6 +3,7 @@
 
 import {
   EPOLLERR,
+  IPPROTO_TCP,
   KIND_TCP,
   MIB_TCP_PMTU_REDUCTIONS,
   SYSCTL_TCP_MIN_SND_MSS,
@@ -17,13 +18,16 @@ import { PMTU_MIN, pmtuUpdate } from "../net/pmtu";
 import { SF_RECVERR } from "../socket/socket";
 import { socketNotify } from "../socket/notify";
 import { count, sysctl } from "../stack";
+import { group } from "../steer/group";
+import { errorElsewhere } from "../steer/hand-over";
 import { ICMP_UNREACHABLE } from "../wire/icmp";
 import { get16, get32 } from "../wire/bytes";
 import { tcpDone } from "./close";
 import { currentMss } from "./output";
 import { markTooBig } from "./recovery";
 import { seqGt, seqLt } from "./sequence";
-import { Flight, Tcb } from "./tcb";
+import { flightOf } from "./scoreboard";
+import { TF_SOLO, Tcb } from "./tcb";
 import { retransmitLost } from "./transmit";
 
 const CODE_FRAGMENTATION_NEEDED: u32 = 4;
@@ -44,7 +48,10 @@ export function tcpIcmpError(
 ): void {
   if (length < 8) return;
   const found = flowFind(source, destination, (get16(segment) << 16) | get16(segment + 2));
-  if (found == 0) return;
+  if (found == 0) {
+    if (group != 0) errorElsewhere(IPPROTO_TCP, source, destination, (get16(segment) << 16) | get16(segment + 2));
+    return;
+  }
   const t = changetype<Tcb>(found);
   if (t.kind != KIND_TCP) return;
   const state = i32(t.state);
@@ -73,9 +80,9 @@ export function pathMtu(t: Tcb, mtu: u32): void {
   pmtuUpdate(t.remoteAddress, mtu);
   t.mss = u16(mss);
   count(MIB_TCP_PMTU_REDUCTIONS);
-  if (t.flight == 0) return;
-  const f = changetype<Flight>(t.flight);
-  if (f.packetsOut == 0) return;
+  if (t.flight == 0 && !(t.tflags & TF_SOLO)) return;
+  const f = flightOf(t);
+  if (f === null || f.packetsOut == 0) return;
   markTooBig(t, f, currentMss(t));
   retransmitLost(t, f);
 }

@@ -46,6 +46,7 @@ import {
   TF_PINGPONG,
   TF_QUICKACK,
   TF_SACK,
+  TF_SOLO,
   TF_TIMESTAMPS,
   TF_WSCALE,
   Tcb,
@@ -256,9 +257,12 @@ function giveInfo(t: Tcb, value: usize, length: u32): i32 {
   store<u32>(value, t.cwnd, 80);
   store<u32>(value, t.advMss, 84);
   if (t.state != TCP_LISTEN && t.state != TCP_CLOSED) store<u32>(value, unsentBytes(t), 144);
+  store<u32>(value, t.minRttMicros, 148);
   store<u32>(value, t.sndWnd, 228);
   store<u32>(value, t.rcvWnd, 232);
-  if (t.flight != 0 && t.state != TCP_LISTEN) flightInfo(changetype<Flight>(t.flight), value);
+  if (t.state == TCP_LISTEN) return i32(n);
+  if (t.flight != 0) flightInfo(changetype<Flight>(t.flight), value);
+  else store<u32>(value, u32((flags & TF_SOLO) != 0), 24);
   return i32(n);
 }
 
@@ -273,7 +277,6 @@ function flightInfo(f: Flight, value: usize): void {
   store<u32>(value, f.totalRetrans, 100);
   store<u64>(value, f.bytesAckedLow, 120);
   store<u64>(value, f.bytesReceivedLow, 128);
-  store<u32>(value, f.minRttMicros, 148);
   store<u32>(value, f.delivered, 192);
 }
 

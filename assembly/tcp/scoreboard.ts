@@ -7,6 +7,8 @@ import { seqGt, seqLt } from "./sequence";
 import {
   ARMED_IDLE,
   Flight,
+  TF_FIN_SENT,
+  TF_SOLO,
   TS_EVER_RETRANS,
   TS_FIN,
   TS_LOST,
@@ -37,8 +39,24 @@ export function flightOf(t: Tcb): Flight | null {
   f.rcvUp = t.rcvNxt;
   f.urgentByte = 0xffffffff;
   f.progressMillis = nowMillis;
+  f.minRttMillis = nowMillis;
+  if (t.tflags & TF_SOLO && !adoptSolo(t, f)) {
+    flightFree(f);
+    t.flight = 0;
+    return null;
+  }
   armTimer(t, ARMED_IDLE, 1000);
   return f;
+}
+
+/** The one segment in flight gets its record; false when there is none left. */
+function adoptSolo(t: Tcb, f: Flight): bool {
+  if (!scoreboardAdd(f, t.sndUna, t.sndNxt, 1, t.tflags & TF_FIN_SENT ? TS_FIN : 0)) return false;
+  changetype<TxSeg>(f.segHead).sentMicros = t.sentMicros;
+  f.maxPacketsOut = 1;
+  f.limitedSeq = t.sndNxt;
+  t.tflags &= ~TF_SOLO;
+  return true;
 }
 
 /** Gives the Flight and all it holds back. */
@@ -49,6 +67,7 @@ export function flightDrop(t: Tcb): void {
   islandsClear(f);
   flightFree(f);
   t.flight = 0;
+  t.armed &= ~u8(ARMED_IDLE);
 }
 
 /** Forgets every segment in flight. */

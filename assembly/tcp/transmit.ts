@@ -18,6 +18,7 @@ import { currentMss, sendSegment, tcpRoute } from "./output";
 import { backedOffRto } from "./rtt";
 import { flightOf, inFlight, scoreboardAdd, scoreboardSplit, timeAppend } from "./scoreboard";
 import { seqGt } from "./sequence";
+import { soloSend } from "./solo";
 import {
   ARMED_RTO,
   CA_CWR,
@@ -68,12 +69,17 @@ export function tcpOutput(t: Tcb): u32 {
   const unsent = unsentBytes(t);
   const finWaits = (t.tflags & (TF_FIN_QUEUED | TF_FIN_SENT)) == TF_FIN_QUEUED;
   if (unsent == 0 && !finWaits) return 0;
-  const f = flightOf(t);
-  if (f === null || !tcpRoute(t)) {
+  if (!tcpRoute(t)) {
     retryLater(t);
     return 0;
   }
-  if (f.packetsOut == 0) restartAfterIdle(t);
+  if (t.sndNxt == t.sndUna) restartAfterIdle(t);
+  if (t.flight == 0 && soloSend(t, unsent, currentMss(t), finWaits)) return 1;
+  const f = flightOf(t);
+  if (f === null) {
+    retryLater(t);
+    return 0;
+  }
   const mss = currentMss(t);
   const tso = (changetype<Netif>(t.netif).caps & CAP_TX_TSO) != 0;
   let sent: u32 = 0;
@@ -188,11 +194,17 @@ function emitNew(t: Tcb, f: Flight, length: u32, mss: u32, unsent: u32, finWaits
   t.sndNxt = end;
   if (t.caState == CA_RECOVERY || t.caState == CA_CWR) f.prrOut += pcount;
   if (fin) t.tflags |= TF_FIN_SENT;
-  if (length % mss != 0) t.sndSml = t.sndNxt;
   if (last) t.tflags &= ~TF_CORK_FLUSH;
-  t.tflags |= length > 0 && nowMillis - t.lastRcvMillis < t.atoMillis ? TF_PINGPONG : 0;
+  noteSent(t, length, mss);
   moveCursor(f, length);
   return pcount;
+}
+
+/** What `length` new bytes up to SND.NXT mean for Nagle and for the ACKs to come. */
+export function noteSent(t: Tcb, length: u32, mss: u32): void {
+  if (length == 0) return;
+  if (length < mss || length % mss != 0) t.sndSml = t.sndNxt;
+  if (nowMillis - t.lastRcvMillis < t.atoMillis) t.tflags |= TF_PINGPONG;
 }
 
 /** Sends `length` new bytes whatever Nagle thinks: the override of the silly window's timer. */

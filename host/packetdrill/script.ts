@@ -90,7 +90,7 @@ export interface TcpPacket {
   flags: number;
   /** `-` in the place of flags: none. `...`/`*` are not allowed there. */
   sequence: number;
-  /** As written: relative to the initial sequence number. The end is sequence + payload bytes (SYN and FIN not counted). */
+  /** As written: relative to the initial sequence number. The end counts payload bytes, not SYN and FIN. */
   sequenceEnd: number;
   /** Bytes of payload, in parentheses. */
   payload: number;

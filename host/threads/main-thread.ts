@@ -4,6 +4,7 @@
 import type { SharedMemory } from "../regions.ts";
 import { OribiError } from "../errors.ts";
 import type { Host } from "../host.ts";
+import type { HostStack } from "../host-stack.ts";
 import { type Driver, millisLeft, SPIN_MICROS } from "./driver.ts";
 import { Pump, type UntilOptions } from "./pump.ts";
 import { type SpawnOptions, Threads } from "./threads.ts";
@@ -19,9 +20,9 @@ export interface ThreadedNetwork {
   nextDeadline(): number;
   allocate(bytes: number): number;
   /** What a host's thread is given. */
-  setup(host: Host): Omit<ThreadSetup, "block" | "mainBell">;
-  /** The host's links are its thread's from now on, or the main thread's again. */
-  ownLinks(host: Host, owns: boolean): void;
+  setup(stack: HostStack): Omit<ThreadSetup, "block" | "mainBell">;
+  /** The stack is its thread's from now on, or the main thread's again; with its host's links, if it is the last. */
+  ownLinks(stack: HostStack, owns: boolean): void;
   /** No thread runs any more. */
   rested(): void;
 }
@@ -41,12 +42,12 @@ export class MainThread implements Driver {
     this.#threads = new Threads({
       memory: network.memory,
       allocate: (bytes) => network.allocate(bytes),
-      setup: (host) => network.setup(host),
-      lent: (host) => network.ownLinks(host, false),
-      returned: (host) => {
-        network.ownLinks(host, true);
+      setup: (stack) => network.setup(stack),
+      lent: (stack) => network.ownLinks(stack, false),
+      returned: (stack) => {
+        network.ownLinks(stack, true);
         // Nobody serves it any more; with the NIC down, those who still send to it need not wait for room.
-        if (host.thread === "lost") host.nic.up = false;
+        if (stack.thread === "lost") stack.nic.up = false;
       },
       active: (isActive) => {
         this.#pump.background = isActive;
@@ -54,7 +55,7 @@ export class MainThread implements Driver {
       },
     });
     this.#pump = new Pump(this, this.#threads.bell);
-    for (const host of network.hosts) this.#threads.watch(host);
+    for (const host of network.hosts) this.watch(host);
   }
 
   /** Do functions run in other threads? Then something may always happen. */
@@ -81,8 +82,9 @@ export class MainThread implements Driver {
   hasArrivals(): boolean {
     if (this.#threads.hasEnded()) return true;
     for (const host of this.#network.hosts) {
-      if (host.thread !== "main" || host.trap !== undefined) continue;
-      for (let queue = 0; queue < host.nic.queues; queue++) if (host.nic.pending(queue) > 0) return true;
+      for (const stack of host.stacks) {
+        if (stack.thread === "main" && stack.trap === undefined && stack.pending() > 0) return true;
+      }
     }
     return false;
   }
@@ -94,7 +96,7 @@ export class MainThread implements Driver {
 
   /** A host was made. */
   watch(host: Host): void {
-    this.#threads.watch(host);
+    for (const stack of host.stacks) this.#threads.watch(stack);
   }
 
   /** Has the event loop's part look again how long it may sleep. */
@@ -103,7 +105,7 @@ export class MainThread implements Driver {
   }
 
   /** Runs a function in a host's thread. */
-  run(host: Host, module: URL | string, options: SpawnOptions): Promise<unknown> {
+  run(host: HostStack, module: URL | string, options: SpawnOptions): Promise<unknown> {
     return this.#threads.run(host, module, options);
   }
 

@@ -3,7 +3,7 @@
 
 import { THREAD_BYTES, THREAD_STOP } from "../../assembly/layout.ts";
 import { type StackExports, toCoreTrap, type VethExports } from "../core.ts";
-import type { Clock } from "../clock.ts";
+import { type Clock, TurnClock } from "../clock.ts";
 import type { Waiter } from "../posix/waiter.ts";
 import type { SharedMemory } from "../regions.ts";
 import { Doorbell } from "./doorbell.ts";
@@ -26,7 +26,9 @@ export interface ThreadActivity {
 /** Where a host's stack meets its NIC. */
 export interface ThreadPort {
   handle: number;
-  queues: number;
+  /** The RX queues that the stack serves: the first, and how many. */
+  first: number;
+  count: number;
 }
 
 /** Drives one stack for the calls that wait. */
@@ -37,7 +39,7 @@ export class ThreadDriver implements Waiter, Driver {
   mode: PollMode = "adaptive";
   /** The stack has trapped: nobody may use it any more. */
   hasTrapped = false;
-  readonly #clock: Clock;
+  readonly turns: TurnClock;
   readonly #core: Pick<StackExports, "poll" | "nextDeadline">;
   readonly #veth: Pick<VethExports, "rxPending" | "portNextDue">;
   readonly #port: ThreadPort;
@@ -54,7 +56,7 @@ export class ThreadDriver implements Waiter, Driver {
     memory: SharedMemory,
     block: number,
   ) {
-    this.#clock = clock;
+    this.turns = new TurnClock(clock);
     this.#core = core;
     this.#veth = veth;
     this.#port = port;
@@ -63,24 +65,26 @@ export class ThreadDriver implements Waiter, Driver {
   }
 
   now(): number {
-    return this.#clock.now();
+    return this.turns.now();
   }
 
   /** @throws {StopError} when the thread is asked to end @throws {CoreTrap} when the stack traps */
   poll(): number {
-    return this.#pollAt(this.#clock.now());
+    return this.#pollAt(this.turns.take());
   }
 
+  /** A step from the event loop: other callbacks may have run since a call that sent read the clock. */
   step(): number {
+    this.turns.end();
     return this.poll();
   }
 
   wait(untilMicros: number): boolean {
-    let now = this.#clock.now();
+    let now = this.turns.take();
     const spinEnd = this.mode === "busy" ? Infinity : now + SPIN_MICROS;
     while (this.#pollAt(now) === 0 && now < untilMicros) {
       if (now >= spinEnd) this.#sleep(untilMicros);
-      now = this.#clock.now();
+      now = this.turns.take();
     }
     // Whatever happens here, another thread may still do something.
     return true;
@@ -91,14 +95,15 @@ export class ThreadDriver implements Waiter, Driver {
   }
 
   hasArrivals(): boolean {
-    const { handle, queues } = this.#port;
-    for (let queue = 0; queue < queues; queue++) if (this.#veth.rxPending(handle, queue) > 0) return true;
+    const { handle, first, count } = this.#port;
+    for (let queue = first; queue < first + count; queue++) if (this.#veth.rxPending(handle, queue) > 0) return true;
     return false;
   }
 
   #sleep(untilMicros: number): void {
     this.#until = untilMicros;
     const end = this.bell.sleep(this.#millisLeft);
+    this.turns.end();
     if (end !== "awake") this.activity.sleeps++;
     if (end === "rung") this.activity.wakeups++;
   }

@@ -17,7 +17,7 @@ import {
 } from "../../assembly/layout.ts";
 import { CoreTrap } from "../core.ts";
 import { OribiError, optionError } from "../errors.ts";
-import type { Host } from "../host.ts";
+import type { HostStack } from "../host-stack.ts";
 import type { SharedMemory } from "../regions.ts";
 import { Doorbell } from "./doorbell.ts";
 import { abortError, type Outcome, unpackError } from "./outcome.ts";
@@ -52,11 +52,11 @@ export interface ThreadOwner {
   readonly memory: SharedMemory;
   allocate(bytes: number): number;
   /** What is the same for every thread, and for every host. */
-  setup(host: Host): Omit<ThreadSetup, "block" | "mainBell">;
+  setup(stack: HostStack): Omit<ThreadSetup, "block" | "mainBell">;
   /** The host is a thread's now: its links are, too. */
-  lent(host: Host): void;
+  lent(stack: HostStack): void;
   /** The host has come back, or is nobody's any more (`host.thread`). */
-  returned(host: Host): void;
+  returned(stack: HostStack): void;
   /** Threads run now, or do no more. */
   active(isActive: boolean): void;
 }
@@ -81,7 +81,7 @@ interface HostThread {
 
 /** One function under way. */
 interface Run {
-  readonly host: Host;
+  readonly host: HostStack;
   readonly thread: HostThread;
   /** The host is not the thread's any more. */
   isOver: boolean;
@@ -96,7 +96,7 @@ export class Threads {
   /** The main thread sleeps on it. */
   readonly bell: Doorbell;
   readonly #owner: ThreadOwner;
-  readonly #threads = new Map<Host, HostThread>();
+  readonly #threads = new Map<HostStack, HostThread>();
   readonly #runs = new Set<Run>();
   readonly #blocks: number[] = [];
   #isClosed = false;
@@ -123,12 +123,12 @@ export class Threads {
   }
 
   /** Rings the main thread when frames come to a host of its own. */
-  watch(host: Host): void {
-    setDoorbell(host, this.bell);
+  watch(host: HostStack): void {
+    host.setDoorbell(this.bell.address);
   }
 
   /** Runs a function of a module in the host's thread. See Network.spawn(). */
-  run(host: Host, module: URL | string, options: SpawnOptions): Promise<unknown> {
+  run(host: HostStack, module: URL | string, options: SpawnOptions): Promise<unknown> {
     const { args, transferList = [], signal } = options;
     const { name, poll } = { ...SPAWN_DEFAULTS, ...defined(options) };
     if (poll !== "busy" && poll !== "adaptive") throw optionError("poll", poll, '"busy" or "adaptive"');
@@ -156,7 +156,7 @@ export class Threads {
     await Promise.all([...this.#threads.values()].map((thread) => dismiss(thread)));
   }
 
-  #assertFree(host: Host): void {
+  #assertFree(host: HostStack): void {
     const isBusy = [...this.#runs].some((run) => run.host === host);
     if (!isBusy && host.thread !== "lost" && host.trap === undefined) return;
     const state = isBusy ? "runs in a thread of its own already" : "is out of order: its stack has crashed";
@@ -194,7 +194,7 @@ export class Threads {
     clearTimeout(thread.idle);
     this.#owner.lent(host);
     host.thread = "worker";
-    setDoorbell(host, thread.bell);
+    host.setDoorbell(thread.bell.address);
     Atomics.store(thread.words, THREAD_STOP / 4, 0);
     Atomics.store(thread.words, THREAD_STATE / 4, THREAD_RUNNING);
     this.#runs.add(run);
@@ -210,7 +210,7 @@ export class Threads {
     host.thread = isLost ? "lost" : "main";
     if (!isLost) {
       host.stack.core.attach(host.stack.place.base);
-      setDoorbell(host, this.bell);
+      host.setDoorbell(this.bell.address);
     }
     Atomics.store(thread.words, THREAD_STOP / 4, 1);
     this.#owner.returned(host);
@@ -233,7 +233,7 @@ export class Threads {
     void settled.finally(() => clearTimeout(timer));
   }
 
-  #threadOf(host: Host): HostThread {
+  #threadOf(host: HostStack): HostThread {
     let thread = this.#threads.get(host);
     if (thread === undefined) {
       const block = this.#block();
@@ -249,7 +249,7 @@ export class Threads {
    * Piscina starts the threads of minThreads at once and gives them tasks at once; later ones get theirs when this
    * thread's event loop turns, which would be too late for a program that goes on with a call that blocks.
    */
-  #poolOf(thread: HostThread, host: Host): Pool {
+  #poolOf(thread: HostThread, host: HostStack): Pool {
     if (thread.pool !== undefined) return thread.pool;
     const { Piscina } = createRequire(import.meta.url)("piscina") as typeof piscina;
     const setup: ThreadSetup = { ...this.#owner.setup(host), block: thread.block, mainBell: this.bell.address };
@@ -288,10 +288,6 @@ const NOTHING: Promise<unknown> = Promise.resolve();
 
 function stateOf(run: Run): number {
   return Atomics.load(run.thread.words, THREAD_STATE / 4);
-}
-
-function setDoorbell(host: Host, bell: Doorbell): void {
-  for (let queue = 0; queue < host.nic.queues; queue++) host.nic.setDoorbell(queue, bell.address);
 }
 
 /** Ends a host's thread; resolves when it is gone. */

@@ -8,7 +8,7 @@ import { expect } from "chai";
 import * as layout from "../../assembly/layout.ts";
 import { createMemory, instantiateStack, Regions, type StackExports } from "../../host/core.ts";
 import { PcapngWriter } from "../../veth/pcapng.ts";
-import { FakeNic, type RxOptions } from "./fake-nic.ts";
+import { NO_RULES, FakeNic, type RxOptions } from "./fake-nic.ts";
 import { Guard, GUARD_BYTES } from "./guard.ts";
 import { type Address, bytesOf, cidr, ether, HOST, ip, ipText, type Layer, macWords, PEER } from "./frames.ts";
 import { type Packet, parse, partOf, type Pattern, summary } from "./packets.ts";
@@ -125,6 +125,7 @@ export class StackHarness {
       txBurst: (port: number, queue: number, packets: number, count: number, now: number) =>
         use().imports.txBurst(port, queue, packets, count, now),
       queueOf: () => use().imports.queueOf(),
+      ...NO_RULES,
     });
     const words = new Uint32Array(memory.buffer, config, layout.CFG_WORDS);
     for (const [name, value] of Object.entries({ ...SIZES, ...options.sizes })) words[constant(name)] = value;

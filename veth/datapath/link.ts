@@ -20,9 +20,10 @@ import {
   RULES_BYTES,
 } from "../../assembly/layout";
 import { copyBytes } from "../../assembly/memory/copy";
+import { doorbellRing } from "../../assembly/memory/doorbell";
 import { Mbuf, mbufAlloc, mbufFree } from "../../assembly/memory/mbuf";
 import { Pool, POOL_BYTES, poolInit } from "../../assembly/memory/pool";
-import { Burst, BURST_BYTES, burstClose, burstFrame, burstOpen, doorbellRing, VIEW_LINK } from "./burst";
+import { Burst, BURST_BYTES, burstClose, burstFrame, burstOpen, VIEW_LINK } from "./burst";
 import { copyFrame, finishChecksums, frameNeedsSum } from "./copy";
 import { ETHER_BYTES, Frame, frameOf, frameParse } from "./frame";
 import { DUE_BYTES, dueFirst, duePop, duePush, holdAdd, holdOvertake, holdRemove, HOLDS_BYTES } from "./link-queue";
