@@ -76,7 +76,7 @@ import { TIME_WAIT_BYTES, timeWaitAttach, timeWaitTimer } from "./tcp/time-wait"
 import { tcpTimer } from "./tcp/timers";
 import { TRAIN_BYTES } from "./tcp/train-output";
 import { TX_WAIT_BYTES, txWaitRun, txWaits } from "./tcp/tx-wait";
-import { Timer, WHEEL_BYTES, wheelAdvance, wheelAttach, wheelDeadlineMicros, wheelInit } from "./timer";
+import { Timer, WHEEL_BYTES, wheelAdvance, wheelAttach, wheelDeadlineMicros, wheelInit, wheelLag } from "./timer";
 
 export * from "./socket/calls";
 export { arpAdd, arpDump, arpRemove } from "./net/arp";
@@ -87,6 +87,10 @@ export { countersAt } from "./stack";
 export { groupBytes, groupInit } from "./steer/group";
 export { initialSequence, timestampOffset } from "./tcp/isn";
 
+/** The clock counts up to here, microseconds: 285 years. */
+const MICROS_MAX: f64 = 9007199254740992;
+/** Largest step of the clock, microseconds: 12 days, since times are compared modulo 2^32 ms. */
+const JUMP_MICROS: f64 = 1073741824000;
 /** How long a packet waits that the NIC had no room for, microseconds. */
 const RETRY_MICROS: f64 = 50;
 /** Packets that one poll takes from each interface at most. */
@@ -286,10 +290,18 @@ export function attach(base: usize): void {
 }
 
 /**
- * One beat: takes what has arrived, runs the timers that are due at `now` (microseconds), sends what came of it.
+ * Takes what has arrived, runs the timers that are due at `now` (microseconds), sends what came of it.
  * Returns how many frames and timers there were: 0 means that nothing happened.
+ * A clock that jumps far ahead is followed in steps, each with its timers; one that goes back stands still meanwhile.
  */
 export function poll(now: f64): i32 {
+  assert(now < MICROS_MAX);
+  let work = 0;
+  while (now - stack.now > JUMP_MICROS) work += beat(stack.now + JUMP_MICROS);
+  return work + beat(now);
+}
+
+function beat(now: f64): i32 {
   setNow(now);
   // What left by this beat counts as work: the others of the network have something to do then.
   let work = netifPending();
@@ -309,7 +321,7 @@ export function poll(now: f64): i32 {
 
 /** Moves the stack's clock to `now`, microseconds: before a call that sends, when the last poll was long ago. */
 export function setClock(now: f64): void {
-  setNow(now);
+  setNow(min(now, stack.now + JUMP_MICROS - f64(wheelLag()) * 1000));
 }
 
 function runTimers(): u32 {

@@ -83,6 +83,8 @@ let sysctls: usize = 0;
 /** Time of this poll: milliseconds (also the wheel's tick) and microseconds, both modulo 2^32. */
 export let nowMillis: u32 = 0;
 export let nowMicros: u32 = 0;
+/** The same in units of 64 ms: 8.7 years fit, for what may be months apart. */
+export let nowCoarse: u32 = 0;
 /** Microseconds at which the present millisecond began. */
 let millisFrom: i64 = i64.MIN_VALUE >> 1;
 
@@ -104,6 +106,7 @@ export function setNow(now: f64): void {
   if (u64(micros - millisFrom) >= 1000) {
     const millis = micros / 1000;
     nowMillis = u32(millis);
+    nowCoarse = u32(millis >>> 6);
     millisFrom = millis * 1000;
   }
 }
