@@ -59,6 +59,7 @@ import {
   nowMillis,
   poolAt,
   setNow,
+  skipTicks,
   stack,
   stackAttach,
   sysctl,
@@ -89,8 +90,8 @@ export { initialSequence, timestampOffset } from "./tcp/isn";
 
 /** The clock counts up to here, microseconds: 285 years. */
 const MICROS_MAX: f64 = 9007199254740992;
-/** Largest step of the clock, microseconds: 12 days, since times are compared modulo 2^32 ms. */
-const JUMP_MICROS: f64 = 1073741824000;
+/** How far the clock may be ahead of the timers, microseconds: almost half of the 2^32 ms by which times are compared. */
+const JUMP_MICROS: f64 = 24 * 86400e6;
 /** How long a packet waits that the NIC had no room for, microseconds. */
 const RETRY_MICROS: f64 = 50;
 /** Packets that one poll takes from each interface at most. */
@@ -292,17 +293,11 @@ export function attach(base: usize): void {
 /**
  * Takes what has arrived, runs the timers that are due at `now` (microseconds), sends what came of it.
  * Returns how many frames and timers there were: 0 means that nothing happened.
- * A clock that jumps far ahead is followed in steps, each with its timers; one that goes back stands still meanwhile.
+ * For a clock that goes back time stands still until it has come so far again. One that jumps ahead by weeks makes
+ * every timer run, once.
  */
 export function poll(now: f64): i32 {
-  assert(now < MICROS_MAX);
-  let work = 0;
-  while (now - stack.now > JUMP_MICROS) work += beat(stack.now + JUMP_MICROS);
-  return work + beat(now);
-}
-
-function beat(now: f64): i32 {
-  setNow(now);
+  followClock(now);
   // What left by this beat counts as work: the others of the network have something to do then.
   let work = netifPending();
   if (work != 0) {
@@ -321,7 +316,15 @@ function beat(now: f64): i32 {
 
 /** Moves the stack's clock to `now`, microseconds: before a call that sends, when the last poll was long ago. */
 export function setClock(now: f64): void {
-  setNow(min(now, stack.now + JUMP_MICROS - f64(wheelLag()) * 1000));
+  followClock(now);
+}
+
+/** Moves the clock. Of a jump that the timers cannot follow, their ticks leave out what is too much. */
+function followClock(now: f64): void {
+  assert(now < MICROS_MAX);
+  const most = stack.now + JUMP_MICROS - f64(wheelLag()) * 1000;
+  if (now > most) skipTicks(i64(now - most) / 1000);
+  setNow(now);
 }
 
 function runTimers(): u32 {

@@ -203,8 +203,7 @@ function cascade(tick: u32): void {
 export function wheelDeadlineMicros(): f64 {
   const next = wheelNext();
   if (next < 0) return Infinity;
-  // The wheel's tick is the low word of the milliseconds that the stack's clock shows (it may lag behind it).
-  const nowTicks = u64(stack.now) / 1000;
-  const lag = i64(u32(nowTicks) - load<u32>(wheel, WHEEL_TICK));
-  return f64((i64(nowTicks) - lag + next) * 1000);
+  // The wheel may lag behind the clock.
+  const lag = i64(wheelLag());
+  return f64((i64(stack.now) / 1000 - lag + next) * 1000);
 }

@@ -121,7 +121,7 @@ function setExtra(t: Tcb, name: i32, v: i32): i32 {
       extra.synCount = u32(v);
       return 0;
     case TCP_LINGER2:
-      extra.linger2Millis = v < 0 ? 1 : min<u32>(u32(v) * 1000, sysctl(SYSCTL_TCP_FIN_TIMEOUT));
+      extra.linger2Millis = v < 0 ? 1 : u32(min<u64>(u64(v) * 1000, sysctl(SYSCTL_TCP_FIN_TIMEOUT)));
       return 0;
     case TCP_DEFER_ACCEPT:
       extra.deferAcceptSeconds = u32(max(v, 0));

@@ -25,6 +25,8 @@ const { values } = parseArgs({
     life: { type: "string", default: "200000" },
     /** Sweeps try every how many-th case. */
     stride: { type: "string", default: "1" },
+    /** Pools of the stacks that run out all the time, in every life; else in every third. */
+    scarce: { type: "boolean", default: false },
     corpus: { type: "string" },
     /** Uses the debug build of the core, whose traps name file and line. */
     debug: { type: "boolean", default: false },
@@ -55,7 +57,9 @@ const run: Record<string, () => [count: number, remark: string]> = {
     const totals = { frames: 0, answers: 0, alive: 0, gone: 0 };
     for (let seed = firstSeed; totals.frames < frames; seed++) {
       const onProgress = (count: number): void => progress(`stack, seed ${seed}`, totals.frames + count);
-      const report = new Fuzzer({ frames: Math.min(life, frames - totals.frames), seed, corpus, onProgress }).run();
+      const isScarce = values.scarce || (seed - firstSeed) % 3 === 2;
+      const left = Math.min(life, frames - totals.frames);
+      const report = new Fuzzer({ frames: left, seed, corpus, isScarce, onProgress }).run();
       for (const name of ["frames", "answers", "alive", "gone"] as const) totals[name] += report[name];
     }
     const { answers, alive, gone } = totals;

@@ -205,6 +205,16 @@ export class StackHarness {
     this.poll();
   }
 
+  /** Sets the clock, forward or back, with nothing in between. */
+  jump(toMillis: number): void {
+    this.#now = toMillis * 1000;
+  }
+
+  /** One beat; returns its work. */
+  beat(): number {
+    return this.core.poll(this.#now);
+  }
+
   // ---- Frames ---------------------------------------------------------------------------------------------------
 
   /** Lets frames wait at interface 1's NIC. IPv4 without Ethernet gets the header of a frame from the peer. */
@@ -289,6 +299,11 @@ export class StackHarness {
   pools(): Record<string, number> {
     const all = POOLS.map(([name, index]) => [name, this.core.poolUsed(index)] as const);
     return Object.fromEntries([...all, ["RX", this.nic.inUse] as const].filter(([, used]) => used !== 0));
+  }
+
+  /** Requests that found their pool empty. */
+  shortages(): number {
+    return POOLS.reduce((sum, [, index]) => sum + this.core.poolFailures(index), 0);
   }
 
   /** Sets a tunable, by its name without "SYSCTL_". */
