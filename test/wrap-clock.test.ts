@@ -43,7 +43,7 @@ describe("the clock wraps", function () {
     ["milliseconds at 3 * 2^32", 3 * WRAP],
   ];
   for (const [name, millis] of places) {
-    for (const before of [1, 40, 700, 3000]) {
+    for (const before of [40, 700]) {
       it(`${name}, ${before} ms after a transfer with loss begins (seed ${seed})`, () => {
         const startMillis = millis - before;
         const wired = new Wired({ startMillis }, { startMillis });

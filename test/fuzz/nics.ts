@@ -16,6 +16,9 @@ const WORK = [TX_L4_CSUM, TX_IP_CSUM, TX_L4_CSUM | TX_IP_CSUM, TX_TSO, TX_VLAN_I
 /** Frames that one pair of NICs lives for. */
 const LIFE = 2000;
 const MTU = 9000;
+const TAG_BYTES = 4;
+/** Ethernet with a tag, IPv4 and TCP with all options. */
+const HEADERS_MAX = 138;
 
 /** A NIC did what it must not. */
 export class NicFailure extends Error {
@@ -157,7 +160,16 @@ class NicPair {
       if (turn === 100) throw this.#failure(frame, "it was not taken");
       this.#receive();
     }
-    if (work?.flags) this.#receive();
+    if (work?.flags) this.#checkLengths(frame, work.flags, this.#receive());
+  }
+
+  /** Without segmentation, a frame comes as long as it was, but for tags; segments carry no more than was sent. */
+  #checkLengths(frame: Uint8Array, flags: number, came: ReceivedPacket[]): void {
+    const bytes = came.reduce((sum, { data }) => sum + data.length, 0);
+    const isCut = (flags & TX_TSO) !== 0;
+    const isRight = isCut ? bytes <= frame.length + came.length * HEADERS_MAX : came.length <= 1;
+    const isLong = !isCut && came.length === 1 && Math.abs(bytes - frame.length) > TAG_BYTES;
+    if (!isRight || isLong) throw this.#failure(frame, `${came.length} frames of ${bytes} bytes came`);
   }
 
   #receive(): ReceivedPacket[] {
