@@ -82,8 +82,9 @@ import { Timer, WHEEL_BYTES, wheelAdvance, wheelAttach, wheelDeadlineMicros, whe
 export * from "./socket/calls";
 export { arpAdd, arpDump, arpRemove } from "./net/arp";
 export { arpAddressState, arpProbe } from "./net/arp-address";
-export { netifAdd, netifSetAddress } from "./net/netif";
+export { netifAdd, netifSetAddress, netifSetMtu } from "./net/netif";
 export { routeAdd, routeDump, routeRemove } from "./net/route";
+export { extents } from "./extents";
 export { countersAt } from "./stack";
 export { groupBytes, groupInit } from "./steer/group";
 export { initialSequence, timestampOffset } from "./tcp/isn";

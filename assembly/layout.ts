@@ -514,6 +514,9 @@ export const SYSCTL_TCP_MIN_SND_MSS: i32 = 42;
 export const SYSCTL_TCP_FASTOPEN: i32 = 43;
 export const SYSCTL_TCP_INIT_RTO: i32 = 44; // ms
 export const SYSCTL_TCP_REORDERING: i32 = 45;
+export const SYSCTL_TCP_MIN_TSO_SEGS: i32 = 50;
+export const SYSCTL_TCP_RTO_MAX: i32 = 51; // ms
+export const SYSCTL_TCP_INVALID_RATELIMIT: i32 = 60; // ms
 export const SYSCTL_COUNT: i32 = 64;
 
 /** Congestion control algorithms. */
@@ -652,6 +655,7 @@ export const MAC_ENTRY_BYTES: i32 = 16;
 // ---- Links (veth) -------------------------------------------------------------------------------------------------
 /** Where the host writes rules for linkApply(); struct LinkRules. */
 export const LINK_RULES: i32 = 256;
+export const LINK_FRAMES: i32 = 88; // u64: frames judged since the lists were set
 export const LINK_COUNTERS: i32 = 640; // u64 each, LINK_*
 export const LINK_TO_WIRE: i32 = 0;
 export const LINK_TO_HOST: i32 = 1;
@@ -710,6 +714,13 @@ export const CAPTURE_OUT: i32 = 2;
 
 /** Negative result beside those above. */
 export const ENOSPC: i32 = 28;
+
+// ---- Snapshots: most extents {address u32, bytes u32} of one object's state ----------------------------------------
+export const EXTENT_BYTES: i32 = 8;
+export const EXTENTS_STACK_MAX: i32 = 3 + NETIF_MAX + POOL_COUNT;
+export const EXTENTS_PORT_MAX: i32 = 1 + PORT_QUEUES_MAX;
+export const EXTENTS_LINK_MAX: i32 = 4;
+export const EXTENTS_BRIDGE_MAX: i32 = 2;
 
 // ---- ARP: states of a neighbour and the rows that arpDump() writes ------------------------------------------------
 export const ARP_INCOMPLETE: i32 = 1; // asked, no answer yet

@@ -2,7 +2,7 @@
 // Read first: veth/capture.ts, veth/pcapng-writer.ts.
 
 import { Capture, type VethModule } from "../veth/index.ts";
-import { PcapngWriter } from "../veth/pcapng.ts";
+import { type PcapngMark, PcapngWriter } from "../veth/pcapng.ts";
 import type { Host } from "./host.ts";
 
 export interface NetworkCaptureOptions {
@@ -54,6 +54,18 @@ export class NetworkCapture implements AsyncDisposable {
   /** Frames that the ring had no room for. */
   get dropped(): number {
     return this.#ring.dropped;
+  }
+
+  /** @internal how far it has come, for snapshots */
+  mark(): PcapngMark {
+    this.drain();
+    return this.#writer.mark();
+  }
+
+  /** @internal takes back what was captured since */
+  rewind(mark: PcapngMark): void {
+    this.drain();
+    this.#writer.rewind(mark);
   }
 
   /** @internal moves what is in the ring to the file */

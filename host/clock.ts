@@ -35,6 +35,11 @@ export class VirtualClock implements Clock {
   set(now: number): void {
     if (now > this.#now) this.#now = now;
   }
+
+  /** Comes back to an earlier time, with everything else that a snapshot brings back. */
+  rewind(now: number): void {
+    this.#now = now;
+  }
 }
 
 /**

@@ -41,17 +41,19 @@ export class HostStack {
   readonly queues: QueueShare;
   readonly membership: Membership;
   readonly stack: Stack;
-  /** What stopped the stack, when it has trapped. It is not polled any more. */
-  trap: CoreTrap | undefined;
-  /** Which thread the stack runs in; "lost": in none any more, its own one has crashed. Set by Network.spawn(). */
-  thread: "main" | "worker" | "lost" = "main";
+  /** One beat of the stack at a time, microseconds. */
+  readonly beat: (now: number) => number;
+  #trap: CoreTrap | undefined;
+  #thread: "main" | "worker" | "lost" = "main";
+  readonly #moved: () => void;
   readonly #posix: Posix;
 
-  /** @internal made by Network.host() */
+  /** @internal made by Network.host(); `moved` is called when the stack starts or stops running in this thread */
   constructor(
     place: Pick<HostStack, "name" | "address" | "index" | "nic" | "queues" | "membership">,
     stack: Stack,
     waiter: Waiter,
+    moved: () => void,
   ) {
     this.name = place.name;
     this.address = place.address;
@@ -60,7 +62,34 @@ export class HostStack {
     this.queues = place.queues;
     this.membership = place.membership;
     this.stack = stack;
+    this.beat = stack.core.poll;
+    this.#moved = moved;
     this.#posix = createPosix(stack.core, stack.memory, waiter);
+  }
+
+  /** Which thread the stack runs in; "lost": in none any more, its own one has crashed. Set by Network.spawn(). */
+  get thread(): "main" | "worker" | "lost" {
+    return this.#thread;
+  }
+
+  set thread(thread: "main" | "worker" | "lost") {
+    this.#thread = thread;
+    this.#moved();
+  }
+
+  /** What stopped the stack, when it has trapped. It is not polled any more. */
+  get trap(): CoreTrap | undefined {
+    return this.#trap;
+  }
+
+  set trap(trap: CoreTrap | undefined) {
+    this.#trap = trap;
+    this.#moved();
+  }
+
+  /** True while the stack is this thread's to poll. */
+  get isHere(): boolean {
+    return this.#trap === undefined && this.#thread === "main";
   }
 
   /**
@@ -73,20 +102,16 @@ export class HostStack {
     throw new OribiError("ERR_ORIBI_THREAD", `Host "${this.name}" ${state}; its calls cannot be used here.`);
   }
 
-  /** One beat of the stack at `now`, microseconds: frames and timers. A trap stops this stack only. */
-  poll(now: number): number {
-    if (this.trap !== undefined || this.thread !== "main") return 0;
-    try {
-      return this.stack.core.poll(now);
-    } catch (error) {
-      this.trap = toCoreTrap(error) as CoreTrap;
-      throw this.trap;
-    }
+  /** A beat has thrown: the stack stops. Returns the error to throw. */
+  fail(error: unknown): unknown {
+    const trap = toCoreTrap(error);
+    this.trap = trap as CoreTrap;
+    return trap;
   }
 
   /** When the stack wants to be polled though nothing arrives, microseconds; Infinity: no need. */
   nextDeadline(): number {
-    return this.trap === undefined && this.thread === "main" ? this.stack.core.nextDeadline() : Infinity;
+    return this.isHere ? this.stack.core.nextDeadline() : Infinity;
   }
 
   /** Frames that wait in the NIC's queues of this stack. */

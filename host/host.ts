@@ -4,7 +4,7 @@ import type { CoreTrap } from "./core.ts";
 import { type Counters, type PoolUse, sumCounters, sumPools } from "./counters.ts";
 import type { HostStack } from "./host-stack.ts";
 import type { Posix } from "./posix/posix.ts";
-import type { Stack } from "./stack.ts";
+import type { Stack, StackPlace } from "./stack.ts";
 import type { LinkOptions, UserVeth, Xstats } from "../veth/index.ts";
 
 /** Impairments of a host's wire: both directions alike, or each its own. */
@@ -18,6 +18,8 @@ export class Host {
   readonly nic: UserVeth;
   /** One for each thread that may serve the host; each has its own sockets and descriptors. */
   readonly stacks: readonly HostStack[];
+  /** Where what its stacks share lies; nothing when it has one. */
+  readonly shared: StackPlace | undefined;
   readonly #setLink: (host: Host, link: HostLink) => void;
 
   /** @internal made by Network.host() */
@@ -26,12 +28,14 @@ export class Host {
     address: string,
     nic: UserVeth,
     stacks: readonly HostStack[],
+    shared: StackPlace | undefined,
     setLink: (host: Host, link: HostLink) => void,
   ) {
     this.name = name;
     this.address = address;
     this.nic = nic;
     this.stacks = stacks;
+    this.shared = shared;
     this.#setLink = setLink;
   }
 
@@ -59,15 +63,6 @@ export class Host {
    */
   get posix(): Posix {
     return this.first.posix;
-  }
-
-  /** One beat of each stack at `now`, microseconds: frames and timers. */
-  poll(now: number): number {
-    const { stacks } = this;
-    if (stacks.length === 1) return this.first.poll(now);
-    let work = 0;
-    for (let i = 0; i < stacks.length; i++) work += (stacks[i] as HostStack).poll(now);
-    return work;
   }
 
   /** When a stack wants to be polled though nothing arrives, microseconds; Infinity: no need. */

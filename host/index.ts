@@ -5,6 +5,7 @@ export type { HostOptions, NetworkOptions } from "./network.ts";
 export { Host, type HostLink } from "./host.ts";
 export { HostStack, type QueueShare } from "./host-stack.ts";
 export { NetworkCapture, type NetworkCaptureOptions } from "./capture.ts";
+export { Snapshot } from "./snapshot.ts";
 export { Stack } from "./stack.ts";
 export { STACK_DEFAULTS, type StackOptions } from "./stack-options.ts";
 export { SPAWN_DEFAULTS, type SpawnOptions, type ThreadFunction } from "./threads/threads.ts";
@@ -14,6 +15,8 @@ export type { WorkerHost } from "./threads/worker-host.ts";
 export type { Counters, PoolUse } from "./counters.ts";
 export { CoreTrap } from "./core.ts";
 export { OribiError } from "./errors.ts";
+export { runScript, type ScriptOptions, type ScriptResult, type ScriptStatus } from "./packetdrill/run.ts";
+export { findScripts, runScripts, type ScriptBatchOptions } from "./packetdrill/batch.ts";
 export { sysctlNames } from "./sysctl.ts";
 export * from "./posix/constants.ts";
 export type {

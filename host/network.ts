@@ -28,6 +28,7 @@ import {
 } from "../veth/index.ts";
 import { parseDuration } from "../veth/options.ts";
 import { NetworkCapture, type NetworkCaptureOptions } from "./capture.ts";
+import { parseCidr } from "./cidr.ts";
 import { type Clock, RealClock, TurnClock, VirtualClock } from "./clock.ts";
 import {
   coreModules,
@@ -45,7 +46,8 @@ import { HostStack, shareQueues } from "./host-stack.ts";
 import { scanAddress } from "./posix/address.ts";
 import type { Waiter } from "./posix/waiter.ts";
 import { seedWords } from "./seed.ts";
-import { Stack } from "./stack.ts";
+import { type Snapshot, Snapshots } from "./snapshot.ts";
+import { Stack, type StackPlace } from "./stack.ts";
 import { STACK_DEFAULTS, type StackOptions } from "./stack-options.ts";
 import { epochOf } from "./threads/clock.ts";
 import { MainThread } from "./threads/main-thread.ts";
@@ -73,7 +75,7 @@ export const NETWORK_DEFAULTS: Readonly<Required<Pick<NetworkOptions, "time">>> 
 
 export interface HostOptions extends Pick<
   NicOptions,
-  "mac" | "mtu" | "queues" | "ringSize" | "offloads" | "flowControl"
+  "mac" | "mtu" | "queues" | "ringSize" | "rules" | "offloads" | "flowControl"
 > {
   /** The bridge that the host's NIC is plugged into; without one it is plugged into nothing. */
   bridge?: UserVbridge;
@@ -112,9 +114,12 @@ export class Network implements AsyncDisposable {
   readonly #veth: VethModule;
   readonly #core: CoreOptions;
   readonly #clock: Clock;
+  readonly #virtual: VirtualClock | undefined;
   readonly #turns: TurnClock;
   readonly #links: LinkDirectory;
   readonly #hosts: Host[] = [];
+  /** What a step polls; gathered anew when a stack came, went to another thread or trapped. */
+  #running: { stacks: HostStack[]; beats: HostStack["beat"][] } | undefined;
   readonly #bridges: UserVbridge[] = [];
   readonly #sleep = new Int32Array(new SharedArrayBuffer(4));
   #linkCount = 0;
@@ -123,6 +128,7 @@ export class Network implements AsyncDisposable {
   /** An instance that lays groups out; made when the first host with several stacks is. */
   #groupCore: StackExports | undefined;
   #capture: NetworkCapture | undefined;
+  #snapshots: Snapshots | undefined;
   /** Made when the first thread is, or somebody waits from the event loop. */
   #mainThread: MainThread | undefined;
   /** Regions to give back when no other thread runs any more: one may still be writing there. */
@@ -145,7 +151,8 @@ export class Network implements AsyncDisposable {
       allocate: (bytes) => this.#regions.allocate(bytes),
       free: (address) => this.#free(address),
     };
-    this.#clock = this.time === "virtual" ? new VirtualClock(startOf(options)) : new RealClock();
+    this.#virtual = this.time === "virtual" ? new VirtualClock(startOf(options)) : undefined;
+    this.#clock = this.#virtual ?? new RealClock();
     this.#turns = new TurnClock(this.#clock);
     this.#links = LinkDirectory.create(this.#veth);
     this.#waiter = {
@@ -188,20 +195,23 @@ export class Network implements AsyncDisposable {
     const stacks = stacksOf(options);
     const nic = this.#nic(name, { ...options, queues: options.queues ?? stacks }, stacks);
     const text = options.address.split("/")[0] as string;
-    const group = stacks === 1 ? 0 : this.#group(nic, stacks, options.stack ?? {});
+    const shared = stacks === 1 ? undefined : this.#group(nic, stacks, options.stack ?? {});
+    const group = shared?.base ?? 0;
     const shares = shareQueues(nic.queues, stacks);
     const made = shares.map((queues, index) => {
       const membership = { group, index, id: this.#nextId++ };
       const place = { name: stacks === 1 ? name : `${name}#${index}`, address: text, index, nic, queues, membership };
-      return new HostStack(place, this.#stack(options, name, place, { address, netmask }), this.#waiter);
+      const stack = this.#stack(options, name, place, { address, netmask });
+      return new HostStack(place, stack, this.#waiter, () => (this.#running = undefined));
     });
     if (group !== 0) made.forEach((each) => this.#enroll(each));
-    const host = new Host(name, text, nic, made, (of, link) => this.#setLink(of, link));
+    const host = new Host(name, text, nic, made, shared, (of, link) => this.#setLink(of, link));
     for (const [key, value] of Object.entries(options.sysctl ?? {})) host.sysctl(key, value);
     if (options.gateway !== undefined) this.#setGateway(host, options.gateway);
     if (options.link !== undefined) this.#setLink(host, options.link);
     options.bridge?.plug(nic);
     this.#hosts.push(host);
+    this.#running = undefined;
     this.#capture?.add(host);
     this.#mainThread?.watch(host);
     return host;
@@ -235,12 +245,13 @@ export class Network implements AsyncDisposable {
   }
 
   /** Makes what the stacks of a host share. */
-  #group(nic: UserVeth, stacks: number, options: StackOptions): number {
+  #group(nic: UserVeth, stacks: number, options: StackOptions): StackPlace {
     const { connections, timeWaits, sockets } = { ...STACK_DEFAULTS, ...options };
     const core = (this.#groupCore ??= instantiateStack(this.memory, this.#veth.exports, this.#core));
     const flows = stacks * (connections + timeWaits + sockets);
     const softSlots = nic.ringSize;
-    const base = this.#regions.allocate(core.groupBytes(stacks, softSlots, flows) >>> 0);
+    const bytes = core.groupBytes(stacks, softSlots, flows) >>> 0;
+    const base = this.#regions.allocate(bytes);
     const words = new Uint32Array(this.memory.buffer, base, GROUP_MEMBERS / 4);
     words[GROUP_STACKS / 4] = stacks;
     words[GROUP_SOFT_SLOTS / 4] = softSlots;
@@ -251,7 +262,7 @@ export class Network implements AsyncDisposable {
       if (count === 0) bits[GROUP_QUEUELESS / 8] = (bits[GROUP_QUEUELESS / 8] as bigint) | (1n << BigInt(index));
     });
     core.groupInit(base);
-    return base;
+    return { base, bytes };
   }
 
   /** Enters a stack in its group: the others hand packets over to it from now on. */
@@ -267,7 +278,7 @@ export class Network implements AsyncDisposable {
 
   #nic(name: string, options: HostOptions, stacks: number): UserVeth {
     const nic: NicOptions = { name, txQueues: Math.max(stacks, options.queues ?? 1) };
-    for (const key of ["mac", "mtu", "queues", "ringSize", "offloads", "flowControl"] as const) {
+    for (const key of ["mac", "mtu", "queues", "ringSize", "rules", "offloads", "flowControl"] as const) {
       if (options[key] !== undefined) Object.assign(nic, { [key]: options[key] });
     }
     return UserVeth.create(this.#veth, nic);
@@ -305,13 +316,26 @@ export class Network implements AsyncDisposable {
     if (this.#mainThread !== undefined) this.#mainThread.reap();
     const now = this.#turns.take();
     let work = this.#linkCount > 0 ? this.#links.poll(now) : 0;
-    const hosts = this.#hosts;
-    for (let i = 0; i < hosts.length; i++) {
-      work += (hosts[i] as Host).poll(now);
-      if (this.#capture !== undefined) this.#capture.drain();
+    const running = (this.#running ??= this.#gatherRunning());
+    const { beats } = running;
+    let i = 0;
+    try {
+      for (; i < beats.length; i++) {
+        work += (beats[i] as HostStack["beat"])(now);
+        if (this.#capture !== undefined) this.#capture.drain();
+      }
+    } catch (error) {
+      // A trap stops this stack only.
+      throw running.stacks[i]?.fail(error) ?? error;
     }
-    if (work > 0 && this.#clock instanceof VirtualClock) this.#clock.set(now + STEP_MICROS);
+    if (work > 0 && this.#virtual !== undefined) this.#virtual.set(now + STEP_MICROS);
     return work;
+  }
+
+  /** The stacks of this thread; their beats apart, so that a step goes from one to the next without a detour. */
+  #gatherRunning(): { stacks: HostStack[]; beats: HostStack["beat"][] } {
+    const stacks = this.#hosts.flatMap((host) => host.stacks.filter((stack) => stack.isHere));
+    return { stacks, beats: stacks.map(({ beat }) => beat) };
   }
 
   /** A step from the event loop: other callbacks may have run since a call that sent read the clock. */
@@ -378,10 +402,10 @@ export class Network implements AsyncDisposable {
 
   #sleepUntil(time: number, millisMax = Infinity): void {
     this.#turns.end();
-    if (this.#clock instanceof VirtualClock) {
+    if (this.#virtual !== undefined) {
       // What is due already and finds nothing to do (a NIC has no room) is tried again later, not for ever at one time.
-      const now = this.#clock.now();
-      this.#clock.set(time > now ? time : now + STEP_MICROS);
+      const now = this.#virtual.now();
+      this.#virtual.set(time > now ? time : now + STEP_MICROS);
       return;
     }
     if (this.#mainThread !== undefined) {
@@ -503,6 +527,56 @@ export class Network implements AsyncDisposable {
     return capture;
   }
 
+  /**
+   * Moves a virtual clock on to a time, microseconds, without a step: for drivers that call step() themselves, and jump
+   * from one deadline to the next.
+   */
+  jump(time: number): void {
+    this.#virtualClock("jump()").set(time);
+    this.#turns.end();
+  }
+
+  /**
+   * Keeps this moment, to come back to with restore() as often as one likes: all that hosts, bridges, links and a
+   * running capture hold, and the time. What applications hold in JavaScript or in buffer() is theirs to keep. In
+   * virtual time only; costs a few microseconds and as much memory as is in use.
+   * @param reuse an earlier snapshot that is not wanted any more: its memory is used again
+   */
+  snapshot(reuse?: Snapshot): Snapshot {
+    return this.#useSnapshots("snapshot()").take(reuse);
+  }
+
+  /**
+   * Comes back to a snapshot: from here on, the same calls have the same effects as then, to the bit. Hosts, bridges
+   * and links must be those of then.
+   * @throws {OribiError} ERR_ORIBI_SNAPSHOT when they are not; then nothing has changed
+   */
+  restore(snapshot: Snapshot): void {
+    this.#useSnapshots("restore()").restore(snapshot);
+  }
+
+  #useSnapshots(what: string): Snapshots {
+    this.#assertOpen();
+    const clock = this.#virtualClock(what);
+    const free = (address: number): void => this.#regions.free(address);
+    const [hosts, bridges] = [this.#hosts, this.#bridges];
+    const capture = (): NetworkCapture | undefined => this.#capture;
+    const turns = this.#turns;
+    return (this.#snapshots ??= new Snapshots({
+      veth: { ...this.#veth, free },
+      clock,
+      turns,
+      hosts,
+      bridges,
+      capture,
+    }));
+  }
+
+  #virtualClock(what: string): VirtualClock {
+    if (this.#virtual !== undefined) return this.#virtual;
+    throw new OribiError("ERR_ORIBI_TIME", `${what} needs a network with { time: "virtual" }: no other clock obeys.`);
+  }
+
   /** Ends the network: captures are completed, NICs and bridges closed. Sockets that are open simply vanish. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close());
@@ -540,17 +614,6 @@ function stacksOf({ stacks = 1, stack }: HostOptions): number {
   // A router's packets belong to no connection, and its fragments to no port.
   if (stacks > 1 && stack?.forwarding === true) throw optionError("stacks", stacks, "1 for a host that forwards");
   return stacks;
-}
-
-/** An address with its prefix length, as host-order numbers. */
-function parseCidr(option: string, text: string): { address: number; netmask: number } {
-  const [host = "", prefix = "", ...rest] = String(text).split("/");
-  const address = scanAddress(host);
-  const bits = /^\d{1,2}$/.test(prefix) ? Number(prefix) : -1;
-  if (address < 0 || bits < 0 || bits > 32 || rest.length > 0) {
-    throw optionError(option, text, 'an IPv4 address with its prefix length, as "10.0.0.1/24"');
-  }
-  return { address, netmask: bits === 0 ? 0 : (0xffffffff << (32 - bits)) >>> 0 };
 }
 
 /** Makes an empty network. */

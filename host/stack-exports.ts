@@ -21,6 +21,8 @@ export interface StackControlExports {
   /** Adds an interface from the options at `cfg` (IF_*): its index or a negative errno. */
   netifAdd: (cfg: number) => number;
   netifSetAddress: (index: number, address: number, mask: number) => number;
+  /** Changes an interface's MTU: 0 or a negative errno. */
+  netifSetMtu: (index: number, mtu: number) => number;
   routeAdd: (destination: number, mask: number, gateway: number, netif: number) => number;
   /** Adds a permanent ARP entry; the MAC as its first two (`high`) and last four bytes. */
   arpAdd: (address: number, macHigh: number, macLow: number) => number;

@@ -18,6 +18,15 @@ const INDICES = new Map(
 );
 INDICES.set("tcp_congestion_control", layout.SYSCTL_TCP_CONGESTION);
 INDICES.delete("tcp_congestion");
+INDICES.set("tcp_rto_max_ms", layout.SYSCTL_TCP_RTO_MAX);
+INDICES.delete("tcp_rto_max");
+
+/** Names that Linux gives several numbers: what each is here, undefined where it has no meaning. */
+const VECTORS: ReadonlyMap<string, readonly (string | undefined)[]> = new Map([
+  ["tcp_rmem", [undefined, "tcp_rmem_default", "tcp_rmem_max"]],
+  ["tcp_wmem", [undefined, "tcp_wmem_default", "tcp_wmem_max"]],
+  ["ip_local_port_range", ["port_range_low", "port_range_high"]],
+]);
 
 interface SysctlExports {
   sysctlGet(index: number): number;
@@ -26,11 +35,15 @@ interface SysctlExports {
 
 /** Every name that sysctl() knows, without "net.ipv4.". */
 export function sysctlNames(): string[] {
-  return [...INDICES.keys()].sort();
+  return [...INDICES.keys(), ...VECTORS.keys()].sort();
+}
+
+function shortOf(name: string): string {
+  return name.replaceAll("/", ".").replace(/^net\.(ipv4|core)\./, "");
 }
 
 function indexOf(name: string): [string, number] {
-  const short = name.replace(/^net\.(ipv4|core)\./, "");
+  const short = shortOf(name);
   const index = INDICES.get(short);
   if (index === undefined) {
     throw new OribiError("ERR_ORIBI_SYSCTL", `There is no sysctl "${name}". Known are: ${sysctlNames().join(", ")}.`);
@@ -40,6 +53,8 @@ function indexOf(name: string): [string, number] {
 
 /** Reads a tunable. @throws {OribiError} ERR_ORIBI_SYSCTL for a name that is not known */
 export function readSysctl(core: SysctlExports, name: string): number | string {
+  const vector = VECTORS.get(shortOf(name));
+  if (vector !== undefined) return vector.map((part) => (part === undefined ? 0 : readSysctl(core, part))).join(" ");
   const [short, index] = indexOf(name);
   const value = core.sysctlGet(index) >>> 0;
   if (short === "tcp_congestion_control") return CONGESTION[value] ?? String(value);
@@ -51,6 +66,11 @@ export function readSysctl(core: SysctlExports, name: string): number | string {
  * @throws {OribiError} ERR_ORIBI_SYSCTL for a name that is not known, ERR_ORIBI_OPTION for a value that cannot be
  */
 export function writeSysctl(core: SysctlExports, name: string, value: number | string): void {
+  const vector = VECTORS.get(shortOf(name));
+  if (vector !== undefined) {
+    writeVector(core, name, vector, String(value).trim().split(/\s+/));
+    return;
+  }
   const [short, index] = indexOf(name);
   if (short === "tcp_congestion_control") {
     const algorithm = CONGESTION.indexOf(value as "reno");
@@ -64,4 +84,18 @@ export function writeSysctl(core: SysctlExports, name: string, value: number | s
     throw optionError(name, value, `an integer from 0 to ${most}`);
   }
   core.sysctlSet(index, SECONDS.has(short) ? number * 1000 : number);
+}
+
+/** As Linux: fewer numbers than there are leave the others as they are. */
+function writeVector(
+  core: SysctlExports,
+  name: string,
+  parts: readonly (string | undefined)[],
+  values: string[],
+): void {
+  if (values.length > parts.length) throw optionError(name, values.join(" "), `at most ${parts.length} numbers`);
+  values.forEach((value, i) => {
+    const part = parts[i];
+    if (part !== undefined) writeSysctl(core, part, value);
+  });
 }

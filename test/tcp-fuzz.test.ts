@@ -14,6 +14,7 @@ import { parse } from "./support/packets.ts";
 
 const FRAMES = 80_000;
 const DEBUG_FRAMES = 20_000;
+const SCARCE_FRAMES = 20_000;
 
 /** What a run of some ten thousand frames must have reached, or it says nothing. */
 const REACHED = [
@@ -47,6 +48,13 @@ describe("hostile frames at live connections", function () {
     expect(report.gone, "ended").to.be.at.least(30);
     expect(report.answers).to.be.above(10_000);
     for (const name of REACHED) expect(report.counters[name] ?? 0, name).to.be.at.least(5);
+  });
+
+  it(`${SCARCE_FRAMES} of them while every pool runs out (seed ${seed + 2})`, () => {
+    const corpus = readCorpus();
+    const report = new Fuzzer({ frames: SCARCE_FRAMES, seed: seed + 2, corpus, isScarce: true }).run();
+    expect(report.shortages).to.be.above(1000);
+    expect(report.alive).to.be.above(10);
   });
 
   it(`${DEBUG_FRAMES} of them with every assert of the debug build (seed ${seed + 1})`, () => {

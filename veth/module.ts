@@ -87,6 +87,13 @@ export interface VethExports {
   directoryRemove(directory: number, link: number): number;
   vethPoll(directory: number, now: number): number;
   vethNextDeadline(directory: number): number;
+  portExtents(port: number, at: number): number;
+  bridgeExtents(bridge: number, at: number): number;
+  linkExtents(link: number, at: number): number;
+  snapshotBytes(list: number, count: number): number;
+  snapshotTake(block: number, list: number, count: number): void;
+  snapshotRestore(block: number, list: number, count: number): number;
+  snapshotEqual(a: number, b: number): number;
   captureBytes(size: number): number;
   captureInit(base: number, size: number, snap: number): void;
   captureNext(capture: number): number;

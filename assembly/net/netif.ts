@@ -28,6 +28,7 @@ import {
   NETIF_MAX,
   RX_LOOPED,
 } from "../layout";
+import { extentPut } from "../memory/extent";
 import { Mbuf, mbufFree } from "../memory/mbuf";
 import { trainEnd, trainTake } from "../tcp/train-input";
 import { group } from "../steer/group";
@@ -118,6 +119,19 @@ export function netifAttach(at: usize): void {
   packetAttach();
 }
 
+/**
+ * Appends to a list of extents (memory/extent.ts) what of the bytes from `from` to `to`, among which the interfaces
+ * lie, holds state: of the queues out only what waits in them.
+ */
+export function netifExtents(at: usize, from: u32, to: u32): usize {
+  const start = u32(base);
+  at = extentPut(at, from, start + QUEUES_AT - from);
+  const n = stack.netifCount;
+  for (let i: u32 = 1; i < n; i++) at = extentPut(at, netifAt(i).txQueue, netifAt(i).txCount * 4);
+  const end = u32(rxArray) + BURST_MAX * 4;
+  return extentPut(at, end, to - end);
+}
+
 /** Interface number `index`, from 0 to stack.netifCount - 1. */
 export function netifAt(index: u32): Netif {
   return changetype<Netif>(base + index * NETIF_BYTES);
@@ -181,6 +195,15 @@ export function netifSetAddress(index: u32, address: u32, mask: u32): i32 {
   if (error < 0) return error;
   // One stack speaks for its host.
   if (stack.groupIndex == 0) arpAnnounce(nif);
+  return 0;
+}
+
+/** Changes an interface's MTU; connections follow it as they would a smaller path. 0, -ENODEV or -EINVAL. */
+export function netifSetMtu(index: u32, mtu: u32): i32 {
+  if (index == 0 || index >= stack.netifCount) return -ENODEV;
+  if (mtu < MTU_MIN || mtu > MTU_MAX) return -EINVAL;
+  netifAt(index).mtu = mtu;
+  stack.routeGeneration++;
   return 0;
 }
 

@@ -58,6 +58,7 @@ import {
   tcpAccept,
   tcpClose,
   tcpConnect,
+  tcpDisconnect,
   tcpListen,
   tcpOutq,
   tcpReadable,
@@ -160,12 +161,16 @@ export function connect(fd: i32, address: u32, port: u32): i32 {
   }
 }
 
-/** connect(2) with AF_UNSPEC: a UDP socket forgets its peer. */
+/** connect(2) with AF_UNSPEC: a UDP socket forgets its peer, a TCP socket resets its connection and may open another. */
 export function disconnect(fd: i32): i32 {
   const s = fdGet(fd);
   if (s === null) return -EBADF;
   if (s.kind == KIND_EPOLL) return -ENOTSOCK;
-  if (s.kind != KIND_UDP) return -EAFNOSUPPORT;
+  if (s.kind == KIND_LISTENER) return -EINVAL;
+  if (s.kind == KIND_TCP) {
+    tcpDisconnect(tcbOf(s));
+    return 0;
+  }
   return udpConnect(udpOf(s), 0, 0);
 }
 

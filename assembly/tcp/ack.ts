@@ -39,6 +39,7 @@ import {
   TF_CWND_LIMITED,
   TF_ECN,
   TF_LOSS_PROBE,
+  TF_ORPHAN,
   TF_PROBING,
   TF_REO_TIMER,
   TF_SACK,
@@ -50,7 +51,7 @@ import {
   sndQueue,
 } from "./tcb";
 import { disarmTimer, keepAnswered, rearmRto } from "./timers";
-import { hasUnsent, retransmitLost, tcpOutput, unsentBytes } from "./transmit";
+import { hasUnsent, restartAfterIdle, retransmitLost, tcpOutput, unsentBytes } from "./transmit";
 
 /** What tcpAck() says of the segment. */
 export const ACKED_OK: i32 = 1;
@@ -68,6 +69,7 @@ function updateWindow(t: Tcb): bool {
   if (t.sndWnd == window) return false;
   t.sndWnd = window;
   if (window > t.maxSndWnd) t.maxSndWnd = window;
+  if (unsentBytes(t) > 0) restartAfterIdle(t);
   return true;
 }
 
@@ -91,7 +93,11 @@ function cleanScoreboard(t: Tcb, f: Flight, una: u32): void {
   while (f.segHead != 0) {
     const s = changetype<TxSeg>(f.segHead);
     if (seqGt(s.endSeq, una)) {
-      if (seqLt(s.seq, una)) ackedSegments += scoreboardTrimHead(f, una, max<u32>(currentMss(t), 1));
+      if (seqLt(s.seq, una)) {
+        const trimmed = scoreboardTrimHead(f, una, max<u32>(currentMss(t), 1));
+        ackedSegments += trimmed;
+        if (!(s.flags & TS_SACKED)) newlyDelivered += trimmed;
+      }
       break;
     }
     const flags = u32(s.flags);
@@ -115,14 +121,18 @@ function cleanScoreboard(t: Tcb, f: Flight, una: u32): void {
     ackedSegments += s.pcount;
     scoreboardShift(f);
   }
+  // Without SACK, the duplicate ACKs before have told of some of them already.
+  if (!(t.tflags & TF_SACK) && ackedSegments > 0) {
+    newlyDelivered = max(ackedSegments > f.sackedOut ? ackedSegments - f.sackedOut : 0, 1);
+  }
   // Karn: what waited behind a repaired hole says nothing of the path.
   if (ackedRetrans) hasSample = false;
   f.delivered += newlyDelivered;
   if (anyOriginal && f.sackedOut > 0) noteAckReordering(t, f, lowest);
 }
 
-/** Drops acknowledged bytes from the send queue; a FIN that was acknowledged takes no byte. Returns the bytes. */
-export function cleanQueue(t: Tcb, ack: u32): u32 {
+/** Drops acknowledged bytes from the send queue; a FIN that was acknowledged takes no byte. */
+export function cleanQueue(t: Tcb, ack: u32): void {
   const bytes = min(ack - t.sndUna, t.sndBytes);
   if (bytes > 0) {
     const nif = changetype<Netif>(t.netif);
@@ -132,13 +142,12 @@ export function cleanQueue(t: Tcb, ack: u32): u32 {
   }
   t.sndUna = ack;
   if (i32(t.sndSml - ack) < 0) t.sndSml = ack;
-  return bytes;
 }
 
 function cleanFlight(t: Tcb, f: Flight, ack: u32): void {
   cleanScoreboard(t, f, ack);
   if (ack == t.sndNxt) f.cursorChunk = 0;
-  f.bytesAckedLow += cleanQueue(t, ack);
+  cleanQueue(t, ack);
 }
 
 /** A round-trip sample: from the scoreboard, else from the timestamps (RFC 7323 section 4). */
@@ -229,11 +238,21 @@ function takeAck(t: Tcb, f: Flight, una: u32, ack: u32, flag: u32): void {
     ackedSegments = 0;
     hasSample = false;
     ackedRetrans = false;
+    if (t.sndWnd == 0) windowIsShut(t, f);
   }
   sampleRtt(t, f, (flag & ACK_ADVANCED) != 0);
   if (usesRack(t)) rackUpdate(t, f, ack, flag);
   if (f.tlpHighSeq != 0) probeAnswered(t, f, ack, flag);
   settle(t, f, flag, priorOut, priorDelivered, priorLost);
+}
+
+/**
+ * The peer has shut its window over data in flight, and says so: what is sent again are probes, and "the sending TCP
+ * peer MUST allow the connection to stay open" while they are answered (RFC 9293 3.8.6.1). What nobody waits for, or
+ * has a limit of its own (RFC 5482), is not kept for that.
+ */
+function windowIsShut(t: Tcb, f: Flight): void {
+  if (!(t.tflags & TF_ORPHAN) && t.userTimeoutMillis == 0) f.progressMillis = nowMillis;
 }
 
 /** Nothing is lost, SACKed, retransmitted or marked, and the current segment says nothing of the kind. */
@@ -274,7 +293,7 @@ function settle(t: Tcb, f: Flight, flag: u32, priorOut: u32, priorDelivered: u32
   if (t.caState == CA_CWR || t.caState == CA_RECOVERY) {
     prrUpdate(t, f, delivered, f.lostSegments - priorLost, flag);
   } else if (flag & ACK_ADVANCED && mayRaise(t, f, flag)) {
-    congestionAvoid(t, f, ackedSegments);
+    congestionAvoid(t, f, delivered);
   }
   if (f.packetsOut == 0) {
     disarmTimer(t, ARMED_RTO);
@@ -322,6 +341,7 @@ function staleSack(t: Tcb, f: Flight, una: u32): void {
     prrUpdate(t, f, f.delivered - priorDelivered, f.lostSegments - priorLost, flag);
   }
   if (rexmit == REXMIT_LOST) retransmitLost(t, f);
+  if (hasUnsent(t)) tcpOutput(t);
 }
 
 /** A tail loss probe was sent up to tlpHighSeq: did it repair a loss? (RFC 8985 7.4) */

@@ -29,19 +29,31 @@ import {
   TCP_SYN_SENT,
 } from "../layout";
 import { Chunk, chunkData, chunkRoom, dropEmptyTail, queueAppend, queueCommit, queueTail } from "../memory/chunk";
-import { queueConsume, queueCopyOut } from "../memory/chunk";
+import { queueClear, queueConsume, queueCopyOut } from "../memory/chunk";
 import { Netif, netifFlush } from "../net/netif";
 import { socketNotify } from "../socket/notify";
 import { SF_OOBINLINE, SF_SNDBUF_LOCKED, SF_WANT_SPACE, SHUT_READ, SHUT_WRITE } from "../socket/socket";
 import { stack, sysctl } from "../stack";
-import { closeSending, tcpDone } from "./close";
+import { closeSending, tcpAbort, tcpDone } from "./close";
 import { readThreshold } from "./established";
 import { listenerClose } from "./listen";
 import { tcbDefaults } from "./open";
 import { currentMss, sendAck } from "./output";
 import { flightOf } from "./scoreboard";
-import { Flight, TF_MORE, TF_URGENT, Tcb, rcvQueue, sndQueue, tcbAlloc } from "./tcb";
-import { tcpOutput, unsentBytes } from "./transmit";
+import {
+  CA_OPEN,
+  Flight,
+  TF_ACCEPTED,
+  TF_CORK,
+  TF_MORE,
+  TF_NODELAY,
+  TF_URGENT,
+  Tcb,
+  rcvQueue,
+  sndQueue,
+  tcbAlloc,
+} from "./tcb";
+import { tcpOutputWritten, unsentBytes } from "./transmit";
 import { readWantsAck, tuneRcvBuf } from "./window";
 
 export { tcpClose } from "./close";
@@ -128,7 +140,7 @@ function pushed(t: Tcb, flags: i32, whole: bool): void {
       t.tflags |= TF_URGENT;
     }
   }
-  tcpOutput(t);
+  tcpOutputWritten(t, (flags & MSG_MORE) != 0);
   flush(t);
 }
 
@@ -234,6 +246,21 @@ export function tcpShutdown(t: Tcb, how: i32): i32 {
   socketNotify(t, EPOLLIN | EPOLLOUT | EPOLLRDHUP | (t.shut == (SHUT_READ | SHUT_WRITE) ? EPOLLHUP : 0));
   flush(t);
   return 0;
+}
+
+/** connect(AF_UNSPEC): what was is reset and forgotten; the socket is as new, but for its options (tcp_disconnect). */
+export function tcpDisconnect(t: Tcb): void {
+  if (t.state == TCP_SYN_SENT) tcpDone(t, 0);
+  else if (t.state != TCP_CLOSED) tcpAbort(t, 0);
+  queueClear(rcvQueue(t));
+  t.shut = 0;
+  t.error = 0;
+  t.tflags &= TF_NODELAY | TF_CORK | TF_ACCEPTED;
+  t.srtt8 = 0;
+  t.rttvar4 = 0;
+  t.atoMillis = 0;
+  t.quickAcks = 0;
+  t.caState = u8(CA_OPEN);
 }
 
 /** Stops listening; the descriptor stays. */

@@ -165,7 +165,10 @@ export function islandsDrain(t: Tcb, f: Flight): u32 {
     const q = islandQueue(i);
     f.islandBytes -= q.bytes;
     const overlap = t.rcvNxt - i.seq;
-    if (overlap > 0) noteDsack(f, i.seq, seqLt(i.endSeq, t.rcvNxt) ? i.endSeq : t.rcvNxt);
+    if (overlap > 0 && f.dsackStart == f.dsackEnd) {
+      // One D-SACK can tell of one range: the first that came twice.
+      noteDsack(f, i.seq, seqLt(i.endSeq, t.rcvNxt) ? i.endSeq : t.rcvNxt);
+    }
     if (seqGt(i.endSeq, t.rcvNxt)) {
       queueConsume(q, min(overlap, q.bytes));
       queueSplice(rcvQueue(t), q);

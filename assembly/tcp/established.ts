@@ -22,12 +22,14 @@ import {
   RST,
   SYN,
   SYSCTL_TCP_CHALLENGE_ACK_LIMIT,
+  SYSCTL_TCP_INVALID_RATELIMIT,
   TCP_CLOSE_WAIT,
   TCP_CLOSING,
   TCP_ESTABLISHED,
   TCP_FIN_WAIT_1,
   TCP_FIN_WAIT_2,
   TCP_LAST_ACK,
+  TCP_SYN_RECEIVED,
   URG,
   CWR,
 } from "../layout";
@@ -37,8 +39,8 @@ import { count, nowCoarse, nowMillis, stack, sysctl } from "../stack";
 import { ACKED_FUTURE, ACKED_TOO_OLD, tcpAck } from "./ack";
 import { appendPayload, islandInsert, islandsDrain, noteDsack } from "./assembler";
 import { hasSendSpace } from "./api";
-import { orphanTimer, tcpAbort, tcpDone, toTimeWait } from "./close";
-import { ackSoon } from "./input";
+import { orphanTimer, tcpDone, toTimeWait } from "./close";
+import { ackSoon, resetSegment } from "./input";
 import { sendAck } from "./output";
 import { flightOf } from "./scoreboard";
 import {
@@ -50,7 +52,6 @@ import {
   segMbuf,
   segSeq,
   segTos,
-  segTrimBack,
   segTrimFront,
   segTsVal,
   segUrgent,
@@ -120,8 +121,11 @@ function acceptable(t: Tcb): bool {
     }
   }
   const end = segSeq + segLength();
-  const window = openWindow(t);
-  if (seqGe(end, t.rcvWup) && seqLe(segSeq, t.rcvNxt + window)) return true;
+  const limit = t.rcvNxt + openWindow(t);
+  if (seqGe(end, t.rcvWup) && seqLe(segSeq, limit)) {
+    // What reaches beyond the window is taken whole or not at all, whole only while nothing waits to be read (Linux).
+    if (seqLe(segSeq + segDataLen, limit) || t.rcvBytes == 0) return true;
+  }
   if (segFlags & RST) return false;
   count(MIB_TCP_OUT_OF_WINDOW);
   if (segFlags & SYN) {
@@ -166,8 +170,12 @@ function matchesSackEdge(t: Tcb): bool {
   return f.islandTail != 0 && f.islandCount > 0 && segSeq == changetype<Island>(f.islandTail).endSeq;
 }
 
-/** A challenge ACK, limited for the whole stack (RFC 5961 section 7 and 10). */
+/** A challenge ACK, limited for the connection (Linux: tcp_invalid_ratelimit) and the whole stack (RFC 5961 7, 10). */
 export function challengeAck(t: Tcb): void {
+  if (t.state != TCP_SYN_RECEIVED && answeredLately(t)) {
+    count(MIB_TCP_CHALLENGE_LIMITED);
+    return;
+  }
   const second = nowMillis / 1000;
   if (second != stack.challengeSecond) {
     stack.challengeSecond = second;
@@ -182,9 +190,20 @@ export function challengeAck(t: Tcb): void {
   sendAck(t);
 }
 
-/** An ACK for a segment that is not acceptable; the stack-wide limit keeps two peers from an ACK war. */
+/**
+ * Two ends whose numbers have come apart (forged data does that) answer each other's ACKs for ever: one answer in a
+ * while keeps that from being a war. Notes the answer that is sent now.
+ */
+function answeredLately(t: Tcb): bool {
+  if (t.synPrev != 0 && nowMillis - t.synPrev < sysctl(SYSCTL_TCP_INVALID_RATELIMIT)) return true;
+  t.synPrev = max<u32>(nowMillis, 1);
+  return false;
+}
+
+/** An ACK for a segment that is not acceptable. What carries data is no part of an ACK loop (as Linux). */
 function limitedAck(t: Tcb): void {
-  challengeAck(t);
+  if (segDataLen > 0 || segFlags & FIN) sendAck(t);
+  else challengeAck(t);
 }
 
 /** Is our FIN acknowledged, and what follows? False when the connection is gone. */
@@ -237,10 +256,11 @@ export function takeData(t: Tcb): void {
     sendAck(t);
     return;
   }
-  if (t.tflags & TF_ORPHAN && segDataLen > 0 && seqGt(segSeq + segDataLen, t.rcvNxt)) {
+  if (t.state != TCP_ESTABLISHED && t.shut & SHUT_READ && segDataLen > 0 && seqGt(segSeq + segDataLen, t.rcvNxt)) {
     // RFC 9293 3.6.1: nobody will read this, and the peer is to know (RFC 2525 2.17)
     count(MIB_TCP_ABORT_ON_DATA);
-    tcpAbort(t, ECONNRESET);
+    resetSegment(t);
+    tcpDone(t, ECONNRESET);
     return;
   }
   ecnMarks(t);
@@ -266,8 +286,6 @@ export function takeData(t: Tcb): void {
     if (f !== null) noteDsack(f, segSeq, t.rcvNxt);
     segTrimFront(t.rcvNxt - segSeq);
   }
-  const most = t.rcvNxt + window - segSeq;
-  if (segDataLen > most) segTrimBack(most);
   if (segSeq == t.rcvNxt) inOrder(t);
   else outOfOrder(t);
 }
@@ -314,33 +332,54 @@ function outOfOrder(t: Tcb): void {
 function finReceived(t: Tcb, bytes: u32): void {
   t.rcvNxt++;
   t.tflags |= TF_FIN_RECEIVED;
-  t.lastRcvMillis = nowMillis;
+  // Nothing follows that could be missing: SACKs have said all (Linux: tcp_sack_reset).
+  if (t.flight != 0) noteDsack(changetype<Flight>(t.flight), 0, 0);
   t.shut |= u8(SHUT_READ);
   if (t.state == TCP_FIN_WAIT_2) {
     // The last ACK leaves first: the TCB ends with this.
+    t.lastRcvMillis = nowMillis;
     sendAck(t);
     setState(t, EV_FIN);
     socketNotify(t, EPOLLIN | EPOLLRDHUP | EPOLLHUP);
     toTimeWait(t);
     return;
   }
+  const state = i32(t.state);
   setState(t, EV_FIN);
-  ackSoon(t);
-  if (bytes > 0) t.lastRcvMillis = nowMillis;
+  if (state == TCP_FIN_WAIT_1) {
+    ackSoon(t);
+  } else {
+    // The application will close soon: the ACK may ride on its FIN (Linux: tcp_fin).
+    if (bytes > 0) noteSegment(t, bytes);
+    t.tflags |= TF_PINGPONG;
+    if (openWindow(t) == 0) ackSoon(t);
+    else scheduleAck(t);
+  }
   socketNotify(t, EPOLLIN | EPOLLRDHUP | (t.state == TCP_CLOSING ? EPOLLHUP : 0));
 }
 
 /** In-order data has come: the ACK's timing, the estimate of the peer's segments, the reader. */
 export function received(t: Tcb, bytes: u32): void {
+  noteSegment(t, bytes);
+  scheduleAck(t);
+  if (bytes > 0) socketNotify(t, EPOLLIN);
+}
+
+function noteSegment(t: Tcb, bytes: u32): void {
   if (bytes > u32(t.rcvMss)) t.rcvMss = u16(min(bytes, u32(t.advMss)));
   const since = nowMillis - t.lastRcvMillis;
-  if (t.tflags & TF_QUICKACK || t.atoMillis == 0) enterQuickAck(t);
-  else adaptAto(t, since);
+  if (t.tflags & TF_QUICKACK) {
+    enterQuickAck(t);
+  } else if (t.atoMillis == 0) {
+    // The first data of the connection.
+    fillQuickAcks(t);
+    t.atoMillis = u16(ATO_MIN_MILLIS);
+  } else {
+    adaptAto(t, since);
+  }
   t.lastRcvMillis = nowMillis;
   t.keepProbes = 0;
   if (t.flight != 0) measureRcvRtt(t, changetype<Flight>(t.flight));
-  scheduleAck(t);
-  if (bytes > 0) socketNotify(t, EPOLLIN);
 }
 
 /** ATO follows the gaps between segments (Linux: tcp_event_data_recv). */
@@ -412,7 +451,6 @@ function urgent(t: Tcb): void {
 export function established(t: Tcb): void {
   t.lastRcvMillis = nowMillis;
   if (t.flags & SF_KEEPALIVE) armTimer(t, ARMED_KEEP, keepIdle(t));
-  enterQuickAck(t);
   if (hasUnsent(t)) tcpOutput(t);
 }
 

@@ -15,6 +15,7 @@ import {
 } from "../layout";
 import { socketNotify } from "../socket/notify";
 import { count, nowMicros, nowMillis, sysctl } from "../stack";
+import { noteDsack } from "./assembler";
 import { tcpAbort, tcpDone } from "./close";
 import { challengeAck, established, noteTimestamp, takeData } from "./established";
 import { resetSegment } from "./input";
@@ -22,6 +23,7 @@ import { abortsOnOverflow, acceptQueueHolds, defersAccept, listenerAnnounce, lis
 import { takePeerOptions } from "./open";
 import { sendAck, sendSyn } from "./output";
 import { rttSample } from "./rtt";
+import { flightOf } from "./scoreboard";
 import {
   segAck,
   segDataLen,
@@ -134,7 +136,7 @@ export function handshakeInput(t: Tcb): void {
     return;
   }
   if (repeatedSyn) {
-    if (flags & ACK && t.tflags & TF_SYN_SEEN && segAck == t.sndNxt) completed(t, false);
+    if (flags & ACK && t.tflags & TF_SYN_SEEN && segAck == t.sndNxt) completedTwice(t);
     else if (!(flags & (RST | ACK))) sendSyn(t, SYN | ACK);
     return;
   }
@@ -186,6 +188,15 @@ function completed(t: Tcb, cookie: bool): void {
   else socketNotify(t, EPOLLIN | EPOLLOUT);
   if (segDataLen > 0 || segFlags & FIN) takeData(t);
   if (closing) tcpOutput(t);
+}
+
+/** Simultaneous open, figure 7: the peer's SYN,ACK repeats its SYN, which is reported as what came twice (as Linux). */
+function completedTwice(t: Tcb): void {
+  const seq = segSeq;
+  completed(t, false);
+  const f = flightOf(t);
+  if (f !== null) noteDsack(f, seq, seq + 1);
+  sendAck(t);
 }
 
 /** Moves an embryonic connection to the accept queue; false when the ACK is to count as lost. */

@@ -38,7 +38,7 @@ import { Netif, netifQueueOf, netifServes } from "../net/netif";
 import { ipv4Mtu } from "../net/pmtu";
 import { isBroadcast, routeLookup, routeNetif, routeSource } from "../net/route";
 import { bindPortTaken } from "../socket/bind";
-import { SF_BOUND_ADDRESS, SF_BOUND_PORT } from "../socket/socket";
+import { SF_RCVBUF_LOCKED, SF_BOUND_ADDRESS, SF_BOUND_PORT } from "../socket/socket";
 import { count, nowCoarse, nowMicros, nowMillis, stack, sysctl } from "../stack";
 import { flowAttract, flowClaim, flowForget } from "../steer/flows";
 import { portTakenElsewhere } from "../steer/ports";
@@ -49,7 +49,7 @@ import { segHasTs, segMss, segSackPermitted, segScale, segSeq, segTsVal, segWind
 import { EV_ACTIVE_OPEN, setState } from "./state";
 import { ARMED_RTO, TF_ACCEPTED, TF_IN_FLOW, TF_SACK, TF_TIMESTAMPS, TF_WSCALE, Tcb } from "./tcb";
 import { TimeWait, timeWaitFree, timeWaitReusable } from "./time-wait";
-import { ATO_MIN_MILLIS, armTimer } from "./timers";
+import { armTimer } from "./timers";
 import { fullWindow } from "./window";
 
 /** "If an MSS Option is not received at connection setup, ... 536" (RFC 9293 3.7.1 MUST-15). */
@@ -69,7 +69,6 @@ export function tcbDefaults(t: Tcb): void {
   t.rtoMillis = sysctl(SYSCTL_TCP_INIT_RTO);
   t.cwnd = sysctl(SYSCTL_TCP_INIT_CWND);
   t.ssthresh = SSTHRESH_INFINITE;
-  t.atoMillis = u16(ATO_MIN_MILLIS);
   t.mss = u16(MSS_DEFAULT);
   t.rcvMss = u16(MSS_DEFAULT);
   t.lastRcvMillis = nowMillis;
@@ -97,7 +96,9 @@ export function advertise(t: Tcb): void {
   t.advMss = u16(announcedMss(t));
   if (t.tflags & TF_WSCALE) {
     // Room for the largest buffer that autotuning may reach (Linux: tcp_select_initial_window)
-    const most = max(sysctl(SYSCTL_TCP_RMEM_MAX), t.rcvBuf);
+    let most = max(sysctl(SYSCTL_TCP_RMEM_MAX), t.rcvBuf);
+    // A buffer or a window that the application has fixed will not grow.
+    if (t.flags & SF_RCVBUF_LOCKED || t.windowClamp != 0) most = min(most, max<u32>(fullWindow(t), 1));
     const log = 31 - i32(clz<u32>(most));
     t.rcvScale = u8(min(max(log - 15, 0), 14));
   } else {

@@ -41,8 +41,11 @@ import {
   Flight,
   TF_ACK_PENDING,
   TF_CORK,
+  TF_CORK_FLUSH,
   TF_NODELAY,
   TF_ECN,
+  TF_FIN_RECEIVED,
+  TF_FIN_SENT,
   TF_PINGPONG,
   TF_QUICKACK,
   TF_SACK,
@@ -52,6 +55,7 @@ import {
   Tcb,
 } from "./tcb";
 import { disarmTimer, keepCount, keepIdle, keepInterval, startKeepalive } from "./timers";
+import { TIMESTAMPS_BYTES } from "../wire/tcp";
 import { tcpOutput, unsentBytes } from "./transmit";
 import { readWantsAck } from "./window";
 
@@ -71,7 +75,11 @@ export function tcpSetOption(t: Tcb, name: i32, value: usize, length: u32): i32 
   switch (name) {
     case TCP_NODELAY:
       setFlag(t, TF_NODELAY, v != 0);
-      if (v != 0) push(t);
+      if (v != 0) {
+        // "Setting this option forces an explicit flush of pending output, even if TCP_CORK is currently set" (tcp(7))
+        if (t.sndBytes > 0) t.tflags |= TF_CORK_FLUSH;
+        push(t);
+      }
       return 0;
     case TCP_CORK:
       setFlag(t, TF_CORK, v != 0);
@@ -192,7 +200,8 @@ function valueOf(t: Tcb, name: i32): i32 {
     case TCP_QUICKACK:
       return i32(!(t.tflags & TF_PINGPONG));
     case TCP_MAXSEG:
-      return t.state == TCP_LISTEN || t.state == TCP_CLOSED || t.userMss != 0 ? i32(t.userMss) : i32(t.mss);
+      if (t.userMss != 0 && (t.state == TCP_LISTEN || t.state == TCP_CLOSED)) return i32(t.userMss);
+      return i32(u32(t.mss) - (t.tflags & TF_TIMESTAMPS ? TIMESTAMPS_BYTES : 0));
     case TCP_USER_TIMEOUT:
       return i32(t.userTimeoutMillis);
     case TCP_WINDOW_CLAMP:
@@ -246,7 +255,7 @@ function giveInfo(t: Tcb, value: usize, length: u32): i32 {
   store<u8>(value, u8(u32(t.sndScale) | (u32(t.rcvScale) << 4)), 6);
   store<u32>(value, t.rtoMillis * 1000, 8);
   store<u32>(value, u32(t.atoMillis) * 1000, 12);
-  store<u32>(value, t.mss, 16);
+  store<u32>(value, u32(t.mss) - (flags & TF_TIMESTAMPS ? TIMESTAMPS_BYTES : 0), 16);
   store<u32>(value, t.rcvMss, 20);
   store<u32>(value, nowMillis - t.lastSndMillis, 44);
   store<u32>(value, nowMillis - t.lastRcvMillis, 52);
@@ -258,6 +267,10 @@ function giveInfo(t: Tcb, value: usize, length: u32): i32 {
   store<u32>(value, t.advMss, 84);
   if (t.state != TCP_LISTEN && t.state != TCP_CLOSED) store<u32>(value, unsentBytes(t), 144);
   store<u32>(value, t.minRttMicros, 148);
+  if (t.state != TCP_LISTEN && t.state != TCP_CLOSED && t.state != TCP_SYN_SENT) {
+    store<u64>(value, t.rcvNxt - t.irs - 1 - u32((t.tflags & TF_FIN_RECEIVED) != 0), 128);
+    store<u64>(value, t.sndUna - t.iss - 1 - u32((t.tflags & TF_FIN_SENT) != 0 && t.sndUna == t.sndNxt), 120);
+  }
   store<u32>(value, t.sndWnd, 228);
   store<u32>(value, t.rcvWnd, 232);
   if (t.state == TCP_LISTEN) return i32(n);
@@ -275,8 +288,6 @@ function flightInfo(f: Flight, value: usize): void {
   store<u32>(value, f.rcvRttMicros, 92);
   store<u32>(value, f.tuneSpace, 96);
   store<u32>(value, f.totalRetrans, 100);
-  store<u64>(value, f.bytesAckedLow, 120);
-  store<u64>(value, f.bytesReceivedLow, 128);
   store<u32>(value, f.delivered, 192);
 }
 

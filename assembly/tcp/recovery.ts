@@ -48,7 +48,9 @@ export const REXMIT_NEW: u32 = 2;
 function addRenoSack(f: Flight, duplicates: u32): void {
   if (duplicates == 0) return;
   const holes = max(min(f.lostOut, f.packetsOut), 1);
+  const before = f.sackedOut;
   f.sackedOut = min(f.sackedOut + duplicates, f.packetsOut - min(holes, f.packetsOut));
+  if (f.sackedOut > before) f.delivered += f.sackedOut - before;
 }
 
 /** Without SACK: an ACK that moves SND.UNA by `acked` segments takes them out of the guess. */

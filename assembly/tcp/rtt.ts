@@ -1,11 +1,13 @@
 // Round-trip time and retransmission timeout (RFC 6298), with Linux's variance and floor.
 
-import { SYSCTL_TCP_RTO_MIN } from "../layout";
+import { SYSCTL_TCP_RTO_MAX, SYSCTL_TCP_RTO_MIN } from "../layout";
 import { sysctl } from "../stack";
 import { Tcb } from "./tcb";
 
-/** "the RTO ... MAY be placed on a maximum value ... at least 60 seconds"; Linux's TCP_RTO_MAX, ms. */
-export const RTO_MAX_MILLIS: u32 = 120000;
+/** "A maximum value MAY be placed on RTO provided it is at least 60 seconds" (RFC 6298 2.5); tcp_rto_max_ms. */
+export function rtoMax(): u32 {
+  return sysctl(SYSCTL_TCP_RTO_MAX);
+}
 
 /** Takes a sample of the round-trip time, microseconds. */
 export function rttSample(t: Tcb, micros: u32): void {
@@ -27,12 +29,12 @@ export function rttSample(t: Tcb, micros: u32): void {
 export function setRto(t: Tcb): void {
   const variance = max<u32>(t.rttvar4, sysctl(SYSCTL_TCP_RTO_MIN) * 1000);
   const millis = ((t.srtt8 >>> 3) + variance + 999) / 1000;
-  t.rtoMillis = min(millis, RTO_MAX_MILLIS);
+  t.rtoMillis = min(millis, rtoMax());
 }
 
 /** The RTO after `backoff` expiries. */
 export function backedOffRto(t: Tcb): u32 {
   const backoff = u32(t.backoff);
-  if (backoff >= 16) return RTO_MAX_MILLIS;
-  return min(t.rtoMillis << backoff, RTO_MAX_MILLIS);
+  if (backoff >= 16) return rtoMax();
+  return min(t.rtoMillis << backoff, rtoMax());
 }

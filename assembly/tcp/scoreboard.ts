@@ -12,6 +12,7 @@ import {
   TS_EVER_RETRANS,
   TS_FIN,
   TS_LOST,
+  TS_PUSH,
   TS_RETRANS,
   TS_SACKED,
   Tcb,
@@ -51,7 +52,9 @@ export function flightOf(t: Tcb): Flight | null {
 
 /** The one segment in flight gets its record; false when there is none left. */
 function adoptSolo(t: Tcb, f: Flight): bool {
-  if (!scoreboardAdd(f, t.sndUna, t.sndNxt, 1, t.tflags & TF_FIN_SENT ? TS_FIN : 0)) return false;
+  const fin = t.tflags & TF_FIN_SENT ? TS_FIN : 0;
+  const push = t.sndNxt - t.sndUna > u32(fin != 0) ? TS_PUSH : 0;
+  if (!scoreboardAdd(f, t.sndUna, t.sndNxt, 1, fin | push)) return false;
   changetype<TxSeg>(f.segHead).sentMicros = t.sentMicros;
   f.maxPacketsOut = 1;
   f.limitedSeq = t.sndNxt;
@@ -178,7 +181,7 @@ export function scoreboardSplit(f: Flight, s: TxSeg, seq: u32, mss: u32): bool {
   s.endSeq = seq;
   s.pcount = u16(first);
   n.pcount = u16(second);
-  s.flags &= ~u8(TS_FIN); // the FIN goes with the second part
+  s.flags &= ~u8(TS_FIN | TS_PUSH); // they go with the last byte
   recount(f, u32(s.flags), i32(first + second - before));
   n.next = s.next;
   n.prev = u32(changetype<usize>(s));

@@ -139,7 +139,10 @@ export class Tcb extends Socket {
   /** Delayed-ACK time now used, ms (ATO). */
   atoMillis: u16;
   windowClamp: u16; // in units of 64 bytes; 0 = none
-  /** Previous embryonic connection of the same listener. */
+  /**
+   * Previous embryonic connection of the same listener; once established, when an ACK was last sent in answer to a
+   * segment that could not be (RFC 9293 calls it not acceptable), ms, 0 = never.
+   */
   synPrev: u32;
   /** Least round-trip time, microseconds; 0 before the first sample. */
   minRttMicros: u32;
@@ -246,14 +249,11 @@ export class Flight {
   /** sndNxt when cwnd last held the sender back: ends the cwnd-limited window. */
   limitedSeq: u32;
   maxPacketsOut: u32;
-  /** Cumulative figures for TCP_INFO. */
-  bytesAckedLow: u32;
-  bytesReceivedLow: u32;
   /** Where the search for the next lost segment starts, or 0 for the head. */
   retransHint: u32;
   /** 1 when the tail loss probe was a retransmission. */
   tlpRetrans: u32;
-  /** When SND.UNA moved last, ms. */
+  /** When SND.UNA moved last, or the peer answered that its window is shut, ms. */
   progressMillis: u32;
 }
 export const FLIGHT_BYTES: u32 = 304;
@@ -285,6 +285,7 @@ export const TS_LOST: u32 = 2;
 export const TS_RETRANS: u32 = 4; // a retransmission of it is in flight
 export const TS_EVER_RETRANS: u32 = 8;
 export const TS_FIN: u32 = 16;
+export const TS_PUSH: u32 = 32; // ends what the application had written when it was sent
 
 /** A range that arrived out of order, with its bytes. */
 @unmanaged

@@ -6,6 +6,7 @@ import {
   FIN,
   KIND_FREE,
   KIND_TIME_WAIT,
+  MIB_TCP_CHALLENGE_LIMITED,
   MIB_TCP_PAWS_REJECTED,
   MIB_TCP_TIME_WAITS,
   MIB_TCP_TIME_WAIT_KILLED,
@@ -14,6 +15,7 @@ import {
   POOL_TIME_WAIT,
   RST,
   SYN,
+  SYSCTL_TCP_INVALID_RATELIMIT,
   SYSCTL_TCP_TIME_WAIT,
   SYSCTL_TCP_TW_REUSE,
   TCP_TIME_WAIT,
@@ -38,6 +40,8 @@ export class TimeWait extends Socket {
   tsRecentCoarse: u32;
   tsOffset: u32;
   hasTs: u32;
+  /** When an ACK was last sent in answer to one that could not be, ms, 0 = never. */
+  answeredMillis: u32;
 }
 export const TIME_WAIT_BYTES: u32 = 104;
 if (offsetof<TimeWait>() > TIME_WAIT_BYTES) ERROR("TimeWait layout");
@@ -100,7 +104,15 @@ export function timeWaitFree(w: TimeWait): void {
   poolFree(pool, changetype<usize>(w));
 }
 
+/** Acknowledges what is known. ACKs without data get one answer in a while: see answeredLately() in established.ts. */
 function answer(w: TimeWait): void {
+  if (segLength() == 0) {
+    if (w.answeredMillis != 0 && nowMillis - w.answeredMillis < sysctl(SYSCTL_TCP_INVALID_RATELIMIT)) {
+      count(MIB_TCP_CHALLENGE_LIMITED);
+      return;
+    }
+    w.answeredMillis = max<u32>(nowMillis, 1);
+  }
   const ts = w.hasTs ? (u64(nowMillis + w.tsOffset) << 32) | u64(w.tsRecent) : 0;
   sendBare(w.localAddress, w.remoteAddress, portsOf(w), w.sndNxt, w.rcvNxt, ACK, w.rcvWnd, ts);
 }

@@ -35,7 +35,7 @@ import { listenerTimer } from "./listen";
 import { currentMss, sendAck, sendProbe, sendReset, sendSyn } from "./output";
 import { countProbe, probeTimeout, rackDetectLoss } from "./rack";
 import { enterLoss, enterRecovery } from "./recovery";
-import { RTO_MAX_MILLIS, backedOffRto } from "./rtt";
+import { backedOffRto, rtoMax } from "./rtt";
 import { flightDrop, flightOf, inFlight, scoreboardSplit } from "./scoreboard";
 import {
   ARMED_ACK,
@@ -51,6 +51,7 @@ import {
   TF_FIN_QUEUED,
   TF_FIN_SENT,
   TF_LOSS_PROBE,
+  TF_MORE,
   TF_ORPHAN,
   TF_PINGPONG,
   TF_PROBING,
@@ -241,7 +242,7 @@ function synTimer(t: Tcb): bool {
 function modelTimeout(retries: u32): u32 {
   const base = sysctl(SYSCTL_TCP_RTO_MIN);
   if (retries <= 9) return ((2 << retries) - 1) * base;
-  return 1023 * base + (retries - 9) * RTO_MAX_MILLIS;
+  return 1023 * base + (retries - 9) * rtoMax();
 }
 
 /** True when the peer has been silent for too long: R2, or the user's own limit (RFC 5482). */
@@ -346,7 +347,7 @@ function persistTimer(t: Tcb): bool {
     return true;
   }
   if (corkHolds(t)) {
-    t.tflags |= TF_CORK_FLUSH;
+    t.tflags = (t.tflags & ~TF_MORE) | TF_CORK_FLUSH;
     tcpOutput(t);
     return true;
   }

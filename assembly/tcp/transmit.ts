@@ -8,6 +8,7 @@ import {
   MIB_TCP_RETRANS_SEGS,
   PSH,
   SYSCTL_TCP_INIT_CWND,
+  SYSCTL_TCP_MIN_TSO_SEGS,
   SYSCTL_TCP_SLOW_START_AFTER_IDLE,
 } from "../layout";
 import { Chunk } from "../memory/chunk";
@@ -38,6 +39,7 @@ import {
   TS_EVER_RETRANS,
   TS_FIN,
   TS_LOST,
+  TS_PUSH,
   TS_RETRANS,
   Tcb,
   TxSeg,
@@ -50,8 +52,6 @@ import { txRoom, txWait } from "./tx-wait";
 const TSO_BYTES_MAX: u32 = 65535 - 20 - 60;
 /** Most segments of a train without TSO: as many as fit one burst of the NIC. */
 const TRAIN_SEGMENTS_MAX: u32 = 44;
-/** Time that a cork holds a part of a segment at most (tcp(7)), ms. */
-const CORK_MILLIS: u32 = 200;
 
 /** Bytes that have not been sent yet. */
 export function unsentBytes(t: Tcb): u32 {
@@ -62,6 +62,17 @@ export function unsentBytes(t: Tcb): u32 {
 /** True while data or a FIN waits for its first transmission. */
 export function hasUnsent(t: Tcb): bool {
   return unsentBytes(t) > 0 || (t.tflags & (TF_FIN_QUEUED | TF_FIN_SENT)) == TF_FIN_QUEUED;
+}
+
+/** True while a send() with MSG_MORE sends: its last part waits for more, until an ACK or the timer looks again. */
+let isMore: bool = false;
+
+/** The application has written: sends what may go, with MSG_MORE whole segments only. */
+export function tcpOutputWritten(t: Tcb, more: bool): void {
+  isMore = more;
+  restartAfterIdle(t);
+  tcpOutput(t);
+  isMore = false;
 }
 
 /** Sends what the windows, the congestion control and the options allow. Returns how many packets left. */
@@ -107,7 +118,8 @@ export function tcpOutput(t: Tcb): u32 {
 /** Nothing in flight and the window shut: the persist timer asks for it (RFC 9293 3.8.6.1). */
 function startPersist(t: Tcb): void {
   if (corkHolds(t)) {
-    armTimer(t, ARMED_RTO, CORK_MILLIS);
+    // tcp(7) speaks of 200 ms; Linux lets the probe timer end it, which runs at least that long.
+    armTimer(t, ARMED_RTO, backedOffRto(t));
     t.tflags |= TF_PROBING;
     return;
   }
@@ -128,8 +140,12 @@ function retryLater(t: Tcb): void {
   armTimer(t, ARMED_RTO, backedOffRto(t));
 }
 
-/** RFC 5681 section 4.1: a sender that was idle for more than an RTO starts over from the initial window. */
-function restartAfterIdle(t: Tcb): void {
+/**
+ * RFC 5681 section 4.1: a sender that was idle for more than an RTO starts over from the initial window. Asked when there
+ * is something new: data, or a window for it.
+ */
+export function restartAfterIdle(t: Tcb): void {
+  if (t.flight != 0 && changetype<Flight>(t.flight).packetsOut != 0) return;
   const idle = nowMillis - t.lastSndMillis;
   if (idle <= t.rtoMillis || !sysctl(SYSCTL_TCP_SLOW_START_AFTER_IDLE)) return;
   if (t.caState == CA_OPEN && t.lastSndMillis != 0) restartWindow(t, sysctl(SYSCTL_TCP_INIT_CWND), idle);
@@ -156,7 +172,7 @@ function sendNext(t: Tcb, f: Flight, mss: u32, tso: bool): u32 {
   if (room < i32(length) || (unsent == 0 && room < 0)) return 0;
   if (unsent > mss) {
     const run = tso ? TSO_BYTES_MAX : min(TRAIN_SEGMENTS_MAX, places) * mss;
-    const most = min(min(run, u32(room)), (t.cwnd - pipe) * mss);
+    const most = min(min(run, u32(room)), min(packetSegments(t, f, mss), t.cwnd - pipe) * mss);
     length = unsent <= most ? unsent : most - (most % mss);
     if (length > mss && length % mss != 0 && holdsPartial(t, f, finWaits)) length -= length % mss;
   }
@@ -164,10 +180,26 @@ function sendNext(t: Tcb, f: Flight, mss: u32, tso: bool): u32 {
   return emitNew(t, f, length, mss, unsent, finWaits, tso);
 }
 
+/**
+ * Segments of one packet: what a millisecond carries at the pacing rate, more on short paths, at least
+ * tcp_min_tso_segs, and half of cwnd at most (Linux: tcp_tso_autosize, tcp_cwnd_test). With TSO or without, a packet of
+ * several segments ends in a PSH, so that the receiver need not wait for more.
+ */
+function packetSegments(t: Tcb, f: Flight, mss: u32): u32 {
+  const half = max<u32>(t.cwnd >>> 1, 1);
+  if (t.srtt8 == 0) return half;
+  const ratio: u64 = t.cwnd < t.ssthresh >>> 1 ? 200 : 120;
+  let bytes = ((u64(mss) * ratio * 80000 * u64(max(t.cwnd, f.packetsOut))) / u64(t.srtt8)) >>> 10;
+  const distance = (t.minRttMicros != 0 ? t.minRttMicros : t.srtt8 >>> 3) >>> 9;
+  if (distance < 17) bytes += 65536 >>> distance;
+  const segments = u32(min<u64>(bytes, 65536)) / mss;
+  return min(half, max(segments, sysctl(SYSCTL_TCP_MIN_TSO_SEGS)));
+}
+
 /** Should the last part of the data, less than a segment, wait for more? (Nagle in Minshall's form, and the cork.) */
 function holdsPartial(t: Tcb, f: Flight, finWaits: bool): bool {
   if (finWaits) return false;
-  if (t.tflags & (TF_CORK | TF_MORE) && !(t.tflags & TF_CORK_FLUSH)) return true;
+  if ((isMore || t.tflags & TF_CORK) && !(t.tflags & TF_CORK_FLUSH)) return true;
   if (t.tflags & (TF_NODELAY | TF_CORK_FLUSH)) return false;
   return f.packetsOut > 0 && seqGt(t.sndSml, t.sndUna);
 }
@@ -175,14 +207,15 @@ function holdsPartial(t: Tcb, f: Flight, finWaits: bool): bool {
 function emitNew(t: Tcb, f: Flight, length: u32, mss: u32, unsent: u32, finWaits: bool, tso: bool): u32 {
   const last = length == unsent;
   const fin = last && finWaits;
+  const push = last && length > 0 && !(t.tflags & TF_MORE);
+  const pcount = length <= mss ? 1 : (length + mss - 1) / mss;
   let flags: u32 = ACK;
-  if (last && length > 0) flags |= PSH;
+  if (push || pcount > 1) flags |= PSH;
   if (fin) flags |= FIN;
   locate(t, f);
-  const pcount = length <= mss ? 1 : (length + mss - 1) / mss;
   const seq = t.sndNxt;
   const end = seq + length + u32(fin);
-  if (!scoreboardAdd(f, seq, end, pcount, fin ? TS_FIN : 0)) {
+  if (!scoreboardAdd(f, seq, end, pcount, (fin ? TS_FIN : 0) | (push ? TS_PUSH : 0))) {
     retryLater(t);
     return 0;
   }
@@ -252,11 +285,9 @@ export function retransmit(t: Tcb, f: Flight, s: TxSeg, segments: u32): u32 {
   const room = i32(t.sndUna + t.sndWnd - s.seq);
   // The window may have shrunk; the first segment goes all the same, it is the probe (RFC 9293 3.8.6.1)
   if (room <= 0 && s.seq != t.sndUna) return 0;
-  let most = max<u32>(segments, 1) * mss;
-  if (!(changetype<Netif>(t.netif).caps & CAP_TX_TSO)) most = mss;
+  const most = min(max<u32>(segments, 1), TRAIN_SEGMENTS_MAX) * mss;
   if (bytes > most && !scoreboardSplit(f, s, s.seq + most, mss)) return 0;
   const length = min(bytes, most);
-  const fin = (s.flags & TS_FIN) != 0;
   if (!tcpRoute(t)) return 0;
   if (!(s.flags & TS_RETRANS)) {
     s.flags |= u8(TS_RETRANS | TS_EVER_RETRANS);
@@ -265,24 +296,25 @@ export function retransmit(t: Tcb, f: Flight, s: TxSeg, segments: u32): u32 {
   f.totalRetrans += s.pcount;
   countBy(MIB_TCP_RETRANS_SEGS, s.pcount);
   timeAppend(f, s);
-  sendFromQueue(t, s.seq, length, fin, mss);
+  sendFromQueue(t, s, length, mss);
   if (t.retransStampMillis == 0) t.retransStampMillis = max<u32>(nowMillis, 1);
   return s.pcount;
 }
 
-/** Sends `length` bytes at `seq`, which lies between sndUna and sndNxt. */
-export function sendFromQueue(t: Tcb, seq: u32, length: u32, fin: bool, mss: u32): bool {
+/** Sends `length` bytes from the start of segment `s`, which is in flight, and its FIN. */
+function sendFromQueue(t: Tcb, s: TxSeg, length: u32, mss: u32): void {
   let at = t.sndHead;
-  let offset = seq - t.sndUna;
+  let offset = s.seq - t.sndUna;
   if (length > 0) {
     while (offset >= u32(changetype<Chunk>(at).length)) {
       offset -= changetype<Chunk>(at).length;
       at = changetype<Chunk>(at).next;
     }
   }
-  const last = seq + length == t.sndUna + t.sndBytes;
-  const flags = ACK | (last && length > 0 ? PSH : 0) | (fin ? FIN : 0);
-  return sendSegment(t, seq, flags, at, offset, length, mss);
+  const flags = ACK | (s.flags & TS_PUSH || length > mss ? PSH : 0) | (s.flags & TS_FIN ? FIN : 0);
+  const tso = (changetype<Netif>(t.netif).caps & CAP_TX_TSO) != 0;
+  if (length > mss && !tso) sendTrain(t, s.seq, flags, at, offset, length, mss);
+  else sendSegment(t, s.seq, flags, at, offset, length, mss);
 }
 
 /** Sends lost segments again as far as cwnd allows (RFC 6675 section 5, step C). */
@@ -294,7 +326,7 @@ export function retransmitLost(t: Tcb, f: Flight): void {
     if (pipe >= t.cwnd) break;
     const flags = u32(s.flags);
     if (flags & TS_LOST && !(flags & TS_RETRANS)) {
-      const n = retransmit(t, f, s, t.cwnd - pipe);
+      const n = retransmit(t, f, s, min(t.cwnd - pipe, packetSegments(t, f, currentMss(t))));
       if (n == 0) break;
       if (f.undoMarker != 0 && f.undoRetrans != u32.MAX_VALUE) f.undoRetrans += n;
       else if (f.undoMarker != 0) f.undoRetrans = n;

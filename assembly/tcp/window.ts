@@ -74,7 +74,9 @@ export function readWantsAck(t: Tcb, copied: u32): bool {
   }
   if (copied == 0 || t.shut & SHUT_READ) return false;
   const open = openWindow(t);
-  if (open << 1 > fullWindow(t)) return false;
+  // What the header's field cannot say is no news.
+  const most = min(fullWindow(t), (<u32>65535) << u32(t.rcvScale));
+  if (open << 1 > most) return false;
   const window = newWindow(t);
   return window != 0 && window >= open << 1;
 }

@@ -15,6 +15,9 @@ import { nearest } from "./suggest.ts";
 const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   demo: () => import("./demo.ts"),
   simulate: () => import("./simulate.ts"),
+  packetdrill: () => import("./packetdrill.ts"),
+  explore: () => import("./explore.ts"),
+  soak: () => import("./soak.ts"),
   doctor: () => import("./doctor.ts"),
 };
 

@@ -14,6 +14,8 @@ export interface Option<T = unknown> {
   default?: string;
   /** A single letter, for `-l`. */
   short?: string;
+  /** May be given several times: what is read is all values, with commas between. */
+  many?: boolean;
   /** Reads the value; throws a CliError (its message may be empty) when it cannot. */
   parse?: (text: string) => T;
 }
@@ -62,7 +64,9 @@ export function parseArguments<O extends OptionTable>(shape: Shape<O>, args: rea
     if (token.kind === "positional") {
       operands.push(token.value);
     } else if (token.kind === "option") {
-      texts.set(token.name, checkedText(shape, token));
+      const text = checkedText(shape, token);
+      const before = options[token.name]?.many === true ? texts.get(token.name) : undefined;
+      texts.set(token.name, before === undefined ? text : `${before},${text}`);
     }
   }
   checkOperands(shape, operands);

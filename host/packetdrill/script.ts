@@ -71,8 +71,8 @@ export interface PacketEvent extends EventBase {
 
 /** `[ect0]`, `[ce]`, `[noecn]`, `[tos 0x10]`, `[ttl 64]`, `[flowlabel ...]` and the like. */
 export interface IpFields {
-  /** "noecn" means: not ECN capable, checked; undefined: not written. */
-  ecn?: "noecn" | "ect0" | "ect1" | "ce";
+  /** "noecn" means: not ECN capable, checked; "ect01": ECT(0) or ECT(1); undefined: not written. */
+  ecn?: "noecn" | "ect0" | "ect1" | "ce" | "ect01";
   tos?: number;
   ttl?: number;
 }
@@ -86,11 +86,14 @@ export interface Ports {
 export interface TcpPacket {
   protocol: "tcp";
   ports?: Ports;
-  /** Characters of "FSRPEWUCA." as TCP bits: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128, AE 256. */
+  /**
+   * Characters of "FSRPEWUCA." as TCP bits: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128, AE 256.
+   * A digit is the counter of Accurate ECN: its three bits stand for ECE, CWR, AE.
+   */
   flags: number;
   /** `-` in the place of flags: none. `...`/`*` are not allowed there. */
   sequence: number;
-  /** As written: relative to the initial sequence number. The end counts payload bytes, not SYN and FIN. */
+  /** As written: relative to the initial sequence number. The end is sequence + payload bytes, without SYN and FIN. */
   sequenceEnd: number;
   /** Bytes of payload, in parentheses. */
   payload: number;
@@ -172,7 +175,10 @@ export interface SyscallEvent extends EventBase {
   type: "syscall";
   name: string;
   arguments: Value[];
-  /** `+0...0.2 connect(...)`: the call blocks and returns then, as an absolute or relative (to its start) time. */
+  /**
+   * `+0...0.2 connect(...)`: the call blocks and returns then, at an absolute time or at one relative to its start.
+   * (A script's `+.1...0.3` counts both from the event before; here that is 0.2 s, relative.)
+   */
   end?: { at: number; relative: boolean };
   /** What must come back. undefined: `= ?`-like or nothing written. */
   result?: Value;
@@ -187,7 +193,8 @@ export type Value =
   | { kind: "integer"; value: number }
   /** `a|b|c`, `SOL_SOCKET`, `POLLIN`: names (and numbers) to be put together; one name is a list of one. */
   | { kind: "symbols"; names: (string | number)[] }
-  | { kind: "string"; value: string }
+  /** `"abc"...` is a string of which only the start is known: `prefix`. */
+  | { kind: "string"; value: string; prefix?: true }
   /** `...`: anything, or "you know what". */
   | { kind: "any" }
   | { kind: "list"; items: Value[] }

@@ -404,6 +404,12 @@ export class StackHarness {
     return this.#memory.getInt32(at, true);
   }
 
+  /** Reads an option that is a structure of up to `length` bytes. */
+  optionBytes(fd: number, level: number, name: number, length: number): Uint8Array {
+    const at = this.#exchange + layout.EXCHANGE_ARGS;
+    return this.#bytes.slice(at, at + this.ok(this.core.getsockopt(fd, level, name, at, length)));
+  }
+
   /** Readiness as EPOLL bits. */
   events(fd: number): number {
     return this.core.pollEvents(fd) >>> 0;

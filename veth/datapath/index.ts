@@ -47,6 +47,15 @@ export {
   vethNextDeadline,
   vethPoll,
 } from "./directory";
+export {
+  bridgeExtents,
+  linkExtents,
+  portExtents,
+  snapshotBytes,
+  snapshotEqual,
+  snapshotRestore,
+  snapshotTake,
+} from "./snapshot";
 export { captureBytes, captureInit, captureNext, captureRelease } from "./capture";
 
 if (offsetof<Mbuf>("nbSegs") != MBUF_NB_SEGS || offsetof<Mbuf>("port") != MBUF_PORT) ERROR("Mbuf layout");

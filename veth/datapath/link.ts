@@ -10,6 +10,7 @@ import {
   LINK_COUNTERS,
   LINK_DELIVERED,
   LINK_DUPLICATED,
+  LINK_FRAMES,
   LINK_OFFERED,
   LINK_REORDERED,
   LINK_RULES,
@@ -21,6 +22,7 @@ import {
 } from "../../assembly/layout";
 import { copyBytes } from "../../assembly/memory/copy";
 import { doorbellRing } from "../../assembly/memory/doorbell";
+import { extentPool, extentPut } from "../../assembly/memory/extent";
 import { Mbuf, mbufAlloc, mbufFree } from "../../assembly/memory/mbuf";
 import { Pool, POOL_BYTES, poolInit } from "../../assembly/memory/pool";
 import { Burst, BURST_BYTES, burstClose, burstFrame, burstOpen, VIEW_LINK } from "./burst";
@@ -83,6 +85,7 @@ const BURST: u32 = POOL + 128;
 const HEADER: u32 = (BURST + BURST_BYTES + CACHE_SPREAD - 1) & ~(CACHE_SPREAD - 1);
 if (<i32>offsetof<Link>() > LINK_RULES || RULES_BYTES > 160 || RULES + RULES_BYTES > <u32>LINK_COUNTERS)
   ERROR("Link layout");
+if (offsetof<Link>("frames") != LINK_FRAMES) ERROR("Link layout");
 if (LINK_COUNTER_COUNT * 8 > 128 || POOL_BYTES > 128) ERROR("Link layout");
 
 /** Bytes of a link's region with `frames` buffers for frames of up to `frameBytes` bytes. */
@@ -327,6 +330,16 @@ function release(l: Link): void {
   if (l.holding != 0) holdRemove(l, buffer);
   duePop(l);
   mbufFree(changetype<Mbuf>(buffer));
+}
+
+/** Appends to a list of extents (assembly/memory/extent.ts) what of the link holds state. */
+export function linkPutExtents(base: u32, at: usize): usize {
+  const l = linkAt(base);
+  at = extentPut(at, base, l.heap - base);
+  at = extentPut(at, l.heap, l.heapCount * DUE_BYTES);
+  // Departures that are over are not looked at again.
+  at = extentPut(at, l.departures, l.leaving == l.departed ? 0 : (l.departuresMask + 1) * 8);
+  return extentPool(at, buffersOf(l));
 }
 
 /** The other end of the link. */

@@ -1,0 +1,123 @@
+// What shell commands of a script do to its world: sysctls, routes, links, queues; and the counters they ask for.
+// Read first: shell/effects.ts; host/sysctl.ts.
+
+import { OribiError } from "../errors.ts";
+import { ScriptFailure, ScriptRefusal } from "./failure.ts";
+import { IDLE_SYSCTLS, isFixedSysctl } from "./surroundings-sysctl.ts";
+import { linuxCounter } from "./surroundings-counter.ts";
+import { interpretShell, type ShellContext, type ShellEffect } from "./shell.ts";
+import type { CounterEffect, LinkEffect, RouteEffect, SysctlEffect } from "./shell.ts";
+import type { World } from "./world.ts";
+
+/** Linux's initial window, segments, and least RTO, ms: what a route without metrics has. */
+const INIT_CWND = 10;
+const RTO_MIN_MILLIS = 200;
+
+/** Metrics of routes that the stack does not have. */
+const MISSING_METRICS = [
+  "initrwnd",
+  "advmss",
+  "rttMicros",
+  "rttvarMicros",
+  "cwnd",
+  "ssthresh",
+  "window",
+  "reordering",
+  "quickack",
+  "hoplimit",
+  "fastopenNoCookie",
+  "congestionControl",
+  "ecn",
+] as const satisfies readonly (keyof RouteEffect)[];
+
+/** Carries shell commands out for one script. */
+export class Surroundings {
+  readonly #world: World;
+  readonly #context: ShellContext;
+  readonly #mtu: number;
+  /** The counters when nstat showed them last, by Linux's name. */
+  #seen: ((name: string) => number) | undefined;
+
+  constructor(world: World, context: ShellContext) {
+    this.#world = world;
+    this.#context = context;
+    this.#mtu = world.config.mtu;
+  }
+
+  /**
+   * Carries a command out.
+   * @returns microseconds that it takes (sleep)
+   * @throws {ScriptRefusal} for what the stack does not have, {ScriptFailure} for a counter that is not as it should be
+   */
+  run(command: string, line: number): number {
+    let micros = 0;
+    for (const effect of interpretShell(command, this.#context)) {
+      if (effect.kind === "sleep") micros += effect.micros;
+      else this.#apply(effect, line);
+    }
+    return micros;
+  }
+
+  #apply(effect: Exclude<ShellEffect, { kind: "sleep" }>, line: number): void {
+    switch (effect.kind) {
+      case "sysctl":
+        return this.#sysctl(effect, line);
+      case "route":
+        return this.#route(effect, line);
+      case "link":
+        return this.#link(effect, line);
+      case "qdisc-limit":
+        this.#world.isMute = effect.limit === 0;
+        return;
+      case "assert-counter":
+        return this.#counter(effect, line);
+      case "counters-seen":
+        this.#seen = linuxCounter(this.#world.stack.counters());
+        return;
+      case "refused":
+        throw new ScriptRefusal(line, `the command ${effect.what} is not carried out: ${effect.why}`);
+      case "exit":
+        throw new ScriptFailure(line, `the command ends with status ${effect.status}`);
+      default:
+        return;
+    }
+  }
+
+  #sysctl({ name, value }: SysctlEffect, line: number): void {
+    try {
+      this.#world.stack.sysctl(name, value);
+    } catch (error) {
+      if (!(error instanceof OribiError)) throw error;
+      const short = name.replace(/^net\.(ipv4|core)\./, "");
+      if (IDLE_SYSCTLS.has(short) || isFixedSysctl(short, value)) return;
+      const why = error.code === "ERR_ORIBI_SYSCTL" ? "the stack has no such tunable" : error.message;
+      throw new ScriptRefusal(line, `sysctl ${name}=${value}: ${why}`);
+    }
+  }
+
+  #route(route: RouteEffect, line: number): void {
+    const missing = MISSING_METRICS.find((metric) => route[metric] !== undefined);
+    if (missing !== undefined) {
+      throw new ScriptRefusal(line, `the metric ${missing} of a route is not supported`);
+    }
+    const { stack } = this.#world;
+    stack.sysctl("tcp_init_cwnd", route.initcwnd ?? INIT_CWND);
+    stack.sysctl("tcp_rto_min", Math.max(1, Math.round((route.rtoMinMicros ?? RTO_MIN_MILLIS * 1000) / 1000)));
+    this.#world.setMtu(Math.min(route.mtu ?? this.#mtu, this.#mtu));
+  }
+
+  #link({ mtu, up }: LinkEffect, line: number): void {
+    if (up === false) throw new ScriptRefusal(line, "taking a link down is not supported");
+    if (mtu !== undefined) this.#world.setMtu(mtu);
+  }
+
+  #counter({ name, relation, value, since }: CounterEffect, line: number): void {
+    const now = linuxCounter(this.#world.stack.counters())(name);
+    if (Number.isNaN(now)) throw new ScriptRefusal(line, `the stack has no counter ${name}`);
+    const before = since === "seen" ? (this.#seen?.(name) ?? 0) : 0;
+    const grown = now - before;
+    if (relation === "==" ? grown === value : grown > value) return;
+    const wanted = relation === "==" ? String(value) : `more than ${value}`;
+    throw new ScriptFailure(line, `${name}: expected ${wanted}, got ${grown}`);
+  }
+}
