@@ -91,7 +91,7 @@ export { initialSequence, timestampOffset } from "./tcp/isn";
 
 /** The clock counts up to here, microseconds: 285 years. */
 const MICROS_MAX: f64 = 9007199254740992;
-/** How far the clock may be ahead of the timers, microseconds: almost half of the 2^32 ms by which times are compared. */
+/** How far the clock may be ahead of the timers, us: almost half of the 2^32 ms by which times are compared. */
 const JUMP_MICROS: f64 = 24 * 86400e6;
 /** How long a packet waits that the NIC had no room for, microseconds. */
 const RETRY_MICROS: f64 = 50;

@@ -65,7 +65,7 @@ describe("sequence numbers wrap", function () {
   const places = [0, 1, 2, 700, 1448, 1449, 2897, 65_535, 65_536, BYTES, BYTES + 1, BYTES + 2];
   for (const [name, sysctl] of flavours) {
     for (const end of [0, 1] as const) {
-      it(`${places.length} places in a transfer with loss, numbers of the ${end ? "server" : "client"}, ${name}`, async () => {
+      it(`${places.length} places in a transfer with loss, by ${end ? "server" : "client"}, ${name}`, async () => {
         let retransmissions = 0;
         for (const distance of places) {
           const result = await runScenario(scenario(end, distance, sysctl));

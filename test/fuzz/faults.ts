@@ -1,5 +1,5 @@
-// What holds of a stack whatever has arrived: no byte outside of its arena was written, and each frame was counted once,
-// layer by layer. Read first: RFC 4293, 4022 and 4113 for what the counters mean.
+// What holds of a stack whatever has arrived: no byte outside of its arena was written, each frame was counted once.
+// Read first: RFC 4293, 4022 and 4113 for what the counters mean.
 
 import type { StackHarness } from "../support/harness.ts";
 

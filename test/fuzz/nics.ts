@@ -1,5 +1,5 @@
-// Hostile frames from NIC to NIC: what is sent plainly comes as it was, on the queue that RSS and the flow director say;
-// what asks for work (checksums, segmentation, tags) is done or refused. All of it is captured, counted, given back.
+// Hostile frames from NIC to NIC: what is sent plainly comes as it was, on the queue that RSS and the rules say; what
+// asks for work (checksums, segmentation, tags) is done or refused. All of it is captured, counted, given back.
 // Read first: veth/datapath/frame.ts and receive.ts; steering.ts, which judges.
 
 import { PORT_QUEUES_MAX, RX_RSS_HASH, TX_IP_CSUM, TX_L4_CSUM, TX_TSO, TX_VLAN_INSERT } from "../../assembly/layout.ts";

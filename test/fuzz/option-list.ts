@@ -59,7 +59,7 @@ export interface SynOptions {
   timestamps: number | undefined;
 }
 
-/** Reads the options of a SYN by the letter of the RFCs: bad lengths end the list, what has the wrong size is skipped. */
+/** Reads the options of a SYN by the RFCs: bad lengths end the list, what has the wrong size is skipped. */
 export function readSynOptions(bytes: Uint8Array): SynOptions {
   const seen: SynOptions = { mss: false, wscale: false, sackPermitted: false, timestamps: undefined };
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
