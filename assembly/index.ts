@@ -60,6 +60,7 @@ import {
   nowMillis,
   poolAt,
   setNow,
+  skipTicks,
   stack,
   stackAttach,
   sysctl,
@@ -80,7 +81,7 @@ import { tcpTimer } from "./tcp/timers";
 import { trainEnd } from "./tcp/train-input";
 import { TRAIN_BYTES } from "./tcp/train-output";
 import { TX_WAIT_BYTES, txWaitRun, txWaits } from "./tcp/tx-wait";
-import { Timer, WHEEL_BYTES, wheelAdvance, wheelAttach, wheelDeadlineMicros, wheelInit } from "./timer";
+import { Timer, WHEEL_BYTES, wheelAdvance, wheelAttach, wheelDeadlineMicros, wheelInit, wheelLag } from "./timer";
 
 export * from "./socket/calls";
 export { arpAdd, arpDump, arpRemove } from "./net/arp";
@@ -94,6 +95,10 @@ export { fastopenForget } from "./tcp/fastopen-cache";
 export { retirePools, retireRules } from "./steer/retire";
 export { initialSequence, timestampOffset } from "./tcp/isn";
 
+/** The clock counts up to here, microseconds: 285 years. */
+const MICROS_MAX: f64 = 9007199254740992;
+/** How far the clock may be ahead of the timers, us: almost half of the 2^32 ms by which times are compared. */
+const JUMP_MICROS: f64 = 24 * 86400e6;
 /** How long a packet waits that the NIC had no room for, microseconds. */
 const RETRY_MICROS: f64 = 50;
 /** Packets that one poll takes from each interface at most. */
@@ -297,11 +302,13 @@ export function attach(base: usize): void {
 }
 
 /**
- * One beat: takes what has arrived, runs the timers that are due at `now` (microseconds), sends what came of it.
+ * Takes what has arrived, runs the timers that are due at `now` (microseconds), sends what came of it.
  * Returns how many frames and timers there were: 0 means that nothing happened.
+ * For a clock that goes back time stands still until it has come so far again. One that jumps ahead by weeks makes
+ * every timer run, once.
  */
 export function poll(now: f64): i32 {
-  setNow(now);
+  followClock(now);
   // What left by this beat counts as work: the others of the network have something to do then.
   let work = netifPending();
   if (work != 0) {
@@ -320,6 +327,14 @@ export function poll(now: f64): i32 {
 
 /** Moves the stack's clock to `now`, microseconds: before a call that sends, when the last poll was long ago. */
 export function setClock(now: f64): void {
+  followClock(now);
+}
+
+/** Moves the clock. Of a jump that the timers cannot follow, their ticks leave out what is too much. */
+function followClock(now: f64): void {
+  assert(now < MICROS_MAX);
+  const most = stack.now + JUMP_MICROS - f64(wheelLag()) * 1000;
+  if (now > most) skipTicks(i64(now - most) / 1000);
   setNow(now);
 }
 

@@ -66,6 +66,8 @@ export class Stack {
   fastopen: u32;
   /** Serial number of the next listener. */
   listenerSerial: u32;
+  /** Milliseconds that ticks have left out where the clock jumped too far. */
+  skippedMillis: i64;
 }
 
 /** Offsets in the arena, counted from its base. */
@@ -82,9 +84,14 @@ export let stack: Stack = changetype<Stack>(0);
 let counters: usize = 0;
 let sysctls: usize = 0;
 
-/** Time of this poll: milliseconds (also the wheel's tick) and microseconds, both modulo 2^32. */
+/**
+ * Time of this poll: milliseconds (also the wheel's tick) and microseconds, both modulo 2^32. Between two polls the
+ * former advance by at most 24 days, so that earlier and later can be told.
+ */
 export let nowMillis: u32 = 0;
 export let nowMicros: u32 = 0;
+/** The same in units of 64 ms: 8.7 years fit, for what may be months apart. */
+export let nowCoarse: u32 = 0;
 /** Microseconds at which the present millisecond began. */
 let millisFrom: i64 = i64.MIN_VALUE >> 1;
 
@@ -105,9 +112,15 @@ export function setNow(now: f64): void {
   nowMicros = u32(micros);
   if (u64(micros - millisFrom) >= 1000) {
     const millis = micros / 1000;
-    nowMillis = u32(millis);
+    nowMillis = u32(millis - stack.skippedMillis);
+    nowCoarse = u32(millis >>> 6);
     millisFrom = millis * 1000;
   }
+}
+
+/** Leaves out `millis` milliseconds: called before the clock jumps. */
+export function skipTicks(millis: i64): void {
+  stack.skippedMillis += millis;
 }
 
 /** Pool number `index` (POOL_*). */

@@ -8,6 +8,9 @@ import { OribiError, optionError } from "./errors.ts";
 const CONGESTION = ["reno", "cubic"] as const;
 const SECONDS = new Set(["tcp_fin_timeout", "tcp_keepalive_time", "tcp_keepalive_intvl", "ipfrag_time"]);
 
+/** A time is kept in ms and compared modulo 2^32 of them: 24 days. */
+const SECONDS_MAX = 2_147_483;
+
 const INDICES = new Map(
   Object.entries(layout)
     .filter(([name]) => name.startsWith("SYSCTL_") && name !== "SYSCTL_COUNT")
@@ -85,8 +88,9 @@ export function writeSysctl(core: SysctlExports, name: string, value: number | s
     return;
   }
   const number = typeof value === "number" ? value : Number(value);
-  if (!Number.isInteger(number) || number < 0 || number > 0x7fffffff) {
-    throw optionError(name, value, "an integer from 0 to 2147483647");
+  const most = SECONDS.has(short) ? SECONDS_MAX : 0x7fffffff;
+  if (!Number.isInteger(number) || number < 0 || number > most) {
+    throw optionError(name, value, `an integer from 0 to ${most}`);
   }
   core.sysctlSet(index, SECONDS.has(short) ? number * 1000 : number);
 }

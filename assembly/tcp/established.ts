@@ -35,7 +35,7 @@ import {
 } from "../layout";
 import { socketNotify } from "../socket/notify";
 import { SF_KEEPALIVE, SF_WANT_SPACE, SHUT_READ, SocketExtra } from "../socket/socket";
-import { count, nowMillis, stack, sysctl } from "../stack";
+import { count, nowCoarse, nowMillis, stack, sysctl } from "../stack";
 import { ACKED_FUTURE, ACKED_TOO_OLD, tcpAck } from "./ack";
 import { appendPayload, islandInsert, islandsDrain, noteDsack } from "./assembler";
 import { hasSendSpace } from "./api";
@@ -79,7 +79,7 @@ import {
   Tcb,
   rcvQueue,
 } from "./tcb";
-import { PAWS_DAYS_MILLIS } from "./time-wait";
+import { PAWS_DAYS_COARSE } from "./time-wait";
 import { ATO_MIN_MILLIS, armTimer, keepIdle } from "./timers";
 import { hasUnsent, tcpOutput } from "./transmit";
 import { growWindow, measureRcvRtt, newWindow, openWindow } from "./window";
@@ -117,7 +117,7 @@ export function establishedInput(t: Tcb): void {
 /** PAWS, then the sequence check (RFC 9293 3.10.7.4 first; RFC 7323 5.3 R1 to R4). */
 function acceptable(t: Tcb): bool {
   if (t.tflags & TF_TIMESTAMPS && segHasTs && i32(segTsVal - t.tsRecent) < 0 && !(segFlags & RST)) {
-    if (nowMillis - t.tsRecentMillis < PAWS_DAYS_MILLIS && !isHarmless(t)) {
+    if (nowCoarse - t.tsRecentCoarse < PAWS_DAYS_COARSE && !isHarmless(t)) {
       count(MIB_TCP_PAWS_REJECTED);
       limitedAck(t);
       return false;
@@ -252,9 +252,9 @@ export function wakeWriter(t: Tcb): void {
 /** RFC 7323 4.3: TS.Recent follows segments that lie at the left edge of what was last acknowledged. */
 export function noteTimestamp(t: Tcb): void {
   if (!(t.tflags & TF_TIMESTAMPS) || !segHasTs || seqGt(segSeq, t.rcvWup)) return;
-  if (i32(segTsVal - t.tsRecent) >= 0 || nowMillis - t.tsRecentMillis >= PAWS_DAYS_MILLIS) {
+  if (i32(segTsVal - t.tsRecent) >= 0 || nowCoarse - t.tsRecentCoarse >= PAWS_DAYS_COARSE) {
     t.tsRecent = segTsVal;
-    t.tsRecentMillis = nowMillis;
+    t.tsRecentCoarse = nowCoarse;
   }
 }
 

@@ -27,7 +27,7 @@ import { Netif } from "../net/netif";
 import { packetSum } from "../net/packet";
 import { flowFind, portsOf } from "../flow";
 import { SHUT_READ } from "../socket/socket";
-import { count, nowMillis, stack } from "../stack";
+import { count, nowCoarse, stack } from "../stack";
 import { group } from "../steer/group";
 import { portElsewhere, tcpElsewhere } from "../steer/hand-over";
 import { copySum, fold, pseudoSum, sumBytes } from "../wire/checksum";
@@ -147,7 +147,7 @@ function fastPath(t: Tcb, m: Mbuf, header: usize, headerBytes: u32, length: u32)
   count(MIB_TCP_HEADER_PREDICTIONS);
   if (segHasTs && seqLe(segSeq, t.rcvWup)) {
     t.tsRecent = segTsVal;
-    t.tsRecentMillis = nowMillis;
+    t.tsRecentCoarse = nowCoarse;
   }
   t.rcvNxt += bytes;
   if (segAck != t.sndUna || segWindow << u32(t.sndScale) != t.sndWnd) {

@@ -38,7 +38,7 @@ import { ipv4Mtu } from "../net/pmtu";
 import { isBroadcast, routeLookup, routeNetif, routeSource } from "../net/route";
 import { bindPortTaken } from "../socket/bind";
 import { SF_RCVBUF_LOCKED, SF_BOUND_ADDRESS, SF_BOUND_PORT } from "../socket/socket";
-import { count, nowMicros, nowMillis, stack, sysctl } from "../stack";
+import { count, nowCoarse, nowMicros, nowMillis, stack, sysctl } from "../stack";
 import { flowAttract, flowClaim, flowForget } from "../steer/flows";
 import { portTakenElsewhere } from "../steer/ports";
 import { SSTHRESH_INFINITE } from "./congestion";
@@ -124,7 +124,7 @@ export function takePeerOptions(t: Tcb, irs: u32): void {
   t.sndScale = t.tflags & TF_WSCALE ? u8(segScale) : 0;
   if (t.tflags & TF_TIMESTAMPS) {
     t.tsRecent = segTsVal;
-    t.tsRecentMillis = nowMillis;
+    t.tsRecentCoarse = nowCoarse;
   }
   t.sndWnd = segWindow;
   t.maxSndWnd = segWindow;

@@ -89,7 +89,8 @@ export class Tcb extends Socket {
   irs: u32;
 
   tsRecent: u32;
-  tsRecentMillis: u32;
+  /** When that came: nowCoarse. */
+  tsRecentCoarse: u32;
   tsOffset: u32;
 
   // Round-trip time (RFC 6298): microseconds; srtt is kept times 8, rttvar times 4.

@@ -23,7 +23,7 @@ import {
 import { flowRemove, flowReplace, portsOf } from "../flow";
 import { Pool, poolAlloc, poolFree } from "../memory/pool";
 import { Socket } from "../socket/socket";
-import { count, nowMillis, poolAt, stack, sysctl } from "../stack";
+import { count, nowCoarse, nowMillis, poolAt, stack, sysctl } from "../stack";
 import { Timer, timerArm, timerCancel } from "../timer";
 import { sendBare } from "./output";
 import { segFlags, segHasTs, segLength, segSeq, segTsVal } from "./segment";
@@ -37,7 +37,7 @@ export class TimeWait extends Socket {
   /** Last announced window as it stood in the header. */
   rcvWnd: u32;
   tsRecent: u32;
-  tsRecentMillis: u32;
+  tsRecentCoarse: u32;
   tsOffset: u32;
   hasTs: u32;
   /** When an ACK was last sent in answer to one that could not be, ms, 0 = never. */
@@ -46,8 +46,10 @@ export class TimeWait extends Socket {
 export const TIME_WAIT_BYTES: u32 = 104;
 if (offsetof<TimeWait>() > TIME_WAIT_BYTES) ERROR("TimeWait layout");
 
-/** PAWS' memory of a timestamp ends after 24 days (RFC 7323 5.5). */
-export const PAWS_DAYS_MILLIS: u32 = 24 * 24 * 3600 * 1000;
+/** PAWS' memory of a timestamp ends after 24 days (RFC 7323 5.5), in units of nowCoarse. */
+export const PAWS_DAYS_COARSE: u32 = (24 * 24 * 3600 * 1000) >>> 6;
+/** A second, in the same units. */
+const SECOND_COARSE: u32 = 1024 >>> 6;
 
 let pool: Pool = changetype<Pool>(0);
 
@@ -79,7 +81,7 @@ export function enterTimeWait(t: Tcb): void {
   w.rcvWnd = min<u32>(t.rcvWnd >>> u32(t.rcvScale), 65535);
   w.hasTs = t.tflags & TF_TIMESTAMPS;
   w.tsRecent = t.tsRecent;
-  w.tsRecentMillis = t.tsRecentMillis;
+  w.tsRecentCoarse = t.tsRecentCoarse;
   w.tsOffset = t.tsOffset;
   flowReplace(t, w);
   t.tflags &= ~TF_IN_FLOW;
@@ -126,7 +128,7 @@ export let timeWaitIsn: u32 = 0;
 export function timeWaitInput(w: TimeWait): bool {
   let old = false;
   if (segHasTs && w.hasTs) {
-    old = i32(segTsVal - w.tsRecent) < 0 && nowMillis - w.tsRecentMillis < PAWS_DAYS_MILLIS;
+    old = i32(segTsVal - w.tsRecent) < 0 && nowCoarse - w.tsRecentCoarse < PAWS_DAYS_COARSE;
   }
   const length = segLength();
   if (!old && segSeq == w.rcvNxt && (length == 0 || segFlags & RST)) {
@@ -159,10 +161,10 @@ export function timeWaitInput(w: TimeWait): bool {
 
 function noteTs(w: TimeWait): void {
   w.tsRecent = segTsVal;
-  w.tsRecentMillis = nowMillis;
+  w.tsRecentCoarse = nowCoarse;
 }
 
 /** May connect() take over the 4-tuple of this record? (tcp_tw_reuse: a second later timestamps tell old from new) */
 export function timeWaitReusable(w: TimeWait): bool {
-  return sysctl(SYSCTL_TCP_TW_REUSE) == 1 && w.hasTs != 0 && nowMillis - w.tsRecentMillis >= 1000;
+  return sysctl(SYSCTL_TCP_TW_REUSE) == 1 && w.hasTs != 0 && nowCoarse - w.tsRecentCoarse >= SECOND_COARSE;
 }
