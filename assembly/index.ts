@@ -38,6 +38,7 @@ import {
   POOL_TIME_WAIT,
   POOL_TXSEG,
   SYSCTL_COUNT,
+  SYSCTL_TCP_FASTOPEN_BLACKHOLE_TIMEOUT_SEC,
 } from "./layout";
 import { flowAttach, flowBytes, flowInit } from "./flow";
 import { chunkPools } from "./memory/chunk";
@@ -66,6 +67,8 @@ import {
 } from "./stack";
 import { sysctlDefaults } from "./sysctl";
 import { ACK_LIST_BYTES, ackListFlush } from "./tcp/input";
+import { fastopenDefaultKey } from "./tcp/fastopen";
+import { FASTOPEN_BYTES, fastopenClearPauses } from "./tcp/fastopen-cache";
 import { outputAttach } from "./tcp/output";
 import { FLIGHT_BYTES, ISLAND_BYTES, TCB_BYTES, TXSEG_BYTES, tcbAttach } from "./tcp/tcb";
 import { TIME_WAIT_BYTES, timeWaitAttach, timeWaitTimer } from "./tcp/time-wait";
@@ -80,6 +83,7 @@ export { arpAddressState, arpProbe } from "./net/arp-address";
 export { netifAdd, netifSetAddress, netifSetMtu } from "./net/netif";
 export { routeAdd, routeDump, routeRemove } from "./net/route";
 export { countersAt } from "./stack";
+export { fastopenForget } from "./tcp/fastopen-cache";
 export { initialSequence, timestampOffset } from "./tcp/isn";
 
 /** How long a packet waits that the NIC had no room for, microseconds. */
@@ -179,6 +183,7 @@ function placeParts(cfg: usize): void {
   place(ACK_LIST_BYTES);
   place(TRAIN_BYTES);
   place(TX_WAIT_BYTES);
+  place(FASTOPEN_BYTES);
   place(netifBytes(cfg));
   place(arpBytes(cfg));
   place(routeBytes(cfg));
@@ -207,6 +212,7 @@ export function init(base: usize, cfg: usize, now: f64): i32 {
   stack.random = (stack.secret0 ^ stack.secret2) | 1;
   stack.flags = option(cfg, CFG_FLAGS);
   sysctlDefaults();
+  fastopenDefaultKey();
   cursor = u32(base) + STACK_HEAD_BYTES;
   stack.flowTable = place(flowBytes(flowsOf(cfg)));
   flowInit(stack.flowTable, flowsOf(cfg));
@@ -217,6 +223,7 @@ export function init(base: usize, cfg: usize, now: f64): i32 {
   stack.ackList = place(ACK_LIST_BYTES);
   stack.train = place(TRAIN_BYTES);
   stack.txWait = place(TX_WAIT_BYTES);
+  stack.fastopen = place(FASTOPEN_BYTES);
   // Pools come last in memory, but the parts need them: their place is behind the parts.
   const parts = cursor;
   cursor = u32(base) + STACK_HEAD_BYTES;
@@ -356,6 +363,7 @@ export function sysctlGet(index: i32): u32 {
 export function sysctlSet(index: i32, value: u32): i32 {
   if (index < 0 || index >= SYSCTL_COUNT) return -EINVAL;
   setSysctl(index, value);
+  if (index == SYSCTL_TCP_FASTOPEN_BLACKHOLE_TIMEOUT_SEC) fastopenClearPauses();
   return 0;
 }
 

@@ -211,6 +211,8 @@ export const MSG_WAITALL: i32 = 0x100;
 export const MSG_ERRQUEUE: i32 = 0x2000;
 export const MSG_NOSIGNAL: i32 = 0x4000;
 export const MSG_MORE: i32 = 0x8000;
+export const MSG_ZEROCOPY: i32 = 0x4000000;
+export const MSG_FASTOPEN: i32 = 0x20000000;
 
 export const SOL_SOCKET: i32 = 1;
 export const SO_DEBUG: i32 = 1;
@@ -232,9 +234,11 @@ export const SO_RCVTIMEO: i32 = 20;
 export const SO_SNDTIMEO: i32 = 21;
 export const SO_TIMESTAMP: i32 = 29;
 export const SO_ACCEPTCONN: i32 = 30;
+export const SO_MARK: i32 = 36;
 export const SO_PROTOCOL: i32 = 38;
 export const SO_DOMAIN: i32 = 39;
 export const SO_INCOMING_CPU: i32 = 49;
+export const SO_ZEROCOPY: i32 = 60;
 /** Smallest buffers (Linux: SOCK_MIN_RCVBUF, SOCK_MIN_SNDBUF), bytes. */
 export const SOCK_MIN_RCVBUF: i32 = 2304;
 export const SOCK_MIN_SNDBUF: i32 = 4608;
@@ -256,6 +260,11 @@ export const TCP_USER_TIMEOUT: i32 = 18;
 export const TCP_FASTOPEN: i32 = 23;
 export const TCP_TIMESTAMP: i32 = 24;
 export const TCP_NOTSENT_LOWAT: i32 = 25;
+export const TCP_FASTOPEN_CONNECT: i32 = 30;
+export const TCP_FASTOPEN_KEY: i32 = 33;
+export const TCP_FASTOPEN_NO_COOKIE: i32 = 34;
+export const TCP_INQ: i32 = 36;
+export const TCP_CM_INQ: i32 = 36;
 
 export const IP_TOS: i32 = 1;
 export const IP_TTL: i32 = 2;
@@ -440,7 +449,15 @@ export const MIB_TCP_ABORT_ON_LINGER: i32 = 114;
 export const MIB_TCP_ECN_CE_RECEIVED: i32 = 115;
 export const MIB_TCP_ECN_REDUCTIONS: i32 = 116;
 export const MIB_TCP_PMTU_REDUCTIONS: i32 = 117;
-export const MIB_COUNT: i32 = 118;
+export const MIB_TCP_FASTOPEN_ACTIVE: i32 = 118; // data in our SYN was acknowledged
+export const MIB_TCP_FASTOPEN_ACTIVE_FAIL: i32 = 119;
+export const MIB_TCP_FASTOPEN_PASSIVE: i32 = 120; // connections opened by a SYN alone
+export const MIB_TCP_FASTOPEN_PASSIVE_FAIL: i32 = 121; // wrong cookies, no memory
+export const MIB_TCP_FASTOPEN_PASSIVE_ALT_KEY: i32 = 122; // cookies made with the backup key
+export const MIB_TCP_FASTOPEN_LISTEN_OVERFLOW: i32 = 123;
+export const MIB_TCP_FASTOPEN_COOKIE_REQUESTS: i32 = 124;
+export const MIB_TCP_FASTOPEN_BLACKHOLE: i32 = 125;
+export const MIB_COUNT: i32 = 126;
 
 // ---- Kinds of objects that the flow table, the timing wheel and descriptors point at (the byte at offset 16) ------
 export const KIND_FREE: i32 = 0;
@@ -497,12 +514,27 @@ export const SYSCTL_ICMP_ECHO_IGNORE_ALL: i32 = 39;
 export const SYSCTL_TCP_MTU_PROBING: i32 = 40;
 export const SYSCTL_TCP_MODERATE_RCVBUF: i32 = 41;
 export const SYSCTL_TCP_MIN_SND_MSS: i32 = 42;
-export const SYSCTL_TCP_FASTOPEN: i32 = 43;
+export const SYSCTL_TCP_FASTOPEN: i32 = 43; // TFO_*
 export const SYSCTL_TCP_INIT_RTO: i32 = 44; // ms
 export const SYSCTL_TCP_REORDERING: i32 = 45;
 export const SYSCTL_TCP_MIN_TSO_SEGS: i32 = 50;
 export const SYSCTL_TCP_RTO_MAX: i32 = 51; // ms
-export const SYSCTL_COUNT: i32 = 64;
+export const SYSCTL_TCP_SHRINK_WINDOW: i32 = 53;
+export const SYSCTL_TCP_INVALID_RATELIMIT: i32 = 54; // ms
+/** Words of tcp_fastopen_key: four of the key, four of the backup key. */
+export const SYSCTL_TCP_FASTOPEN_KEY: i32 = 64;
+export const SYSCTL_TCP_FASTOPEN_KEYS: i32 = 72; // 1, or 2 with a backup key
+export const SYSCTL_TCP_FASTOPEN_BLACKHOLE_TIMEOUT_SEC: i32 = 73; // 0: middleboxes are trusted
+export const SYSCTL_TCP_SYN_LINEAR_TIMEOUTS: i32 = 74; // SYN retransmissions before the timeout doubles
+export const SYSCTL_TCP_NOTSENT_LOWAT: i32 = 75; // bytes
+export const SYSCTL_COUNT: i32 = 128;
+
+/** Bits of tcp_fastopen. */
+export const TFO_CLIENT: i32 = 1;
+export const TFO_SERVER: i32 = 2;
+export const TFO_CLIENT_NO_COOKIE: i32 = 4; // data in the SYN without a cookie
+export const TFO_SERVER_NO_COOKIE: i32 = 0x200; // data in the SYN is taken without a cookie
+export const TFO_SERVER_ALL: i32 = 0x400; // every listener, without TCP_FASTOPEN
 
 /** Congestion control algorithms. */
 export const CC_RENO: i32 = 0;
@@ -704,8 +736,11 @@ export const ERROR_TYPE: i32 = 8; // of the ICMP message
 export const ERROR_CODE: i32 = 12;
 export const ERROR_INFO: i32 = 16; // MTU of "fragmentation needed"
 export const ERROR_OFFENDER: i32 = 20; // IPv4 address of the host that reported
+export const ERROR_DATA: i32 = 24; // last of the sends that a MSG_ZEROCOPY report is about; ERROR_INFO is the first
 export const SO_EE_ORIGIN_LOCAL: i32 = 1;
 export const SO_EE_ORIGIN_ICMP: i32 = 2;
+export const SO_EE_ORIGIN_ZEROCOPY: i32 = 5;
+export const SO_EE_CODE_ZEROCOPY_COPIED: i32 = 1;
 
 // ---- Fields of an mbuf that the host reads (struct Mbuf) ----------------------------------------------------------
 export const MBUF_NB_SEGS: i32 = 20; // u16

@@ -58,6 +58,10 @@ export class Stack {
   train: u32;
   /** Connections that wait for room in the NIC's queue (tcp/tx-wait.ts). */
   txWait: u32;
+  /** Cookies of Fast Open servers (tcp/fastopen-cache.ts). */
+  fastopen: u32;
+  /** Serial number of the next listener. */
+  listenerSerial: u32;
 }
 
 /** Offsets in the arena, counted from its base. */

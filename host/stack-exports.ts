@@ -28,6 +28,8 @@ export interface StackControlExports {
   countersAt: () => number;
   sysctlGet: (index: number) => number;
   sysctlSet: (index: number, value: number) => unknown;
+  /** Forgets the cookies and the troubles of TCP Fast Open servers. */
+  fastopenForget: () => void;
 }
 
 /** The socket calls: never blocking, negative errno. */
@@ -73,6 +75,8 @@ export interface SocketExports {
   lingerLimit: (fd: number) => number;
   finPending: (fd: number) => number;
   pollEvents: (fd: number) => number;
+  /** The errno (positive) that the next call will report; it stays. */
+  errorPending: (fd: number) => number;
   epollCreate: (flags: number) => number;
   epollCtl: (epfd: number, op: number, fd: number, events: number, dataLow: number, dataHigh: number) => number;
   epollWait: (epfd: number, out: number, max: number) => number;

@@ -28,7 +28,6 @@ import {
   F_SETFL,
   FIONBIO,
   FIONREAD,
-  INADDR_LOOPBACK,
   IPPROTO_TCP,
   IPPROTO_UDP,
   KIND_EPOLL,
@@ -69,6 +68,7 @@ import {
 import { bindMayListen, bindSocket } from "./bind";
 import { fdAlloc, fdAvailable, fdGet, fdFree } from "./descriptor";
 import { Epoll, epollAlloc, epollCollect, epollControl, epollForget, epollFree, epollSleep } from "./epoll";
+import { destinationOf } from "./data-calls";
 import { tcbOf, udpOf } from "./kinds";
 import { membershipsEnd } from "./membership";
 import { socketEvents, socketNotify } from "./notify";
@@ -147,8 +147,7 @@ export function connect(fd: i32, address: u32, port: u32): i32 {
   const s = fdGet(fd);
   if (s === null) return -EBADF;
   if (port > 65535) return -EINVAL;
-  // Linux: the wildcard as a destination is this host.
-  if (address == 0) address = s.localAddress != 0 ? s.localAddress : u32(INADDR_LOOPBACK);
+  address = destinationOf(s, address);
   switch (i32(s.kind)) {
     case KIND_TCP:
       return tcpConnect(tcbOf(s), address, port);
@@ -161,17 +160,20 @@ export function connect(fd: i32, address: u32, port: u32): i32 {
   }
 }
 
-/** connect(2) with AF_UNSPEC: a UDP socket forgets its peer, a TCP socket resets its connection and may open another. */
+/** connect(2) with AF_UNSPEC: the socket forgets its peer; a connection is reset, a listener listens no more. */
 export function disconnect(fd: i32): i32 {
   const s = fdGet(fd);
   if (s === null) return -EBADF;
   if (s.kind == KIND_EPOLL) return -ENOTSOCK;
-  if (s.kind == KIND_LISTENER) return -EINVAL;
-  if (s.kind == KIND_TCP) {
-    tcpDisconnect(tcbOf(s));
-    return 0;
-  }
-  return udpConnect(udpOf(s), 0, 0);
+  if (s.kind == KIND_UDP) return udpConnect(udpOf(s), 0, 0);
+  tcpDisconnect(tcbOf(s));
+  return 0;
+}
+
+/** The errno (positive) that waits for the next call or SO_ERROR, left where it is; 0 for none, -EBADF. */
+export function errorPending(fd: i32): i32 {
+  const s = fdGet(fd);
+  return s === null ? -EBADF : s.error;
 }
 
 /** shutdown(2): 0, -EINVAL, -ENOTCONN. An unconnected UDP socket is shut down all the same (as Linux). */

@@ -6,6 +6,7 @@ import { queueConsume } from "../memory/chunk";
 import { Netif, netifFlush } from "../net/netif";
 import { nowMicros, nowMillis } from "../stack";
 import { congestionAvoid } from "./congestion";
+import { chronoUpdate } from "./chronograph";
 import { cubicRtt } from "./cubic";
 import { currentMss } from "./output";
 import { RACK_REORDER_SEEN, probeAcked, rackAdvance, rackUpdateReoWnd, updateMinRtt, usesRack } from "./rack";
@@ -24,6 +25,7 @@ import {
 } from "./recovery";
 import { rttSample } from "./rtt";
 import { SACK_DSACK, noteAckReordering, sackClear, sackHasSample, sackReceive, sackSampleMicros } from "./sack";
+import { marksAcked } from "./marks";
 import { inFlight, scoreboardShift, scoreboardTrimHead } from "./scoreboard";
 import { segAck, segDataLen, segFlags, segHasTs, segSackCount, segSeq, segTsEcr, segWindow } from "./segment";
 import { seqGt, seqLt } from "./sequence";
@@ -138,9 +140,12 @@ function cleanQueue(t: Tcb, f: Flight, ack: u32): void {
     if (t.netif != 0 && nif.txExternal != 0) netifFlush();
     queueConsume(sndQueue(t), bytes);
   }
+  const before = t.sndUna;
   t.sndUna = ack;
   if (i32(t.sndSml - ack) < 0) t.sndSml = ack;
-  f.bytesAckedLow += bytes;
+  if (ack - t.iss < before - t.iss) f.bytesAckedHigh++;
+  if (f.chronoType != 0) chronoUpdate(t, f);
+  if (t.extra != 0) marksAcked(t, ack);
 }
 
 /** A round-trip sample: from the scoreboard, else from the timestamps (RFC 7323 section 4). */
@@ -195,6 +200,8 @@ export function tcpAck(t: Tcb): i32 {
     return ACKED_OK;
   }
   const f = changetype<Flight>(t.flight);
+  f.ackMillis = nowMillis;
+  if (f.rtoStampMillis != 0 && ack != una) rtoOver(f);
   if (f.packetsOut == 0) {
     if (ack != una) cleanQueue(t, f, ack);
     afterIdleAck(t);
@@ -202,6 +209,12 @@ export function tcpAck(t: Tcb): i32 {
   }
   takeAck(t, f, una, ack, flag);
   return ACKED_OK;
+}
+
+/** What a timeout was about has moved. */
+function rtoOver(f: Flight): void {
+  f.rtoTimeMillis += nowMillis - f.rtoStampMillis;
+  f.rtoStampMillis = 0;
 }
 
 function takeAck(t: Tcb, f: Flight, una: u32, ack: u32, flag: u32): void {
@@ -268,6 +281,7 @@ function settle(t: Tcb, f: Flight, flag: u32, priorOut: u32, priorDelivered: u32
     rexmit = fastRetransmitAlert(t, f, ackedSegments, u32(duplicates), flag);
   }
   const delivered = f.delivered - priorDelivered;
+  if (flag & ACK_ECE) f.deliveredCe += delivered;
   if (t.caState == CA_CWR || t.caState == CA_RECOVERY) {
     prrUpdate(t, f, delivered, f.lostSegments - priorLost, flag);
   } else if (flag & ACK_ADVANCED && mayRaise(t, f, flag)) {

@@ -37,11 +37,13 @@ import { count, nowMillis, stack, sysctl } from "../stack";
 import { ACKED_FUTURE, ACKED_TOO_OLD, tcpAck } from "./ack";
 import { appendPayload, islandInsert, islandsDrain, noteDsack } from "./assembler";
 import { hasSendSpace } from "./api";
-import { orphanTimer, tcpDone, toTimeWait } from "./close";
+import { orphanTimer, skipsFinWait2, tcpDone, toTimeWait } from "./close";
+import { fastopenStrayFin, fastopenStrayReset } from "./fastopen-client";
 import { ackSoon, resetSegment } from "./input";
 import { sendAck } from "./output";
 import { flightOf } from "./scoreboard";
 import {
+  segAck,
   segData,
   segDataLen,
   segFlags,
@@ -65,6 +67,7 @@ import {
   TF_ACK_PENDING,
   TF_ECE_DEMAND,
   TF_ECN,
+  TF_FASTOPEN,
   TF_FIN_RECEIVED,
   TF_FIN_SENT,
   TF_ORPHAN,
@@ -78,7 +81,7 @@ import {
 import { PAWS_DAYS_MILLIS } from "./time-wait";
 import { ATO_MIN_MILLIS, armTimer, keepIdle } from "./timers";
 import { hasUnsent, tcpOutput } from "./transmit";
-import { measureRcvRtt, newWindow, openWindow } from "./window";
+import { growWindow, measureRcvRtt, newWindow, openWindow } from "./window";
 
 /** The current segment belongs to `t`, whose state is ESTABLISHED or later. Frees `t` when that ends it. */
 export function establishedInput(t: Tcb): void {
@@ -93,6 +96,8 @@ export function establishedInput(t: Tcb): void {
     return;
   }
   if (!(segFlags & ACK)) return;
+  // RFC 7323 4.3: what the ACK sets off echoes its timestamp already
+  if (seqGe(segAck, t.sndUna) && seqLe(segAck, t.sndNxt)) noteTimestamp(t);
   const result = tcpAck(t);
   if (result == ACKED_TOO_OLD) {
     challengeAck(t);
@@ -104,7 +109,6 @@ export function establishedInput(t: Tcb): void {
     return;
   }
   if (!acknowledgedFin(t)) return;
-  noteTimestamp(t);
   if (segFlags & URG) urgent(t);
   if (segDataLen > 0 || segFlags & FIN) takeData(t);
 }
@@ -155,6 +159,7 @@ function noteDuplicate(t: Tcb, end: u32): void {
 /** "If the RST bit is set and the sequence number exactly matches RCV.NXT, ... reset" (RFC 5961 3.2). */
 function reset(t: Tcb): void {
   if (segSeq != t.rcvNxt && !matchesSackEdge(t)) {
+    if (t.tflags & TF_FASTOPEN) fastopenStrayReset(t);
     challengeAck(t);
     return;
   }
@@ -195,6 +200,12 @@ function acknowledgedFin(t: Tcb): bool {
     switch (i32(t.state)) {
       case TCP_FIN_WAIT_1:
         setState(t, EV_FIN_ACKED);
+        if (skipsFinWait2(t)) {
+          count(MIB_TCP_ABORT_ON_DATA);
+          resetSegment(t);
+          tcpDone(t, 0);
+          return false;
+        }
         orphanTimer(t);
         break;
       case TCP_CLOSING:
@@ -210,11 +221,15 @@ function acknowledgedFin(t: Tcb): bool {
         break;
     }
   }
-  if (t.flags & SF_WANT_SPACE && hasSendSpace(t)) {
-    t.flags &= ~u16(SF_WANT_SPACE);
-    socketNotify(t, EPOLLOUT);
-  }
+  wakeWriter(t);
   return true;
+}
+
+/** A writer found the send buffer full: there may be room now. */
+export function wakeWriter(t: Tcb): void {
+  if (!(t.flags & SF_WANT_SPACE) || !hasSendSpace(t)) return;
+  t.flags &= ~u16(SF_WANT_SPACE);
+  socketNotify(t, EPOLLOUT);
 }
 
 /** RFC 7323 4.3: TS.Recent follows segments that lie at the left edge of what was last acknowledged. */
@@ -239,8 +254,9 @@ export function takeData(t: Tcb): void {
     sendAck(t);
     return;
   }
-  if (t.state != TCP_ESTABLISHED && t.shut & SHUT_READ && segDataLen > 0 && seqGt(segSeq + segDataLen, t.rcvNxt)) {
+  if (t.state != TCP_ESTABLISHED && t.shut & SHUT_READ && seqGt(segSeq + segDataLen, t.rcvNxt)) {
     // RFC 9293 3.6.1: nobody will read this, and the peer is to know (RFC 2525 2.17)
+    if (t.tflags & TF_FASTOPEN && segFlags & FIN) fastopenStrayFin(t);
     count(MIB_TCP_ABORT_ON_DATA);
     resetSegment(t);
     tcpDone(t, ECONNRESET);
@@ -305,7 +321,11 @@ function inOrder(t: Tcb): void {
 
 function outOfOrder(t: Tcb): void {
   const f = flightOf(t);
-  if (f !== null && !(t.shut & SHUT_READ)) islandInsert(t, f);
+  if (f !== null) {
+    f.rcvOutOfOrder++;
+    growWindow(t, segDataLen);
+    if (!(t.shut & SHUT_READ)) islandInsert(t, f);
+  }
   // "A TCP receiver SHOULD send an immediate duplicate ACK when an out-of-order segment arrives" (RFC 5681 4.2)
   enterQuickAck(t);
   sendAck(t);

@@ -5,6 +5,7 @@ import {
   EPOLLERR,
   KIND_TCP,
   MIB_TCP_PMTU_REDUCTIONS,
+  SYN,
   SYSCTL_TCP_MIN_SND_MSS,
   TCP_CLOSED,
   TCP_LISTEN,
@@ -17,10 +18,11 @@ import { PMTU_MIN, pmtuUpdate } from "../net/pmtu";
 import { SF_RECVERR } from "../socket/socket";
 import { socketNotify } from "../socket/notify";
 import { count, sysctl } from "../stack";
-import { ICMP_UNREACHABLE } from "../wire/icmp";
+import { ICMP_PARAMETER_PROBLEM, ICMP_TIME_EXCEEDED, ICMP_UNREACHABLE } from "../wire/icmp";
 import { get16, get32 } from "../wire/bytes";
 import { tcpDone } from "./close";
-import { currentMss } from "./output";
+import { fastopenPending } from "./fastopen";
+import { currentMss, sendSyn } from "./output";
 import { markTooBig } from "./recovery";
 import { seqGt, seqLt } from "./sequence";
 import { Flight, Tcb } from "./tcb";
@@ -50,19 +52,30 @@ export function tcpIcmpError(
   const state = i32(t.state);
   if (state == TCP_CLOSED || state == TCP_LISTEN) return;
   const seq = get32(segment + 4);
-  if (seqLt(seq, t.sndUna) || seqGt(seq, t.sndNxt)) return;
+  const una = fastopenPending(t) ? t.iss : t.sndUna;
+  if (seqLt(seq, una) || seqGt(seq, t.sndNxt)) return;
   if (type == ICMP_UNREACHABLE && code == CODE_FRAGMENTATION_NEEDED) {
     if (t.pmtuDiscover != 0) pathMtu(t, mtu);
     return;
   }
   const error = icmpErrno(type, code);
   if (error == 0) return;
-  if (state == TCP_SYN_SENT) {
+  if (state == TCP_SYN_SENT || (state == TCP_SYN_RECEIVED && dies(t, type, code))) {
     tcpDone(t, error);
   } else if (state != TCP_SYN_RECEIVED && t.flags & SF_RECVERR) {
     t.error = u16(error);
     socketNotify(t, EPOLLERR);
   }
+}
+
+/**
+ * Does an error end a connection in SYN-RECEIVED? A simultaneous open, and one that was opened by its SYN alone and that
+ * nobody has accepted yet, by any; an embryonic one when the peer cannot be reached (Linux: tcp_v4_err, tcp_req_err).
+ */
+function dies(t: Tcb, type: u32, code: u32): bool {
+  if (fastopenPending(t)) return t.parent != 0;
+  if (t.parent == 0) return true;
+  return type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM || (type == ICMP_UNREACHABLE && code <= 1);
 }
 
 /** The path carries less than was thought: smaller segments from now on, what was too big goes again at once. */
@@ -76,6 +89,12 @@ export function pathMtu(t: Tcb, mtu: u32): void {
   if (t.flight == 0) return;
   const f = changetype<Flight>(t.flight);
   if (f.packetsOut == 0) return;
+  if (t.state == TCP_SYN_SENT) {
+    // Data went with the SYN, and was too much: the SYN goes again without (Linux: tcp_simple_retransmit)
+    t.synRetries++;
+    sendSyn(t, SYN);
+    return;
+  }
   markTooBig(t, f, currentMss(t));
   retransmitLost(t, f);
 }

@@ -43,6 +43,7 @@ export const TF_SYN_SEEN: u32 = 1 << 26; // SYN-RECEIVED was reached by a simult
 export const TF_REO_TIMER: u32 = 1 << 27; // the timer is RACK's reordering timer
 export const TF_CORK_FLUSH: u32 = 1 << 28; // the cork's 200 ms ceiling has passed
 export const TF_TX_WAIT: u32 = 1 << 29; // stopped by a full NIC queue
+export const TF_FASTOPEN: u32 = 1 << 31; // synPrev holds FO_* (fastopen.ts)
 
 /** caState: where loss recovery stands (Linux: icsk_ca_state). */
 export const CA_OPEN: u32 = 0;
@@ -136,8 +137,9 @@ export class Tcb extends Socket {
   retransStampMillis: u32;
   /** Delayed-ACK time now used, ms (ATO). */
   atoMillis: u16;
-  windowClamp: u16; // in units of 64 bytes; 0 = none
-  /** Previous embryonic connection of the same listener. */
+  /** Most window that is announced for now, in units of 64 bytes; 65535: no such limit (window.ts). */
+  rcvSsthresh: u16;
+  /** Previous embryonic connection of the same listener; with TF_FASTOPEN what fastopen.ts keeps in its place. */
   synPrev: u32;
   /** When to look whether the Flight is still needed, ms. */
   idleAt: u32;
@@ -242,8 +244,26 @@ export class Flight {
   /** sndNxt when cwnd last held the sender back: ends the cwnd-limited window. */
   limitedSeq: u32;
   maxPacketsOut: u32;
-  /** For TCP_INFO. */
-  bytesAckedLow: u32;
+  /** Figures for TCP_INFO (info.ts): how often the bytes acknowledged and received have passed 2^32, ... */
+  bytesAckedHigh: u32;
+  bytesReceivedHigh: u32;
+  bytesRetrans: u64;
+  deliveredCe: u32;
+  dsackDups: u32;
+  reordSeen: u32;
+  rcvOutOfOrder: u32;
+  /** ... timeouts, how many of them were the first of several, the time they took, since when one lasts (0: none), */
+  totalRto: u32;
+  rtoRecoveries: u32;
+  rtoTimeMillis: u32;
+  rtoStampMillis: u32;
+  /** ... when the last ACK came, ms; and what the time is spent on (chronograph.ts). */
+  ackMillis: u32;
+  chronoType: u32;
+  chronoMillis: u32;
+  busyMillis: u32;
+  windowMillis: u32;
+  bufferMillis: u32;
   /** Where the search for the next lost segment starts, or 0 for the head. */
   retransHint: u32;
   /** 1 when the tail loss probe was a retransmission. */
@@ -251,7 +271,7 @@ export class Flight {
   /** When SND.UNA moved last, ms. */
   progressMillis: u32;
 }
-export const FLIGHT_BYTES: u32 = 304;
+export const FLIGHT_BYTES: u32 = 384;
 if (offsetof<Flight>() > FLIGHT_BYTES) ERROR("Flight layout");
 
 /** One transmitted range: the scoreboard's unit. */

@@ -8,19 +8,14 @@ import {
   MIB_TCP_DELAYED_ACKS,
   MIB_TCP_KEEPALIVE_PROBES,
   MIB_TCP_PERSIST_PROBES,
-  MIB_TCP_SYN_RETRANS,
   MIB_TCP_TIMEOUTS,
   POOL_FLIGHT,
-  SYN,
   SYSCTL_TCP_KEEPALIVE_INTVL,
   SYSCTL_TCP_KEEPALIVE_PROBES,
   SYSCTL_TCP_KEEPALIVE_TIME,
   SYSCTL_TCP_ORPHAN_RETRIES,
   SYSCTL_TCP_RETRIES2,
   SYSCTL_TCP_RTO_MIN,
-  SYSCTL_TCP_SYNACK_RETRIES,
-  SYSCTL_TCP_SYN_RETRIES,
-  ACK,
   ETIMEDOUT,
   TCP_ESTABLISHED,
   TCP_FIN_WAIT_2,
@@ -31,8 +26,10 @@ import { SF_KEEPALIVE, SocketExtra } from "../socket/socket";
 import { count, nowMillis, poolAt, sysctl } from "../stack";
 import { Timer, timerNotLater } from "../timer";
 import { tcpDone } from "./close";
+import { fastopenPending } from "./fastopen";
+import { fastopenTimeout } from "./fastopen-client";
 import { listenerTimer } from "./listen";
-import { currentMss, sendAck, sendProbe, sendReset, sendSyn } from "./output";
+import { currentMss, sendAck, sendProbe, sendReset } from "./output";
 import { countProbe, probeTimeout, rackDetectLoss } from "./rack";
 import { enterLoss, enterRecovery } from "./recovery";
 import { backedOffRto, rtoMax } from "./rtt";
@@ -48,6 +45,7 @@ import {
   Flight,
   TF_ACK_PENDING,
   TF_CORK_FLUSH,
+  TF_FASTOPEN,
   TF_FIN_QUEUED,
   TF_FIN_SENT,
   TF_LOSS_PROBE,
@@ -63,6 +61,7 @@ import {
   Tcb,
   TxSeg,
 } from "./tcb";
+import { synTimer } from "./syn-timer";
 import { corkHolds, retransmit, retransmitLost, sendPart, tcpOutput, unsentBytes } from "./transmit";
 
 /** Least delayed-ACK time, Linux's TCP_ATO_MIN, ms. */
@@ -189,7 +188,7 @@ function idleTimer(t: Tcb): void {
 
 /** RTO, persist, tail loss probe and reordering timer share one deadline. False when the connection is gone. */
 function retransmissionTimer(t: Tcb): bool {
-  if (t.state == TCP_SYN_SENT || t.state == TCP_SYN_RECEIVED) return synTimer(t);
+  if (t.state == TCP_SYN_SENT || t.state == TCP_SYN_RECEIVED || fastopenPending(t)) return synTimer(t);
   const flags = t.tflags;
   t.tflags &= ~(TF_LOSS_PROBE | TF_REO_TIMER);
   if (flags & TF_PROBING) return persistTimer(t);
@@ -202,28 +201,6 @@ function retransmissionTimer(t: Tcb): bool {
   if (flags & TF_REO_TIMER) reorderingTimer(t, f);
   else if (flags & TF_LOSS_PROBE) lossProbe(t, f);
   else return retransmissionTimeout(t, f);
-  return true;
-}
-
-/** SYN or SYN-ACK was not answered (RFC 6298 2.1, 5.7; RFC 9293 3.8.3 R2 for SYN). */
-function synTimer(t: Tcb): bool {
-  const passive = t.state == TCP_SYN_RECEIVED;
-  let most = sysctl(passive ? SYSCTL_TCP_SYNACK_RETRIES : SYSCTL_TCP_SYN_RETRIES);
-  if (!passive && t.extra != 0) {
-    const wanted = changetype<SocketExtra>(t.extra).synCount;
-    if (wanted != 0) most = wanted;
-  }
-  const expired = t.userTimeoutMillis != 0 && nowMillis - t.lastRcvMillis >= t.userTimeoutMillis && !passive;
-  if (t.synRetries >= most || expired) {
-    count(MIB_TCP_ABORT_ON_TIMEOUT);
-    tcpDone(t, ETIMEDOUT);
-    return false;
-  }
-  t.synRetries++;
-  t.backoff++;
-  count(MIB_TCP_SYN_RETRANS);
-  sendSyn(t, passive ? SYN | ACK : SYN);
-  armTimer(t, ARMED_RTO, backedOffRto(t));
   return true;
 }
 
@@ -247,13 +224,20 @@ function isTimedOut(t: Tcb): bool {
 }
 
 function retransmissionTimeout(t: Tcb, f: Flight): bool {
-  if (isTimedOut(t)) {
+  const expired = isTimedOut(t);
+  if (t.tflags & TF_FASTOPEN) fastopenTimeout(t, t.retransmits, expired);
+  if (expired) {
     count(MIB_TCP_ABORT_ON_TIMEOUT);
     tcpDone(t, ETIMEDOUT);
     return false;
   }
   count(MIB_TCP_TIMEOUTS);
   enterLoss(t, f);
+  if (t.retransmits == 0) {
+    f.rtoRecoveries++;
+    f.rtoStampMillis = max<u32>(nowMillis, 1);
+  }
+  f.totalRto++;
   if (t.retransmits < 255) t.retransmits++;
   const head = changetype<TxSeg>(f.segHead);
   if (retransmit(t, f, head, 1) == 0) {

@@ -14,8 +14,10 @@ import {
 import { Chunk } from "../memory/chunk";
 import { Netif } from "../net/netif";
 import { countBy, nowMillis, sysctl } from "../stack";
+import { chronoUpdate } from "./chronograph";
 import { restartWindow } from "./congestion";
 import { currentMss, sendSegment, tcpRoute } from "./output";
+import { recordLeft } from "./marks";
 import { backedOffRto } from "./rtt";
 import { flightOf, inFlight, scoreboardAdd, scoreboardSplit, timeAppend } from "./scoreboard";
 import { seqGt } from "./sequence";
@@ -105,6 +107,7 @@ export function tcpOutput(t: Tcb): u32 {
   } else if (f.packetsOut == 0 && !(t.armed & ARMED_RTO) && !(t.tflags & TF_TX_WAIT) && hasUnsent(t)) {
     startPersist(t);
   }
+  chronoUpdate(t, f);
   return sent;
 }
 
@@ -161,6 +164,8 @@ function sendNext(t: Tcb, f: Flight, mss: u32, tso: bool): u32 {
     if (!txWait(t)) retryLater(t);
     return 0;
   }
+  const record = t.extra != 0 ? recordLeft(t) : u32.MAX_VALUE;
+  if (record < unsent) return sendRecord(t, f, record, mss, min(u32(max(room, 0)), (t.cwnd - pipe) * mss), tso);
   let length = min(unsent, mss);
   if (room < i32(length) || (unsent == 0 && room < 0)) return 0;
   if (unsent > mss) {
@@ -171,6 +176,14 @@ function sendNext(t: Tcb, f: Flight, mss: u32, tso: bool): u32 {
   }
   if (length < mss && holdsPartial(t, f, finWaits)) return 0;
   return emitNew(t, f, length, mss, unsent, finWaits, tso);
+}
+
+/** Sends of a record (MSG_EOR) with more behind it: its last part waits for nothing and is followed by nothing. */
+function sendRecord(t: Tcb, f: Flight, left: u32, mss: u32, room: u32, tso: bool): u32 {
+  const most = min(room, packetSegments(t, f, mss) * mss);
+  const length = left <= most ? left : most - (most % mss);
+  if (length == 0) return 0;
+  return emitNew(t, f, length, mss, left, false, tso);
 }
 
 /**
@@ -281,6 +294,7 @@ export function retransmit(t: Tcb, f: Flight, s: TxSeg, segments: u32): u32 {
     f.retransOut += s.pcount;
   }
   f.totalRetrans += s.pcount;
+  f.bytesRetrans += length;
   countBy(MIB_TCP_RETRANS_SEGS, s.pcount);
   timeAppend(f, s);
   sendFromQueue(t, s, length, mss);
