@@ -4,6 +4,7 @@
 import { ECE, FIN, SYN } from "../layout";
 import { queueConsume } from "../memory/chunk";
 import { Netif, netifFlush } from "../net/netif";
+import { SF_KEEPALIVE } from "../socket/socket";
 import { nowMicros, nowMillis } from "../stack";
 import { congestionAvoid } from "./congestion";
 import { chronoUpdate } from "./chronograph";
@@ -194,7 +195,7 @@ export function tcpAck(t: Tcb): i32 {
     t.retransmits = 0;
   }
   t.probes = 0;
-  if (t.keepProbes != 0) keepAnswered(t);
+  if (t.flags & SF_KEEPALIVE) keepAnswered(t);
   if (t.flight == 0) {
     afterIdleAck(t);
     return ACKED_OK;

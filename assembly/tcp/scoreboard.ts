@@ -21,6 +21,7 @@ import {
   txsegFree,
 } from "./tcb";
 import { armTimer } from "./timers";
+import { URGENT_NONE } from "./urgent";
 
 /** The connection's Flight, taken now if it has none; null when the pool is empty. */
 export function flightOf(t: Tcb): Flight | null {
@@ -36,7 +37,7 @@ export function flightOf(t: Tcb): Flight | null {
   f.highSack = t.sndUna;
   f.sndUp = t.sndUna;
   f.rcvUp = t.rcvNxt;
-  f.urgentByte = 0xffffffff;
+  f.urgentByte = URGENT_NONE;
   f.progressMillis = nowMillis;
   armTimer(t, ARMED_IDLE, 1000);
   return f;

@@ -236,6 +236,7 @@ export class Flight {
   // Urgent data (RFC 6093).
   sndUp: u32;
   rcvUp: u32;
+  /** The urgent byte, or how things are with it (urgent.ts). */
   urgentByte: u32;
   cwrSeq: u32;
   ecnSeq: u32;

@@ -218,9 +218,22 @@ function isTimedOut(t: Tcb): bool {
   const progress = changetype<Flight>(t.flight).progressMillis;
   const from = i32(progress - t.retransStampMillis) > 0 ? progress : t.retransStampMillis;
   const elapsed = nowMillis - from;
-  if (t.userTimeoutMillis != 0) return elapsed >= t.userTimeoutMillis;
   const orphan = (t.tflags & TF_ORPHAN) != 0;
+  if (t.sndWnd == 0 && !orphan) return isDeadBehindWindow(t, elapsed);
+  if (t.userTimeoutMillis != 0) return elapsed >= t.userTimeoutMillis;
   return elapsed >= modelTimeout(sysctl(orphan ? SYSCTL_TCP_ORPHAN_RETRIES : SYSCTL_TCP_RETRIES2));
+}
+
+/**
+ * "SHOULD NOT time out the connection if data beyond the right window edge is not acknowledged" (RFC 9293 3.8.6): a
+ * peer that has taken its window back is dead when it says nothing at all for twice the longest RTO (as Linux).
+ */
+function isDeadBehindWindow(t: Tcb, elapsed: u32): bool {
+  const user = t.userTimeoutMillis;
+  if (user != 0 && elapsed > user) return true;
+  const limit = user != 0 ? min(user, 2 * rtoMax()) : 2 * rtoMax();
+  const heard = changetype<Flight>(t.flight).ackMillis;
+  return nowMillis - heard > limit && elapsed > limit;
 }
 
 function retransmissionTimeout(t: Tcb, f: Flight): bool {
@@ -371,6 +384,7 @@ function keepTimer(t: Tcb): bool {
   if (!(t.flags & SF_KEEPALIVE) || t.state == TCP_SYN_SENT) return true;
   const idle = keepIdle(t);
   const busy = t.sndBytes > 0;
+  // ACKs put this timer off themselves, data does not.
   const elapsed = nowMillis - t.lastRcvMillis;
   if (busy || elapsed < idle) {
     armTimer(t, ARMED_KEEP, busy ? idle : idle - elapsed);
@@ -391,10 +405,10 @@ function keepTimer(t: Tcb): bool {
   return true;
 }
 
-/** The peer has answered the probes: it lives, and the idle time begins anew. */
+/** The peer has said something: it lives, and the idle time begins anew. */
 export function keepAnswered(t: Tcb): void {
   t.keepProbes = 0;
-  armTimer(t, ARMED_KEEP, keepIdle(t));
+  if (!(t.tflags & TF_ORPHAN)) armTimer(t, ARMED_KEEP, keepIdle(t));
 }
 
 /** SO_KEEPALIVE was set, or the connection came up with it. */
