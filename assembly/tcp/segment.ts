@@ -165,9 +165,3 @@ export function segTrimFront(bytes: u32): void {
   }
   segData += bytes;
 }
-
-/** Cuts the payload to `bytes`; the FIN goes with what is cut. */
-export function segTrimBack(bytes: u32): void {
-  segDataLen = bytes;
-  segFlags &= ~FIN;
-}

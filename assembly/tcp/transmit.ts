@@ -137,8 +137,8 @@ function retryLater(t: Tcb): void {
 }
 
 /**
- * RFC 5681 section 4.1: a sender that was idle for more than an RTO starts over from the initial window. Asked when there
- * is something new: data, or a window for it.
+ * RFC 5681 section 4.1: a sender that was idle for more than an RTO starts over from the initial window. Asked when
+ * there is something new: data, or a window for it.
  */
 export function restartAfterIdle(t: Tcb): void {
   if (t.flight != 0 && changetype<Flight>(t.flight).packetsOut != 0) return;
