@@ -202,6 +202,7 @@ export function tcpAck(t: Tcb): i32 {
   }
   const f = changetype<Flight>(t.flight);
   f.ackMillis = nowMillis;
+  f.softError = 0;
   if (f.rtoStampMillis != 0 && ack != una) rtoOver(f);
   if (f.packetsOut == 0) {
     if (ack != una) cleanQueue(t, f, ack);

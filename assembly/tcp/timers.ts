@@ -236,12 +236,18 @@ function isDeadBehindWindow(t: Tcb, elapsed: u32): bool {
   return nowMillis - heard > limit && elapsed > limit;
 }
 
+/** The end of a connection whose peer is silent: told is the soft error that explains it, if there was one. */
+function giveUp(t: Tcb): void {
+  const soft = t.flight != 0 ? changetype<Flight>(t.flight).softError : 0;
+  count(MIB_TCP_ABORT_ON_TIMEOUT);
+  tcpDone(t, soft != 0 ? soft : ETIMEDOUT);
+}
+
 function retransmissionTimeout(t: Tcb, f: Flight): bool {
   const expired = isTimedOut(t);
   if (t.tflags & TF_FASTOPEN) fastopenTimeout(t, t.retransmits, expired);
   if (expired) {
-    count(MIB_TCP_ABORT_ON_TIMEOUT);
-    tcpDone(t, ETIMEDOUT);
+    giveUp(t);
     return false;
   }
   count(MIB_TCP_TIMEOUTS);
@@ -348,8 +354,7 @@ function probeWindow(t: Tcb): bool {
   const byUser = t.userTimeoutMillis != 0 && t.probes > 0 && silent >= t.userTimeoutMillis;
   const most = sysctl(orphan ? SYSCTL_TCP_ORPHAN_RETRIES : SYSCTL_TCP_RETRIES2);
   if (byUser || (t.probes >= most && nowMillis - t.lastRcvMillis >= backedOffRto(t))) {
-    count(MIB_TCP_ABORT_ON_TIMEOUT);
-    tcpDone(t, ETIMEDOUT);
+    giveUp(t);
     return false;
   }
   count(MIB_TCP_PERSIST_PROBES);
@@ -393,9 +398,8 @@ function keepTimer(t: Tcb): bool {
   const silent = idle + u32(t.keepProbes) * keepInterval(t);
   const byUser = t.userTimeoutMillis != 0 && silent >= t.userTimeoutMillis && t.keepProbes > 0;
   if (byUser || (t.userTimeoutMillis == 0 && t.keepProbes >= keepCount(t))) {
-    count(MIB_TCP_ABORT_ON_TIMEOUT);
     sendReset(t);
-    tcpDone(t, ETIMEDOUT);
+    giveUp(t);
     return false;
   }
   count(MIB_TCP_KEEPALIVE_PROBES);
