@@ -23,6 +23,7 @@ import {
   enterCwr,
   fastRetransmitAlert,
   prrUpdate,
+  undoLate,
 } from "./recovery";
 import { rttSample } from "./rtt";
 import { SACK_DSACK, noteAckReordering, sackClear, sackHasSample, sackReceive, sackSampleMicros } from "./sack";
@@ -206,11 +207,18 @@ export function tcpAck(t: Tcb): i32 {
   if (f.rtoStampMillis != 0 && ack != una) rtoOver(f);
   if (f.packetsOut == 0) {
     if (ack != una) cleanQueue(t, f, ack);
+    if (segSackCount > 0 && t.tflags & TF_SACK) lateDsack(t, f, una);
     afterIdleAck(t);
     return ACKED_OK;
   }
   takeAck(t, f, una, ack, flag);
   return ACKED_OK;
+}
+
+/** A D-SACK that comes when all is acknowledged: it may still tell that the window was reduced without need. */
+function lateDsack(t: Tcb, f: Flight, una: u32): void {
+  sackClear();
+  if (sackReceive(t, f, una) & SACK_DSACK) undoLate(t, f);
 }
 
 /** What a timeout was about has moved. */
