@@ -191,6 +191,7 @@ export const SIOCINQ: i32 = 0x541b;
 export const SIOCOUTQ: i32 = 0x5411;
 export const SIOCOUTQNSD: i32 = 0x894b;
 export const FIONBIO: i32 = 0x5421;
+export const SIOCATMARK: i32 = 0x8905;
 export const F_GETFD: i32 = 1;
 export const F_SETFD: i32 = 2;
 export const FD_CLOEXEC: i32 = 1;

@@ -38,6 +38,7 @@ import {
   SHUT_RD,
   SHUT_RDWR,
   SHUT_WR,
+  SIOCATMARK,
   SIOCOUTQ,
   SIOCOUTQNSD,
   SOCK_CLOEXEC,
@@ -65,6 +66,7 @@ import {
   tcpShutdown,
   tcpSocket,
   tcpUnsent,
+  urgentAtMark,
 } from "../tcp/api";
 import { bindMayListen, bindSocket } from "./bind";
 import { fdAlloc, fdAvailable, fdGet, fdFree } from "./descriptor";
@@ -267,7 +269,7 @@ export function fcntl(fd: i32, command: i32, argument: i32): i32 {
   }
 }
 
-/** ioctl(2): FIONREAD, SIOCOUTQ, SIOCOUTQNSD return their figure; FIONBIO takes its argument by value. */
+/** ioctl(2): FIONREAD, SIOCOUTQ, SIOCOUTQNSD, SIOCATMARK return their figure; FIONBIO takes its argument by value. */
 export function ioctl(fd: i32, request: i32, argument: i32): i32 {
   const s = fdGet(fd);
   if (s === null) return -EBADF;
@@ -282,6 +284,8 @@ export function ioctl(fd: i32, request: i32, argument: i32): i32 {
       return datagrams ? 0 : i32(tcpOutq(tcbOf(s)));
     case SIOCOUTQNSD:
       return datagrams ? -ENOTTY : i32(tcpUnsent(tcbOf(s)));
+    case SIOCATMARK:
+      return datagrams ? -ENOTTY : i32(urgentAtMark(tcbOf(s)));
     default:
       return -ENOTTY;
   }

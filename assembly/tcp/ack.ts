@@ -4,6 +4,7 @@
 import { ECE, FIN, SYN } from "../layout";
 import { queueConsume } from "../memory/chunk";
 import { Netif, netifFlush } from "../net/netif";
+import { SF_KEEPALIVE } from "../socket/socket";
 import { nowMicros, nowMillis } from "../stack";
 import { congestionAvoid } from "./congestion";
 import { chronoUpdate } from "./chronograph";
@@ -22,6 +23,7 @@ import {
   enterCwr,
   fastRetransmitAlert,
   prrUpdate,
+  undoLate,
 } from "./recovery";
 import { rttSample } from "./rtt";
 import { SACK_DSACK, noteAckReordering, sackClear, sackHasSample, sackReceive, sackSampleMicros } from "./sack";
@@ -207,13 +209,18 @@ export function tcpAck(t: Tcb): i32 {
     t.retransmits = 0;
   }
   t.probes = 0;
-  if (t.keepProbes != 0) keepAnswered(t);
+  if (t.flags & SF_KEEPALIVE) keepAnswered(t);
   if (t.flight == 0 && noFlightAck(t, ack)) return ACKED_OK;
   const f = changetype<Flight>(t.flight);
   f.ackMillis = nowMillis;
+  f.softError = 0;
   if (f.rtoStampMillis != 0 && ack != una) rtoOver(f);
-  if (f.packetsOut == 0) afterIdleAck(t);
-  else takeAck(t, f, una, ack, flag);
+  if (f.packetsOut > 0) {
+    takeAck(t, f, una, ack, flag);
+    return ACKED_OK;
+  }
+  if (segSackCount > 0 && t.tflags & TF_SACK) lateDsack(t, f, una);
+  afterIdleAck(t);
   return ACKED_OK;
 }
 
@@ -229,6 +236,12 @@ function noFlightAck(t: Tcb, ack: u32): bool {
     return true;
   }
   return false;
+}
+
+/** A D-SACK that comes when all is acknowledged: it may still tell that the window was reduced without need. */
+function lateDsack(t: Tcb, f: Flight, una: u32): void {
+  sackClear();
+  if (sackReceive(t, f, una) & SACK_DSACK) undoLate(t, f);
 }
 
 /** What a timeout was about has moved. */

@@ -3,7 +3,6 @@
 
 import {
   EAGAIN,
-  EINVAL,
   ENOBUFS,
   ENOTCONN,
   EOPNOTSUPP,
@@ -12,7 +11,6 @@ import {
   EPOLLHUP,
   EPOLLIN,
   EPOLLOUT,
-  EPOLLPRI,
   EPOLLRDHUP,
   EXCHANGE_ARGS,
   MSG_EOR,
@@ -38,7 +36,7 @@ import { queueConsume, queueCopyOut } from "../memory/chunk";
 import { errorQueueCount } from "../net/error-queue";
 import { Netif, netifFlush } from "../net/netif";
 import { socketNotify } from "../socket/notify";
-import { SF_OOBINLINE, SF_SNDBUF_LOCKED, SF_WANT_SPACE, SHUT_READ, SHUT_WRITE, SocketExtra } from "../socket/socket";
+import { SF_SNDBUF_LOCKED, SF_WANT_SPACE, SHUT_READ, SHUT_WRITE, SocketExtra } from "../socket/socket";
 import { stack, sysctl } from "../stack";
 import { closeSending, tcpDone } from "./close";
 import { tcpDisconnect } from "./disconnect";
@@ -49,33 +47,29 @@ import { markSent } from "./marks";
 import { tcbDefaults } from "./open";
 import { currentMss, sendAck } from "./output";
 import { flightOf, inFlight } from "./scoreboard";
-import {
-  CA_OPEN,
-  Flight,
-  TF_ACCEPTED,
-  TF_CORK,
-  TF_MORE,
-  TF_NODELAY,
-  TF_URGENT,
-  Tcb,
-  rcvQueue,
-  sndQueue,
-  tcbAlloc,
-} from "./tcb";
+import { CA_OPEN, Flight, TF_ACCEPTED, TF_CORK, TF_MORE, TF_NODELAY, Tcb, rcvQueue, sndQueue, tcbAlloc } from "./tcb";
 import { tcpOutputWritten, unsentBytes } from "./transmit";
+import {
+  receiveUrgent,
+  urgentEvents,
+  urgentPassed,
+  urgentPending,
+  urgentReadable,
+  urgentSend,
+  urgentSkip,
+} from "./urgent";
 import { readWantsAck, tuneRcvBuf } from "./window";
 
 export { tcpClose } from "./close";
 export { listenerEvents, listenerPending, tcpAccept, tcpListen } from "./listen";
 export { tcpDisconnect } from "./disconnect";
 export { tcpConnect } from "./open";
+export { urgentAtMark } from "./urgent";
 
 /** Bytes received before a connection's receive buffer is tuned. */
 const TUNE_FROM_BYTES: u32 = 32768;
 /** Limit of unsent bytes that is none. */
 const NOTSENT_NONE: u32 = 0x7fffffff;
-/** Flight.urgentByte when there is no byte to read. */
-const NO_URGENT_BYTE: u32 = 0xffffffff;
 
 /** A new TCB in CLOSED, or 0 when there is none left. */
 export function tcpSocket(): usize {
@@ -171,13 +165,7 @@ function noChunk(t: Tcb): i32 {
 function pushed(t: Tcb, flags: i32, whole: bool): void {
   if (flags & MSG_MORE) t.tflags |= TF_MORE;
   else t.tflags &= ~TF_MORE;
-  if (flags & MSG_OOB && whole) {
-    const f = flightOf(t);
-    if (f !== null) {
-      f.sndUp = t.sndUna + t.sndBytes;
-      t.tflags |= TF_URGENT;
-    }
-  }
+  if (flags & MSG_OOB && whole) urgentSend(t);
   tcpOutputWritten(t, (flags & MSG_MORE) != 0);
   flush(t);
 }
@@ -217,43 +205,23 @@ function nothingToRead(t: Tcb): i32 {
   return -EAGAIN;
 }
 
-/** Bytes that may be read now: up to the urgent mark, the urgent byte itself taken out unless SO_OOBINLINE. */
-function readable(t: Tcb, take: bool): u32 {
-  if (!(t.tflags & TF_URGENT) || t.flight == 0 || t.flags & SF_OOBINLINE) return t.rcvBytes;
-  const f = changetype<Flight>(t.flight);
-  const head = t.rcvNxt - u32((t.shut & SHUT_READ) != 0 && t.state != TCP_ESTABLISHED ? 1 : 0) - t.rcvBytes;
-  const before = i32(f.rcvUp - head);
-  if (before < 0 || u32(before) >= t.rcvBytes) return t.rcvBytes;
-  if (before > 0) return u32(before);
-  if (take) queueConsume(rcvQueue(t), 1);
-  return take ? t.rcvBytes : t.rcvBytes - 1;
-}
-
 /** recv(2): bytes received, 0 at the end of the stream, or a negative errno. */
 export function tcpReceive(t: Tcb, data: usize, length: u32, flags: i32): i32 {
   if (flags & MSG_OOB) return receiveUrgent(t, data, length, flags);
   if (t.rcvBytes == 0) return nothingToRead(t);
-  const n = min(length, readable(t, (flags & MSG_PEEK) == 0));
+  const take = (flags & MSG_PEEK) == 0;
+  const skip = take ? 0 : urgentSkip(t);
+  const n = min(length, urgentReadable(t, take));
   if (n == 0) return length == 0 ? 0 : nothingToRead(t);
-  if (!(flags & MSG_TRUNC)) queueCopyOut(rcvQueue(t), 0, data, n);
+  if (!(flags & MSG_TRUNC)) queueCopyOut(rcvQueue(t), skip, data, n);
   if (!(flags & MSG_PEEK)) tcpConsume(t, n);
   return i32(n);
-}
-
-function receiveUrgent(t: Tcb, data: usize, length: u32, flags: i32): i32 {
-  if (t.flight == 0 || t.flags & SF_OOBINLINE || !(t.tflags & TF_URGENT)) return -EINVAL;
-  const f = changetype<Flight>(t.flight);
-  if (f.urgentByte == NO_URGENT_BYTE) return -EAGAIN;
-  if (length == 0) return 0;
-  store<u8>(data, u8(f.urgentByte));
-  if (!(flags & MSG_PEEK)) f.urgentByte = NO_URGENT_BYTE;
-  return 1;
 }
 
 /** Length of the first run of received bytes (address at EXCHANGE_ARGS), 0 at the end, or a negative errno. */
 export function tcpPeek(t: Tcb): i32 {
   if (t.rcvBytes == 0) return nothingToRead(t);
-  const n = readable(t, true);
+  const n = urgentReadable(t, true);
   if (n == 0) return nothingToRead(t);
   const head = changetype<Chunk>(t.rcvHead);
   store<u32>(usize(stack.exchange) + EXCHANGE_ARGS, u32(chunkData(head)));
@@ -263,6 +231,7 @@ export function tcpPeek(t: Tcb): i32 {
 /** The application has taken `length` bytes: buffers go back, the window may open. */
 export function tcpConsume(t: Tcb, length: u32): void {
   queueConsume(rcvQueue(t), length);
+  urgentPassed(t);
   // A connection that only receives needs its Flight for autotuning, but not for requests.
   const bulk = u32(t.rcvMss) << 1 > u32(t.advMss) && t.rcvNxt - t.irs > TUNE_FROM_BYTES;
   const f = t.flight == 0 && bulk ? flightOf(t) : changetype<Flight>(t.flight);
@@ -305,7 +274,7 @@ export function tcpEvents(t: Tcb): u32 {
     if (t.rcvBytes > 0 && t.rcvBytes >= min(readThreshold(t), t.rcvBuf >>> 1)) events |= EPOLLIN;
     if (shut & SHUT_WRITE || hasSendSpace(t)) events |= EPOLLOUT;
     else t.flags |= u16(SF_WANT_SPACE);
-    if (t.tflags & TF_URGENT && t.flight != 0 && changetype<Flight>(t.flight).urgentByte <= 255) events |= EPOLLPRI;
+    events |= urgentEvents(t);
   }
   if (t.error != 0 || (t.extra != 0 && errorQueueCount(t) != 0)) events |= EPOLLERR;
   return events;
@@ -320,7 +289,7 @@ export function hasSendSpace(t: Tcb): bool {
 
 /** FIONREAD: bytes that recv() would give now. */
 export function tcpReadable(t: Tcb): u32 {
-  return readable(t, false);
+  return urgentPending(t);
 }
 
 /** SIOCOUTQ: bytes that the peer has not acknowledged. */

@@ -8,7 +8,6 @@ import {
   EPOLLHUP,
   EPOLLIN,
   EPOLLOUT,
-  EPOLLPRI,
   EPOLLRDHUP,
   FIN,
   MIB_TCP_ABORT_ON_DATA,
@@ -44,22 +43,9 @@ import { fastopenStrayFin, fastopenStrayReset } from "./fastopen-client";
 import { ackSoon, resetSegment } from "./input";
 import { sendAck } from "./output";
 import { flightOf } from "./scoreboard";
-import {
-  segAck,
-  segData,
-  segDataLen,
-  segFlags,
-  segHasTs,
-  segLength,
-  segMbuf,
-  segSeq,
-  segTos,
-  segTrimFront,
-  segTsVal,
-  segUrgent,
-} from "./segment";
+import { segAck, segDataLen, segFlags, segHasTs, segLength, segSeq, segTos, segTrimFront, segTsVal } from "./segment";
 import { seqGe, seqGt, seqLe, seqLt } from "./sequence";
-import { EV_FIN, EV_FIN_ACKED, setState } from "./state";
+import { EV_FIN, EV_FIN_ACKED, setState, mayReceive } from "./state";
 import {
   ARMED_ACK,
   ARMED_KEEP,
@@ -82,6 +68,7 @@ import {
 import { PAWS_DAYS_COARSE } from "./time-wait";
 import { ATO_MIN_MILLIS, armTimer, keepIdle } from "./timers";
 import { hasUnsent, tcpOutput } from "./transmit";
+import { urgentInput } from "./urgent";
 import { growWindow, measureRcvRtt, newWindow, openWindow } from "./window";
 
 /** The current segment belongs to `t`, whose state is ESTABLISHED or later. Frees `t` when that ends it. */
@@ -110,7 +97,7 @@ export function establishedInput(t: Tcb): void {
     return;
   }
   if (!acknowledgedFin(t)) return;
-  if (segFlags & URG) urgent(t);
+  if (segFlags & URG || t.tflags & TF_URGENT) urgentInput(t);
   if (segDataLen > 0 || segFlags & FIN) takeData(t);
 }
 
@@ -256,10 +243,6 @@ export function noteTimestamp(t: Tcb): void {
     t.tsRecent = segTsVal;
     t.tsRecentCoarse = nowCoarse;
   }
-}
-
-function mayReceive(state: i32): bool {
-  return state == TCP_ESTABLISHED || state == TCP_FIN_WAIT_1 || state == TCP_FIN_WAIT_2;
 }
 
 /** Data and FIN (RFC 9293 3.10.7.4 seventh and eighth). */
@@ -448,23 +431,6 @@ function ecnMarks(t: Tcb): void {
     t.tflags |= TF_ECE_DEMAND;
     enterQuickAck(t);
   }
-}
-
-/** Urgent data: the byte before the pointer is taken out of line by recv(MSG_OOB) (RFC 6093). */
-function urgent(t: Tcb): void {
-  if (!mayReceive(i32(t.state)) || segUrgent == 0) return;
-  const up = segSeq + segUrgent - 1;
-  if (seqLt(up, t.rcvNxt)) return;
-  const f = flightOf(t);
-  if (f === null) return;
-  if (t.tflags & TF_URGENT && seqLe(up, f.rcvUp)) return;
-  f.rcvUp = up;
-  f.urgentByte = 0xffffffff;
-  t.tflags |= TF_URGENT;
-  if (segUrgent <= segDataLen && u32(segData) + segUrgent <= segMbuf.data + segMbuf.dataLen) {
-    f.urgentByte = load<u8>(segData + segUrgent - 1);
-  }
-  socketNotify(t, EPOLLPRI);
 }
 
 /** A connection has been established: keepalive runs, what waits is sent. */

@@ -77,6 +77,9 @@ export function tcpIcmpError(
   } else if (state != TCP_SYN_RECEIVED && t.flags & SF_RECVERR) {
     t.error = u16(error);
     socketNotify(t, EPOLLERR);
+  } else if (t.flight != 0) {
+    // Soft: it is told as the reason if the connection times out (as Linux; RFC 9293 3.9.1.8).
+    changetype<Flight>(t.flight).softError = error;
   }
 }
 

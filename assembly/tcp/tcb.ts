@@ -243,6 +243,9 @@ export class Flight {
   // Urgent data (RFC 6093).
   sndUp: u32;
   rcvUp: u32;
+  /** Errno of the last soft ICMP error since the peer was heard of, or 0. */
+  softError: u32;
+  /** The urgent byte, or how things are with it (urgent.ts). */
   urgentByte: u32;
   cwrSeq: u32;
   ecnSeq: u32;

@@ -235,17 +235,36 @@ function silentMillis(t: Tcb): u32 {
 function isTimedOut(t: Tcb): bool {
   const elapsed = silentMillis(t);
   if (elapsed == 0) return false;
-  if (t.userTimeoutMillis != 0) return elapsed >= t.userTimeoutMillis;
   const orphan = (t.tflags & TF_ORPHAN) != 0;
+  if (t.sndWnd == 0 && !orphan) return isDeadBehindWindow(t, elapsed);
+  if (t.userTimeoutMillis != 0) return elapsed >= t.userTimeoutMillis;
   return elapsed >= modelTimeout(sysctl(orphan ? SYSCTL_TCP_ORPHAN_RETRIES : SYSCTL_TCP_RETRIES2));
+}
+
+/**
+ * "SHOULD NOT time out the connection if data beyond the right window edge is not acknowledged" (RFC 9293 3.8.6): a
+ * peer that has taken its window back is dead when it says nothing at all for twice the longest RTO (as Linux).
+ */
+function isDeadBehindWindow(t: Tcb, elapsed: u32): bool {
+  const user = t.userTimeoutMillis;
+  if (user != 0 && elapsed > user) return true;
+  const limit = user != 0 ? min(user, 2 * rtoMax()) : 2 * rtoMax();
+  const heard = changetype<Flight>(t.flight).ackMillis;
+  return nowMillis - heard > limit && elapsed > limit;
+}
+
+/** The end of a connection whose peer is silent: told is the soft error that explains it, if there was one. */
+function giveUp(t: Tcb): void {
+  const soft = t.flight != 0 ? changetype<Flight>(t.flight).softError : 0;
+  count(MIB_TCP_ABORT_ON_TIMEOUT);
+  tcpDone(t, soft != 0 ? soft : ETIMEDOUT);
 }
 
 function retransmissionTimeout(t: Tcb, f: Flight): bool {
   const expired = isTimedOut(t);
   if (t.tflags & TF_FASTOPEN) fastopenTimeout(t, t.retransmits, expired);
   if (expired) {
-    count(MIB_TCP_ABORT_ON_TIMEOUT);
-    tcpDone(t, ETIMEDOUT);
+    giveUp(t);
     return false;
   }
   const silent = silentMillis(t);
@@ -354,8 +373,7 @@ function probeWindow(t: Tcb): bool {
   const byUser = t.userTimeoutMillis != 0 && t.probes > 0 && silent >= t.userTimeoutMillis;
   const most = sysctl(orphan ? SYSCTL_TCP_ORPHAN_RETRIES : SYSCTL_TCP_RETRIES2);
   if (byUser || (t.probes >= most && nowMillis - t.lastRcvMillis >= backedOffRto(t))) {
-    count(MIB_TCP_ABORT_ON_TIMEOUT);
-    tcpDone(t, ETIMEDOUT);
+    giveUp(t);
     return false;
   }
   count(MIB_TCP_PERSIST_PROBES);
@@ -390,6 +408,7 @@ function keepTimer(t: Tcb): bool {
   if (!(t.flags & SF_KEEPALIVE) || t.state == TCP_SYN_SENT) return true;
   const idle = keepIdle(t);
   const busy = t.sndBytes > 0;
+  // ACKs put this timer off themselves, data does not.
   const elapsed = nowMillis - t.lastRcvMillis;
   if (busy || elapsed < idle) {
     armTimer(t, ARMED_KEEP, busy ? idle : idle - elapsed);
@@ -398,9 +417,8 @@ function keepTimer(t: Tcb): bool {
   const silent = idle + u32(t.keepProbes) * keepInterval(t);
   const byUser = t.userTimeoutMillis != 0 && silent >= t.userTimeoutMillis && t.keepProbes > 0;
   if (byUser || (t.userTimeoutMillis == 0 && t.keepProbes >= keepCount(t))) {
-    count(MIB_TCP_ABORT_ON_TIMEOUT);
     sendReset(t);
-    tcpDone(t, ETIMEDOUT);
+    giveUp(t);
     return false;
   }
   count(MIB_TCP_KEEPALIVE_PROBES);
@@ -410,10 +428,10 @@ function keepTimer(t: Tcb): bool {
   return true;
 }
 
-/** The peer has answered the probes: it lives, and the idle time begins anew. */
+/** The peer has said something: it lives, and the idle time begins anew. */
 export function keepAnswered(t: Tcb): void {
   t.keepProbes = 0;
-  armTimer(t, ARMED_KEEP, keepIdle(t));
+  if (!(t.tflags & TF_ORPHAN)) armTimer(t, ARMED_KEEP, keepIdle(t));
 }
 
 /** SO_KEEPALIVE was set, or the connection came up with it. */

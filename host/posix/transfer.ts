@@ -168,7 +168,7 @@ export function createTransfer(context: PosixContext): TransferCalls {
 
   /** Waits until something can be received. */
   function recvWaiting(fd: number, buffer: Bytes, length: number, flags: number): number {
-    if (flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) return -EAGAIN;
+    if (flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE)) return -EAGAIN;
     const deadline = context.deadline(fd, 0);
     while (true) {
       const waited = context.wait(deadline);
