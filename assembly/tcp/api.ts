@@ -49,7 +49,15 @@ import { sendAck } from "./output";
 import { flightOf, inFlight } from "./scoreboard";
 import { Flight, TF_MORE, Tcb, rcvQueue, sndQueue, tcbAlloc } from "./tcb";
 import { tcpOutputWritten, unsentBytes } from "./transmit";
-import { receiveUrgent, urgentEvents, urgentPassed, urgentPending, urgentReadable, urgentSend, urgentSkip } from "./urgent";
+import {
+  receiveUrgent,
+  urgentEvents,
+  urgentPassed,
+  urgentPending,
+  urgentReadable,
+  urgentSend,
+  urgentSkip,
+} from "./urgent";
 import { readWantsAck, tuneRcvBuf } from "./window";
 
 export { tcpClose } from "./close";

@@ -21,12 +21,14 @@ import {
   RST,
   SYN,
   SYSCTL_TCP_CHALLENGE_ACK_LIMIT,
+  SYSCTL_TCP_INVALID_RATELIMIT,
   TCP_CLOSE_WAIT,
   TCP_CLOSING,
   TCP_ESTABLISHED,
   TCP_FIN_WAIT_1,
   TCP_FIN_WAIT_2,
   TCP_LAST_ACK,
+  TCP_SYN_RECEIVED,
   URG,
   CWR,
 } from "../layout";
@@ -41,17 +43,7 @@ import { fastopenStrayFin, fastopenStrayReset } from "./fastopen-client";
 import { ackSoon, resetSegment } from "./input";
 import { sendAck } from "./output";
 import { flightOf } from "./scoreboard";
-import {
-  segAck,
-  segDataLen,
-  segFlags,
-  segHasTs,
-  segLength,
-  segSeq,
-  segTos,
-  segTrimFront,
-  segTsVal,
-} from "./segment";
+import { segAck, segDataLen, segFlags, segHasTs, segLength, segSeq, segTos, segTrimFront, segTsVal } from "./segment";
 import { seqGe, seqGt, seqLe, seqLt } from "./sequence";
 import { EV_FIN, EV_FIN_ACKED, setState, mayReceive } from "./state";
 import {
@@ -169,8 +161,16 @@ function matchesSackEdge(t: Tcb): bool {
   return f.islandTail != 0 && f.islandCount > 0 && segSeq == changetype<Island>(f.islandTail).endSeq;
 }
 
-/** A challenge ACK, limited for the whole stack (RFC 5961 section 7 and 10). */
+/** A challenge ACK, limited for the connection and for the whole stack (RFC 5961 section 7 and 10). */
 export function challengeAck(t: Tcb): void {
+  if (t.state != TCP_SYN_RECEIVED) {
+    const last = t.synOrChallenge;
+    if (last != 0 && nowMillis - last < sysctl(SYSCTL_TCP_INVALID_RATELIMIT)) {
+      count(MIB_TCP_CHALLENGE_LIMITED);
+      return;
+    }
+    t.synOrChallenge = max<u32>(nowMillis, 1);
+  }
   const second = nowMillis / 1000;
   if (second != stack.challengeSecond) {
     stack.challengeSecond = second;
@@ -185,9 +185,10 @@ export function challengeAck(t: Tcb): void {
   sendAck(t);
 }
 
-/** An ACK for a segment that is not acceptable; the stack-wide limit keeps two peers from an ACK war. */
+/** An ACK for a segment that is not acceptable: the limits keep two peers from an ACK war, in which none has data. */
 function limitedAck(t: Tcb): void {
-  challengeAck(t);
+  if (segDataLen > 0) sendAck(t);
+  else challengeAck(t);
 }
 
 /** Is our FIN acknowledged, and what follows? False when the connection is gone. */
@@ -428,6 +429,7 @@ function ecnMarks(t: Tcb): void {
 /** A connection has been established: keepalive runs, what waits is sent. */
 export function established(t: Tcb): void {
   t.lastRcvMillis = nowMillis;
+  t.synOrChallenge = 0;
   if (t.flags & SF_KEEPALIVE) armTimer(t, ARMED_KEEP, keepIdle(t));
   if (hasUnsent(t)) tcpOutput(t);
 }

@@ -70,7 +70,7 @@ export function tcbDefaults(t: Tcb): void {
   t.rcvMss = u16(MSS_DEFAULT);
   t.lastRcvMillis = nowMillis;
   t.lastSndMillis = nowMillis;
-  t.synMicros = nowMicros;
+  t.synOrChallenge = nowMicros;
 }
 
 /** The options that this stack offers. */
@@ -199,7 +199,7 @@ function open(t: Tcb): bool {
 /** Sends the first SYN, with the first `payload` bytes of the send queue. */
 export function tcpLaunch(t: Tcb, payload: u32): void {
   t.lastRcvMillis = nowMillis;
-  t.synMicros = nowMicros;
+  t.synOrChallenge = nowMicros;
   count(MIB_TCP_ACTIVE_OPENS);
   sendSyn(t, SYN, payload);
   armTimer(t, ARMED_RTO, t.rtoMillis);

@@ -54,7 +54,7 @@ export function rcvSsthresh(t: Tcb): u32 {
 
 /** Starts from, or moves to, this limit in bytes. */
 export function setSlowLimit(t: Tcb, bytes: u32): void {
-  t.rcvSsthresh = u16(min(min(bytes, 1 << 28) + 63 >>> SSTHRESH_SHIFT, SSTHRESH_NONE));
+  t.rcvSsthresh = u16(min((min(bytes, 1 << 28) + 63) >>> SSTHRESH_SHIFT, SSTHRESH_NONE));
 }
 
 /** TCP_WINDOW_CLAMP was set to `bytes`: an announced window is not taken back, but goes no further. */
