@@ -458,7 +458,10 @@ export const MIB_TCP_FASTOPEN_PASSIVE_ALT_KEY: i32 = 122; // cookies made with t
 export const MIB_TCP_FASTOPEN_LISTEN_OVERFLOW: i32 = 123;
 export const MIB_TCP_FASTOPEN_COOKIE_REQUESTS: i32 = 124;
 export const MIB_TCP_FASTOPEN_BLACKHOLE: i32 = 125;
-export const MIB_COUNT: i32 = 126;
+export const MIB_TCP_MTU_PROBES_GOOD: i32 = 126;
+export const MIB_TCP_MTU_PROBES_FAILED: i32 = 127;
+export const MIB_TCP_OUT_OF_WINDOW_ICMPS: i32 = 128; // ICMP errors about segments that are not in flight
+export const MIB_COUNT: i32 = 129;
 
 // ---- Kinds of objects that the flow table, the timing wheel and descriptors point at (the byte at offset 16) ------
 export const KIND_FREE: i32 = 0;
@@ -512,7 +515,7 @@ export const SYSCTL_IPFRAG_TIME: i32 = 36; // ms
 export const SYSCTL_ICMP_RATELIMIT: i32 = 37; // ICMP errors a second
 export const SYSCTL_ARP_REACHABLE_TIME: i32 = 38; // ms
 export const SYSCTL_ICMP_ECHO_IGNORE_ALL: i32 = 39;
-export const SYSCTL_TCP_MTU_PROBING: i32 = 40;
+export const SYSCTL_TCP_MTU_PROBING: i32 = 40; // 0 off, 1 after timeouts, 2 always
 export const SYSCTL_TCP_MODERATE_RCVBUF: i32 = 41;
 export const SYSCTL_TCP_MIN_SND_MSS: i32 = 42;
 export const SYSCTL_TCP_FASTOPEN: i32 = 43; // TFO_*
@@ -528,6 +531,10 @@ export const SYSCTL_TCP_FASTOPEN_KEYS: i32 = 72; // 1, or 2 with a backup key
 export const SYSCTL_TCP_FASTOPEN_BLACKHOLE_TIMEOUT_SEC: i32 = 73; // 0: middleboxes are trusted
 export const SYSCTL_TCP_SYN_LINEAR_TIMEOUTS: i32 = 74; // SYN retransmissions before the timeout doubles
 export const SYSCTL_TCP_NOTSENT_LOWAT: i32 = 75; // bytes
+export const SYSCTL_TCP_BASE_MSS: i32 = 76; // bytes
+export const SYSCTL_TCP_MTU_PROBE_FLOOR: i32 = 77; // bytes
+export const SYSCTL_TCP_PROBE_INTERVAL: i32 = 78; // seconds
+export const SYSCTL_TCP_PROBE_THRESHOLD: i32 = 79; // bytes
 export const SYSCTL_COUNT: i32 = 128;
 
 /** Bits of tcp_fastopen. */

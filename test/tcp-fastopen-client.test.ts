@@ -423,7 +423,7 @@ describe("TCP Fast Open: black holes (RFC 7413 7.1)", () => {
     h.core.close(fd);
     peer.heard();
     peer.say("F.", { seq: 100, ack: 3 });
-    expect(peer.heard().join()).to.include("R. ");
+    expect(peer.heard().join()).to.include("R ");
     expect(isOff(h, peer)).to.equal(true);
   });
 

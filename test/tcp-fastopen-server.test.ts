@@ -297,6 +297,7 @@ describe("TCP Fast Open: SYN-RECEIVED", () => {
     const fd = fastListener(h);
     const peer = opened(h);
     peer.say("F.", { seq: 11, ack: 1 });
+    h.advance(40);
     peer.hears(". 1:1(0) ack 12");
     const child = h.ok(TcpPeer.accept(h, fd));
     expect(info(h, child).state).to.equal(layout.TCP_CLOSE_WAIT);

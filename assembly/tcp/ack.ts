@@ -28,6 +28,7 @@ import {
 import { rttSample } from "./rtt";
 import { SACK_DSACK, noteAckReordering, sackClear, sackHasSample, sackReceive, sackSampleMicros } from "./sack";
 import { marksAcked } from "./marks";
+import { mtuAcked } from "./mtu-probe";
 import { inFlight, scoreboardShift, scoreboardTrimHead } from "./scoreboard";
 import { segAck, segDataLen, segFlags, segHasTs, segSackCount, segSeq, segTsEcr, segWindow } from "./segment";
 import { seqGt, seqLt } from "./sequence";
@@ -147,6 +148,7 @@ function cleanQueue(t: Tcb, f: Flight, ack: u32): void {
   if (i32(t.sndSml - ack) < 0) t.sndSml = ack;
   if (ack - t.iss < before - t.iss) f.bytesAckedHigh++;
   if (f.chronoType != 0) chronoUpdate(t, f);
+  if (f.mtupSize != 0) mtuAcked(t, f);
   if (t.extra != 0) marksAcked(t, ack);
 }
 

@@ -4,6 +4,7 @@
 import {
   EPOLLERR,
   KIND_TCP,
+  MIB_TCP_OUT_OF_WINDOW_ICMPS,
   MIB_TCP_PMTU_REDUCTIONS,
   SYN,
   SYSCTL_TCP_MIN_SND_MSS,
@@ -22,6 +23,7 @@ import { ICMP_PARAMETER_PROBLEM, ICMP_TIME_EXCEEDED, ICMP_UNREACHABLE } from "..
 import { get16, get32 } from "../wire/bytes";
 import { tcpDone } from "./close";
 import { fastopenPending } from "./fastopen";
+import { mtuTold } from "./mtu-probe";
 import { currentMss, sendSyn } from "./output";
 import { markTooBig } from "./recovery";
 import { seqGt, seqLt } from "./sequence";
@@ -53,7 +55,10 @@ export function tcpIcmpError(
   if (state == TCP_CLOSED || state == TCP_LISTEN) return;
   const seq = get32(segment + 4);
   const una = fastopenPending(t) ? t.iss : t.sndUna;
-  if (seqLt(seq, una) || seqGt(seq, t.sndNxt)) return;
+  if (seqLt(seq, una) || seqGt(seq, t.sndNxt)) {
+    count(MIB_TCP_OUT_OF_WINDOW_ICMPS);
+    return;
+  }
   if (type == ICMP_UNREACHABLE && code == CODE_FRAGMENTATION_NEEDED) {
     if (t.pmtuDiscover != 0) pathMtu(t, mtu);
     return;
@@ -85,6 +90,7 @@ function dies(t: Tcb, type: u32, code: u32): bool {
 export function pathMtu(t: Tcb, mtu: u32): void {
   // A router that tells less than Linux's min_pmtu lies, or the path is not worth it (RFC 8899 section 4.6.2)
   const mss = max(max(mtu, PMTU_MIN) - 40, sysctl(SYSCTL_TCP_MIN_SND_MSS));
+  if (mtu >= 68 && t.flight != 0) mtuTold(t, changetype<Flight>(t.flight), mss + 40);
   if (mtu < 68 || mss >= u32(t.mss)) return;
   pmtuUpdate(t.remoteAddress, mtu);
   t.mss = u16(mss);

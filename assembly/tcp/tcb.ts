@@ -250,6 +250,14 @@ export class Flight {
   /** sndNxt when cwnd last held the sender back: ends the cwnd-limited window. */
   limitedSeq: u32;
   maxPacketsOut: u32;
+  /** Path MTU by probing (mtu-probe.ts): datagram sizes, when the search began, and the probe under way. */
+  mtupClamp: u16;
+  mtupHigh: u16;
+  mtupLow: u16;
+  mtupSize: u16;
+  mtupSeq: u32;
+  mtupMillis: u32;
+  mtupEnabled: u32;
   /** Figures for TCP_INFO (info.ts): how often the bytes acknowledged and received have passed 2^32, ... */
   bytesAckedHigh: u32;
   bytesReceivedHigh: u32;
@@ -277,7 +285,7 @@ export class Flight {
   /** When SND.UNA moved last, ms. */
   progressMillis: u32;
 }
-export const FLIGHT_BYTES: u32 = 384;
+export const FLIGHT_BYTES: u32 = 400;
 if (offsetof<Flight>() > FLIGHT_BYTES) ERROR("Flight layout");
 
 /** One transmitted range: the scoreboard's unit. */

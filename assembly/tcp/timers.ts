@@ -14,6 +14,7 @@ import {
   SYSCTL_TCP_KEEPALIVE_PROBES,
   SYSCTL_TCP_KEEPALIVE_TIME,
   SYSCTL_TCP_ORPHAN_RETRIES,
+  SYSCTL_TCP_RETRIES1,
   SYSCTL_TCP_RETRIES2,
   SYSCTL_TCP_RTO_MIN,
   ETIMEDOUT,
@@ -29,6 +30,7 @@ import { tcpDone } from "./close";
 import { fastopenPending } from "./fastopen";
 import { fastopenTimeout } from "./fastopen-client";
 import { listenerTimer } from "./listen";
+import { mtuBlackHole } from "./mtu-probe";
 import { currentMss, sendAck, sendProbe, sendReset } from "./output";
 import { countProbe, probeTimeout, rackDetectLoss } from "./rack";
 import { enterLoss, enterRecovery } from "./recovery";
@@ -176,7 +178,7 @@ function idleTimer(t: Tcb): void {
   const short = pool.inUse > pool.capacity >>> 1;
   const limit = short ? FLIGHT_IDLE_SHORT_MILLIS : FLIGHT_IDLE_MILLIS;
   const used = nowMillis - (i32(t.lastSndMillis - t.lastRcvMillis) > 0 ? t.lastSndMillis : t.lastRcvMillis);
-  const quiet = f.packetsOut == 0 && f.islandCount == 0 && t.sndBytes == 0 && !(t.tflags & TF_URGENT);
+  const quiet = f.packetsOut == 0 && !f.mtupEnabled && f.islandCount == 0 && t.sndBytes == 0 && !(t.tflags & TF_URGENT);
   if (!quiet || used < limit) {
     armTimer(t, ARMED_IDLE, FLIGHT_IDLE_SHORT_MILLIS);
     return;
@@ -217,10 +219,15 @@ function silentSince(t: Tcb): u32 {
   return i32(progress - t.retransStampMillis) > 0 ? progress : t.retransStampMillis;
 }
 
+/** Time since the first retransmission after the peer last acknowledged anything new; 0 without one. */
+function silentMillis(t: Tcb): u32 {
+  return t.retransStampMillis == 0 || t.retransmits == 0 ? 0 : nowMillis - silentSince(t);
+}
+
 /** True when the peer has been silent for too long: R2, or the user's own limit (RFC 5482). */
 function isTimedOut(t: Tcb): bool {
-  if (t.retransStampMillis == 0 || t.retransmits == 0) return false;
-  const elapsed = nowMillis - silentSince(t);
+  const elapsed = silentMillis(t);
+  if (elapsed == 0) return false;
   const orphan = (t.tflags & TF_ORPHAN) != 0;
   if (t.sndWnd == 0 && !orphan) return isDeadBehindWindow(t, elapsed);
   if (t.userTimeoutMillis != 0) return elapsed >= t.userTimeoutMillis;
@@ -253,6 +260,8 @@ function retransmissionTimeout(t: Tcb, f: Flight): bool {
     giveUp(t);
     return false;
   }
+  const silent = silentMillis(t);
+  if (silent != 0 && silent >= modelTimeout(sysctl(SYSCTL_TCP_RETRIES1))) mtuBlackHole(t, f);
   count(MIB_TCP_TIMEOUTS);
   enterLoss(t, f);
   if (t.retransmits == 0) {

@@ -9,6 +9,7 @@ import {
   PSH,
   SYSCTL_TCP_INIT_CWND,
   SYSCTL_TCP_MIN_TSO_SEGS,
+  SYSCTL_TCP_MTU_PROBING,
   SYSCTL_TCP_SLOW_START_AFTER_IDLE,
 } from "../layout";
 import { Chunk } from "../memory/chunk";
@@ -16,6 +17,7 @@ import { Netif } from "../net/netif";
 import { countBy, nowMillis, sysctl } from "../stack";
 import { chronoUpdate } from "./chronograph";
 import { restartWindow } from "./congestion";
+import { PROBE_NONE, PROBE_SENT, PROBE_WAIT, mtuBegin, mtuProbe } from "./mtu-probe";
 import { currentMss, sendSegment, tcpRoute } from "./output";
 import { recordLeft } from "./marks";
 import { backedOffRto } from "./rtt";
@@ -88,10 +90,11 @@ export function tcpOutput(t: Tcb): u32 {
     retryLater(t);
     return 0;
   }
-  const mss = currentMss(t);
   const tso = (changetype<Netif>(t.netif).caps & CAP_TX_TSO) != 0;
-  let sent: u32 = 0;
-  while (true) {
+  const probe = sysctl(SYSCTL_TCP_MTU_PROBING) != 0 ? probeMtu(t, f, tso) : PROBE_NONE;
+  const mss = currentMss(t);
+  let sent = u32(probe == PROBE_SENT);
+  while (probe != PROBE_WAIT) {
     const n = sendNext(t, f, mss, tso);
     if (n == 0) break;
     sent += n;
@@ -111,6 +114,12 @@ export function tcpOutput(t: Tcb): u32 {
   }
   chronoUpdate(t, f);
   return sent;
+}
+
+/** tcp_mtu_probing: tries a larger segment out. */
+function probeMtu(t: Tcb, f: Flight, tso: bool): i32 {
+  if (!f.mtupEnabled && sysctl(SYSCTL_TCP_MTU_PROBING) > 1) mtuBegin(t, f);
+  return mtuProbe(t, f, currentMss(t), tso);
 }
 
 /** Nothing in flight and the window shut: the persist timer asks for it (RFC 9293 3.8.6.1). */
@@ -212,7 +221,8 @@ function holdsPartial(t: Tcb, f: Flight, finWaits: bool): bool {
   return f.packetsOut > 0 && seqGt(t.sndSml, t.sndUna);
 }
 
-function emitNew(t: Tcb, f: Flight, length: u32, mss: u32, unsent: u32, finWaits: bool, tso: bool): u32 {
+/** Sends `length` bytes of the `unsent` from SND.NXT on, in segments of `mss`; returns how many, 0 without memory. */
+export function emitNew(t: Tcb, f: Flight, length: u32, mss: u32, unsent: u32, finWaits: bool, tso: bool): u32 {
   const last = length == unsent;
   const fin = last && finWaits;
   const push = last && length > 0 && !(t.tflags & TF_MORE);
@@ -297,6 +307,8 @@ export function retransmit(t: Tcb, f: Flight, s: TxSeg, segments: u32): u32 {
   }
   f.totalRetrans += s.pcount;
   f.bytesRetrans += length;
+  // Whatever is sent again, the probe that may have been among it tells nothing any more.
+  f.mtupSize = 0;
   countBy(MIB_TCP_RETRANS_SEGS, s.pcount);
   timeAppend(f, s);
   sendFromQueue(t, s, length, mss);
