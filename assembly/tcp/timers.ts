@@ -224,11 +224,15 @@ function modelTimeout(retries: u32): u32 {
   return 1023 * base + (retries - 9) * rtoMax();
 }
 
+/** The first retransmission, or probe, since the peer last acknowledged anything new, ms. */
+function silentSince(t: Tcb): u32 {
+  const progress = t.flight != 0 ? changetype<Flight>(t.flight).progressMillis : t.retransStampMillis;
+  return i32(progress - t.retransStampMillis) > 0 ? progress : t.retransStampMillis;
+}
+
 /** Time since the first retransmission after the peer last acknowledged anything new; 0 without one. */
 function silentMillis(t: Tcb): u32 {
-  if (t.retransStampMillis == 0 || t.retransmits == 0) return 0;
-  const progress = changetype<Flight>(t.flight).progressMillis;
-  return nowMillis - (i32(progress - t.retransStampMillis) > 0 ? progress : t.retransStampMillis);
+  return t.retransStampMillis == 0 || t.retransmits == 0 ? 0 : nowMillis - silentSince(t);
 }
 
 /** True when the peer has been silent for too long: R2, or the user's own limit (RFC 5482). */
@@ -285,8 +289,15 @@ function retransmissionTimeout(t: Tcb, f: Flight): bool {
   }
   if (f.undoMarker != 0) f.undoRetrans = f.undoRetrans == u32.MAX_VALUE ? 1 : f.undoRetrans + 1;
   if (t.backoff < 16) t.backoff++;
-  armTimer(t, ARMED_RTO, backedOffRto(t));
+  armTimer(t, ARMED_RTO, untilUserTimeout(t, backedOffRto(t)));
   return true;
+}
+
+/** A wait that does not outlast the user timeout (RFC 5482). */
+function untilUserTimeout(t: Tcb, millis: u32): u32 {
+  if (t.userTimeoutMillis == 0 || t.retransStampMillis == 0) return millis;
+  const left = i32(silentSince(t) + t.userTimeoutMillis - nowMillis);
+  return min(millis, u32(max<i32>(left, 1)));
 }
 
 /** RACK's reordering timer: what is still missing is lost (RFC 8985 6.3). */
@@ -384,7 +395,7 @@ function probeWindow(t: Tcb): bool {
   if (t.probes < 255) t.probes++;
   if (t.backoff < 16) t.backoff++;
   t.tflags |= TF_PROBING;
-  armTimer(t, ARMED_RTO, backedOffRto(t));
+  armTimer(t, ARMED_RTO, untilUserTimeout(t, backedOffRto(t)));
   return true;
 }
 
