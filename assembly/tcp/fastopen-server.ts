@@ -47,7 +47,7 @@ import {
 } from "./fastopen";
 import { resetSegment } from "./input";
 import { Listener, listenerPromote } from "./listen";
-import { sendAck, sendSyn } from "./output";
+import { sendSyn } from "./output";
 import { sampleSyn } from "./handshake";
 import {
   segAck,
