@@ -1,4 +1,5 @@
-// Options of TCP sockets beside those of posix-options.test.ts: marks for waiting readers and writers, FIN-WAIT-2, clamps.
+// Options of TCP sockets beside those of posix-options.test.ts: marks for waiting readers and writers, FIN-WAIT-2,
+// clamps.
 // Read first: tcp(7), socket(7).
 
 import { expect } from "chai";

@@ -111,7 +111,8 @@ function synAcked(t: Tcb): void {
 }
 
 /**
- * "If the SYN or SYN/ACK is lost, the initial window ... MUST be one segment" (RFC 5681 3.1; Linux: when two were lost),
+ * "If the SYN or SYN/ACK is lost, the initial window ... MUST be one segment" (RFC 5681 3.1; Linux: when two were
+ * lost),
  * unless the timestamp tells that the first was only late.
  */
 function answersFirstSyn(t: Tcb): bool {

@@ -142,7 +142,8 @@ export class Tcb extends Socket {
   /** Most window that is announced for now, in units of 64 bytes; 65535: no such limit (window.ts). */
   rcvSsthresh: u16;
   /**
-   * Previous embryonic connection of the same listener; with TF_FASTOPEN what fastopen.ts keeps in its place; else, once
+   * Previous embryonic connection of the same listener; with TF_FASTOPEN what fastopen.ts keeps in its place;
+   * else, once
    * established, when an ACK was last sent in answer to a segment that could not be, ms, 0 = never.
    */
   synPrev: u32;
