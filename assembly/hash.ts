@@ -47,6 +47,34 @@ export function keyedHash(a: u32, b: u32, c: u32): u32 {
   return v1 ^ v3;
 }
 
+/** SipHash-2-4 of eight bytes, read as a little-endian word, under a 128-bit key. */
+export function sipHash(k0: u64, k1: u64, message: u64): u64 {
+  let v0: u64 = 0x736f6d6570736575 ^ k0;
+  let v1: u64 = 0x646f72616e646f6d ^ k1;
+  let v2: u64 = 0x6c7967656e657261 ^ k0;
+  let v3: u64 = 0x7465646279746573 ^ k1;
+  // The message, the length in the top byte of a second word, four rounds to finish
+  for (let i = 0; i < 3; i++) {
+    const m: u64 = i == 0 ? message : i == 1 ? (<u64>8) << 56 : 0;
+    if (i == 2) v2 ^= 0xff;
+    else v3 ^= m;
+    for (let round = 0; round < (i == 2 ? 4 : 2); round++) {
+      v0 += v1;
+      v1 = rotl<u64>(v1, 13) ^ v0;
+      v0 = rotl<u64>(v0, 32);
+      v2 += v3;
+      v3 = rotl<u64>(v3, 16) ^ v2;
+      v0 += v3;
+      v3 = rotl<u64>(v3, 21) ^ v0;
+      v2 += v1;
+      v1 = rotl<u64>(v1, 17) ^ v2;
+      v2 = rotl<u64>(v2, 32);
+    }
+    v0 ^= m;
+  }
+  return v0 ^ v1 ^ v2 ^ v3;
+}
+
 /** A quick seeded mix of a 4-tuple for table lookups; collisions cannot be made without the secret. */
 export function flowHash(localAddress: u32, remoteAddress: u32, ports: u32): u32 {
   const k0 = u64(stack.secret2) | (u64(stack.secret3) << 32);

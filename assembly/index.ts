@@ -38,6 +38,7 @@ import {
   POOL_TIME_WAIT,
   POOL_TXSEG,
   SYSCTL_COUNT,
+  SYSCTL_TCP_FASTOPEN_BLACKHOLE_TIMEOUT_SEC,
 } from "./layout";
 import { flowAttach, flowBytes, flowInit } from "./flow";
 import { chunkPools } from "./memory/chunk";
@@ -65,16 +66,19 @@ import {
   sysctl,
   setSysctl,
 } from "./stack";
-import { groupAttach } from "./steer/group";
+import { group, groupAttach, groupOf, softAt } from "./steer/group";
 import { softPending } from "./steer/hand-over";
 import { portsCount } from "./steer/ports";
 import { tableCount } from "./steer/table";
 import { sysctlDefaults } from "./sysctl";
 import { ACK_LIST_BYTES, ackListFlush } from "./tcp/input";
+import { fastopenDefaultKey } from "./tcp/fastopen";
+import { FASTOPEN_BYTES, fastopenClearPauses } from "./tcp/fastopen-cache";
 import { outputAttach } from "./tcp/output";
 import { FLIGHT_BYTES, ISLAND_BYTES, TCB_BYTES, TXSEG_BYTES, tcbAttach } from "./tcp/tcb";
 import { TIME_WAIT_BYTES, timeWaitAttach, timeWaitTimer } from "./tcp/time-wait";
 import { tcpTimer } from "./tcp/timers";
+import { trainEnd } from "./tcp/train-input";
 import { TRAIN_BYTES } from "./tcp/train-output";
 import { TX_WAIT_BYTES, txWaitRun, txWaits } from "./tcp/tx-wait";
 import { Timer, WHEEL_BYTES, wheelAdvance, wheelAttach, wheelDeadlineMicros, wheelInit, wheelLag } from "./timer";
@@ -87,6 +91,8 @@ export { routeAdd, routeDump, routeRemove } from "./net/route";
 export { extents } from "./extents";
 export { countersAt } from "./stack";
 export { groupBytes, groupInit } from "./steer/group";
+export { fastopenForget } from "./tcp/fastopen-cache";
+export { retirePools, retireRules } from "./steer/retire";
 export { initialSequence, timestampOffset } from "./tcp/isn";
 
 /** The clock counts up to here, microseconds: 285 years. */
@@ -190,6 +196,7 @@ function placeParts(cfg: usize): void {
   place(ACK_LIST_BYTES);
   place(TRAIN_BYTES);
   place(TX_WAIT_BYTES);
+  place(FASTOPEN_BYTES);
   place(netifBytes(cfg));
   place(arpBytes(cfg));
   place(routeBytes(cfg));
@@ -218,6 +225,7 @@ export function init(base: usize, cfg: usize, now: f64): i32 {
   stack.random = (stack.secret0 ^ stack.secret2) | 1;
   stack.flags = option(cfg, CFG_FLAGS);
   sysctlDefaults();
+  fastopenDefaultKey();
   cursor = u32(base) + STACK_HEAD_BYTES;
   stack.flowTable = place(flowBytes(flowsOf(cfg)));
   flowInit(stack.flowTable, flowsOf(cfg));
@@ -228,6 +236,7 @@ export function init(base: usize, cfg: usize, now: f64): i32 {
   stack.ackList = place(ACK_LIST_BYTES);
   stack.train = place(TRAIN_BYTES);
   stack.txWait = place(TX_WAIT_BYTES);
+  stack.fastopen = place(FASTOPEN_BYTES);
   // Pools come last in memory, but the parts need them: their place is behind the parts.
   const parts = cursor;
   cursor = u32(base) + STACK_HEAD_BYTES;
@@ -279,6 +288,7 @@ function initParts(cfg: usize): void {
 export function attach(base: usize): void {
   stackAttach(base);
   assert(stack.magic == STACK_MAGIC);
+  trainEnd();
   attachEarly();
   netifAttach(stack.netifs);
   arpAttach(stack.arp);
@@ -371,14 +381,35 @@ export function nextDeadline(): f64 {
 
 /**
  * Makes the stack one of its host's: number `index` of the group at `base` (steer/group.ts), or the only one (0).
- * `id` is its number in the network. To be called before interfaces are added.
+ * To be called before interfaces are added.
  */
-export function join(base: u32, index: u32, id: u32): void {
+export function join(base: u32, index: u32): void {
   assert(stack.netifCount == 1);
   stack.group = base;
   stack.groupIndex = index;
-  stack.id = id;
   groupAttach();
+}
+
+/**
+ * Sets a stack up again in the arena at `base`, where one was before: as init(), which wants zeroed bytes. Pools need
+ * none: their elements are carved anew.
+ */
+export function renew(base: usize, cfg: usize, now: f64): i32 {
+  if (arenaBytes(cfg) == 0) return -EINVAL;
+  cursor = STACK_HEAD_BYTES;
+  placeParts(cfg);
+  memory.fill(base, 0, cursor);
+  return init(base, cfg, now);
+}
+
+/** Address of software queue `index` of this stack's group, 0 when it has none; the others lie `softStride()` apart. */
+export function softQueue(index: u32): usize {
+  return group == 0 ? 0 : softAt(index);
+}
+
+/** Distance of two software queues, bytes. */
+export function softStride(): u32 {
+  return group == 0 ? 0 : groupOf().softBytes;
 }
 
 /** Entries of stack `index` in its host's flow table: an audit. */
@@ -405,6 +436,7 @@ export function sysctlGet(index: i32): u32 {
 export function sysctlSet(index: i32, value: u32): i32 {
   if (index < 0 || index >= SYSCTL_COUNT) return -EINVAL;
   setSysctl(index, value);
+  if (index == SYSCTL_TCP_FASTOPEN_BLACKHOLE_TIMEOUT_SEC) fastopenClearPauses();
   return 0;
 }
 
@@ -421,6 +453,18 @@ export function poolCapacity(index: i32): u32 {
 /** Most elements of pool `index` that were ever in use. */
 export function poolPeak(index: i32): u32 {
   return poolAt(index).peak;
+}
+
+/** Address behind the elements of pool `index` that were ever used; what follows, up to poolEnd(), is untouched. */
+export function poolUsedEnd(index: i32): u32 {
+  const pool = poolAt(index);
+  return pool.base + pool.carved * pool.elementBytes;
+}
+
+/** Address behind the last element of pool `index`. */
+export function poolEnd(index: i32): u32 {
+  const pool = poolAt(index);
+  return pool.base + pool.capacity * pool.elementBytes;
 }
 
 /** Requests that found pool `index` empty. */

@@ -191,6 +191,7 @@ export const SIOCINQ: i32 = 0x541b;
 export const SIOCOUTQ: i32 = 0x5411;
 export const SIOCOUTQNSD: i32 = 0x894b;
 export const FIONBIO: i32 = 0x5421;
+export const SIOCATMARK: i32 = 0x8905;
 export const F_GETFD: i32 = 1;
 export const F_SETFD: i32 = 2;
 export const FD_CLOEXEC: i32 = 1;
@@ -218,6 +219,8 @@ export const MSG_WAITALL: i32 = 0x100;
 export const MSG_ERRQUEUE: i32 = 0x2000;
 export const MSG_NOSIGNAL: i32 = 0x4000;
 export const MSG_MORE: i32 = 0x8000;
+export const MSG_ZEROCOPY: i32 = 0x4000000;
+export const MSG_FASTOPEN: i32 = 0x20000000;
 
 export const SOL_SOCKET: i32 = 1;
 export const SO_DEBUG: i32 = 1;
@@ -239,9 +242,11 @@ export const SO_RCVTIMEO: i32 = 20;
 export const SO_SNDTIMEO: i32 = 21;
 export const SO_TIMESTAMP: i32 = 29;
 export const SO_ACCEPTCONN: i32 = 30;
+export const SO_MARK: i32 = 36;
 export const SO_PROTOCOL: i32 = 38;
 export const SO_DOMAIN: i32 = 39;
 export const SO_INCOMING_CPU: i32 = 49;
+export const SO_ZEROCOPY: i32 = 60;
 /** Smallest buffers (Linux: SOCK_MIN_RCVBUF, SOCK_MIN_SNDBUF), bytes. */
 export const SOCK_MIN_RCVBUF: i32 = 2304;
 export const SOCK_MIN_SNDBUF: i32 = 4608;
@@ -263,6 +268,11 @@ export const TCP_USER_TIMEOUT: i32 = 18;
 export const TCP_FASTOPEN: i32 = 23;
 export const TCP_TIMESTAMP: i32 = 24;
 export const TCP_NOTSENT_LOWAT: i32 = 25;
+export const TCP_FASTOPEN_CONNECT: i32 = 30;
+export const TCP_FASTOPEN_KEY: i32 = 33;
+export const TCP_FASTOPEN_NO_COOKIE: i32 = 34;
+export const TCP_INQ: i32 = 36;
+export const TCP_CM_INQ: i32 = 36;
 
 export const IP_TOS: i32 = 1;
 export const IP_TTL: i32 = 2;
@@ -447,14 +457,25 @@ export const MIB_TCP_ABORT_ON_LINGER: i32 = 114;
 export const MIB_TCP_ECN_CE_RECEIVED: i32 = 115;
 export const MIB_TCP_ECN_REDUCTIONS: i32 = 116;
 export const MIB_TCP_PMTU_REDUCTIONS: i32 = 117;
-export const MIB_STEER_OUT: i32 = 118; // packets handed to another stack of the host
-export const MIB_STEER_IN: i32 = 119; // packets that other stacks of the host have handed over
-export const MIB_STEER_COPIES: i32 = 120; // copies made for other stacks: ARP, IGMP, group datagrams
-export const MIB_STEER_DROPS: i32 = 121; // no room in the software queue, or no mbuf for a copy
-export const MIB_STEER_NO_ENTRY: i32 = 122; // flows that the host's table had no entry for
-export const MIB_STEER_CLASHES: i32 = 123; // tuples that another stack of the host has
-export const MIB_STEER_RULES: i32 = 124; // rules added to the NIC's flow director
-export const MIB_COUNT: i32 = 125;
+export const MIB_TCP_FASTOPEN_ACTIVE: i32 = 118; // data in our SYN was acknowledged
+export const MIB_TCP_FASTOPEN_ACTIVE_FAIL: i32 = 119;
+export const MIB_TCP_FASTOPEN_PASSIVE: i32 = 120; // connections opened by a SYN alone
+export const MIB_TCP_FASTOPEN_PASSIVE_FAIL: i32 = 121; // wrong cookies, no memory
+export const MIB_TCP_FASTOPEN_PASSIVE_ALT_KEY: i32 = 122; // cookies made with the backup key
+export const MIB_TCP_FASTOPEN_LISTEN_OVERFLOW: i32 = 123;
+export const MIB_TCP_FASTOPEN_COOKIE_REQUESTS: i32 = 124;
+export const MIB_TCP_FASTOPEN_BLACKHOLE: i32 = 125;
+export const MIB_TCP_MTU_PROBES_GOOD: i32 = 126;
+export const MIB_TCP_MTU_PROBES_FAILED: i32 = 127;
+export const MIB_TCP_OUT_OF_WINDOW_ICMPS: i32 = 128; // ICMP errors about segments that are not in flight
+export const MIB_STEER_OUT: i32 = 129; // packets handed to another stack of the host
+export const MIB_STEER_IN: i32 = 130; // packets that other stacks of the host have handed over
+export const MIB_STEER_COPIES: i32 = 131; // copies made for other stacks: ARP, IGMP, group datagrams
+export const MIB_STEER_DROPS: i32 = 132; // no room in the software queue, or no mbuf for a copy
+export const MIB_STEER_NO_ENTRY: i32 = 133; // flows that the host's table had no entry for
+export const MIB_STEER_CLASHES: i32 = 134; // tuples that another stack of the host has
+export const MIB_STEER_RULES: i32 = 135; // rules added to the NIC's flow director
+export const MIB_COUNT: i32 = 136;
 
 // ---- Kinds of objects that the flow table, the timing wheel and descriptors point at (the byte at offset 16) ------
 export const KIND_FREE: i32 = 0;
@@ -508,16 +529,34 @@ export const SYSCTL_IPFRAG_TIME: i32 = 36; // ms
 export const SYSCTL_ICMP_RATELIMIT: i32 = 37; // ICMP errors a second
 export const SYSCTL_ARP_REACHABLE_TIME: i32 = 38; // ms
 export const SYSCTL_ICMP_ECHO_IGNORE_ALL: i32 = 39;
-export const SYSCTL_TCP_MTU_PROBING: i32 = 40;
+export const SYSCTL_TCP_MTU_PROBING: i32 = 40; // 0 off, 1 after timeouts, 2 always
 export const SYSCTL_TCP_MODERATE_RCVBUF: i32 = 41;
 export const SYSCTL_TCP_MIN_SND_MSS: i32 = 42;
-export const SYSCTL_TCP_FASTOPEN: i32 = 43;
+export const SYSCTL_TCP_FASTOPEN: i32 = 43; // TFO_*
 export const SYSCTL_TCP_INIT_RTO: i32 = 44; // ms
 export const SYSCTL_TCP_REORDERING: i32 = 45;
 export const SYSCTL_TCP_MIN_TSO_SEGS: i32 = 50;
 export const SYSCTL_TCP_RTO_MAX: i32 = 51; // ms
-export const SYSCTL_TCP_INVALID_RATELIMIT: i32 = 60; // ms
-export const SYSCTL_COUNT: i32 = 64;
+export const SYSCTL_TCP_SHRINK_WINDOW: i32 = 53;
+export const SYSCTL_TCP_INVALID_RATELIMIT: i32 = 54; // ms
+/** Words of tcp_fastopen_key: four of the key, four of the backup key. */
+export const SYSCTL_TCP_FASTOPEN_KEY: i32 = 64;
+export const SYSCTL_TCP_FASTOPEN_KEYS: i32 = 72; // 1, or 2 with a backup key
+export const SYSCTL_TCP_FASTOPEN_BLACKHOLE_TIMEOUT_SEC: i32 = 73; // 0: middleboxes are trusted
+export const SYSCTL_TCP_SYN_LINEAR_TIMEOUTS: i32 = 74; // SYN retransmissions before the timeout doubles
+export const SYSCTL_TCP_NOTSENT_LOWAT: i32 = 75; // bytes
+export const SYSCTL_TCP_BASE_MSS: i32 = 76; // bytes
+export const SYSCTL_TCP_MTU_PROBE_FLOOR: i32 = 77; // bytes
+export const SYSCTL_TCP_PROBE_INTERVAL: i32 = 78; // seconds
+export const SYSCTL_TCP_PROBE_THRESHOLD: i32 = 79; // bytes
+export const SYSCTL_COUNT: i32 = 128;
+
+/** Bits of tcp_fastopen. */
+export const TFO_CLIENT: i32 = 1;
+export const TFO_SERVER: i32 = 2;
+export const TFO_CLIENT_NO_COOKIE: i32 = 4; // data in the SYN without a cookie
+export const TFO_SERVER_NO_COOKIE: i32 = 0x200; // data in the SYN is taken without a cookie
+export const TFO_SERVER_ALL: i32 = 0x400; // every listener, without TCP_FASTOPEN
 
 /** Congestion control algorithms. */
 export const CC_RENO: i32 = 0;
@@ -538,6 +577,24 @@ export const MEMBER_DOORBELL: i32 = 4; // address of the doorbell of its thread
 export const MEMBER_POOL: i32 = 8; // address of a shared pool of mbufs: for copies to other stacks
 export const MEMBER_QUEUE: i32 = 12; // its first queue of the NIC
 export const GROUP_STACKS_MAX: i32 = 64;
+
+// ---- The registry of a network's stacks: one entry for each, by its number (host/registry.ts) -----------------------
+export const REGISTRY_STACKS_MAX: i32 = 4096;
+export const ENTRY_BYTES: i32 = 64;
+export const ENTRY_STATE: i32 = 0; // STACK_*
+export const ENTRY_STARTS: i32 = 4; // how often it was started
+export const ENTRY_ARENA: i32 = 8; // address; STACK_NOW in it is the stack's heartbeat
+export const ENTRY_PORT: i32 = 12; // handle of its NIC
+export const ENTRY_QUEUE: i32 = 16; // first queue of the NIC
+export const ENTRY_QUEUES: i32 = 20; // how many; 0: only the software queue
+export const ENTRY_GROUP: i32 = 24; // address of what its host's stacks share, or 0
+export const ENTRY_INDEX: i32 = 28; // which of its host's stacks it is
+export const STACK_FREE: i32 = 0;
+export const STACK_RUNNING: i32 = 1;
+export const STACK_DEAD: i32 = 2; // its thread is gone, what it had is being taken back
+export const STACK_RECLAIMED: i32 = 3; // nothing is left of it; it may be started again
+/** Offset in an arena: time of the stack's latest beat, f64, microseconds. */
+export const STACK_NOW: i32 = 8;
 
 // ---- NICs: a port's region (veth). The handle of a port is the region's address -----------------------------------
 /** Words that the host fills in before portInit(); the rest of the header is the datapath's own. */
@@ -613,8 +670,13 @@ export const DOORBELL_SEQUENCE: i32 = 0;
 export const DOORBELL_SLEEPING: i32 = 4;
 /** The block of a host that runs in a thread of its own: its doorbell, then these words. */
 export const THREAD_STATE: i32 = 8; // THREAD_*: whose the stack is
-export const THREAD_STOP: i32 = 12; // not 0: the thread is asked to end
+export const THREAD_STOP: i32 = 12; // THREAD_ASKED, and the number of the safepoint it is to stand still for, shifted
+export const THREAD_PARKED: i32 = 16; // the safepoint it stands still for, between two beats of its stack
+export const THREAD_BEATS: i32 = 20; // goes up while the thread's event loop turns
 export const THREAD_BYTES: i32 = CACHE_SPREAD;
+/** THREAD_STOP: the thread is asked to end. */
+export const THREAD_ASKED: i32 = 1;
+export const THREAD_SAFEPOINT_SHIFT: i32 = 8;
 /** THREAD_STATE */
 export const THREAD_RUNNING: i32 = 1;
 export const THREAD_ENDED: i32 = 2; // the thread has let go of it: the main thread may take it
@@ -744,8 +806,11 @@ export const ERROR_TYPE: i32 = 8; // of the ICMP message
 export const ERROR_CODE: i32 = 12;
 export const ERROR_INFO: i32 = 16; // MTU of "fragmentation needed"
 export const ERROR_OFFENDER: i32 = 20; // IPv4 address of the host that reported
+export const ERROR_DATA: i32 = 24; // last of the sends that a MSG_ZEROCOPY report is about; ERROR_INFO is the first
 export const SO_EE_ORIGIN_LOCAL: i32 = 1;
 export const SO_EE_ORIGIN_ICMP: i32 = 2;
+export const SO_EE_ORIGIN_ZEROCOPY: i32 = 5;
+export const SO_EE_CODE_ZEROCOPY_COPIED: i32 = 1;
 
 // ---- Fields of an mbuf that the host reads (struct Mbuf) ----------------------------------------------------------
 export const MBUF_NB_SEGS: i32 = 20; // u16

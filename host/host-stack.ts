@@ -20,6 +20,16 @@ export interface QueueShare {
   tx: number;
 }
 
+/** What its network does for a stack. */
+export interface StackOwner {
+  /** Gives the stack its queues, its interface, its routes. */
+  prepare(stack: HostStack): void;
+  /** It has trapped in this thread: what it had is to be taken back. */
+  trapped(stack: HostStack): void;
+  /** It has started or stopped running in this thread. */
+  moved(stack: HostStack): void;
+}
+
 /** Divides a NIC's RX queues among stacks: each gets neighbours; where they do not suffice, the last ones get none. */
 export function shareQueues(queues: number, stacks: number): QueueShare[] {
   return Array.from({ length: stacks }, (_, tx) => {
@@ -41,19 +51,18 @@ export class HostStack {
   readonly queues: QueueShare;
   readonly membership: Membership;
   readonly stack: Stack;
-  /** One beat of the stack at a time, microseconds. */
-  readonly beat: (now: number) => number;
   #trap: CoreTrap | undefined;
   #thread: "main" | "worker" | "lost" = "main";
-  readonly #moved: () => void;
   readonly #posix: Posix;
+  readonly #owner: StackOwner;
+  readonly #sysctls = new Map<string, number | string>();
 
-  /** @internal made by Network.host(); `moved` is called when the stack starts or stops running in this thread */
+  /** @internal made by Network.host() */
   constructor(
     place: Pick<HostStack, "name" | "address" | "index" | "nic" | "queues" | "membership">,
     stack: Stack,
     waiter: Waiter,
-    moved: () => void,
+    owner: StackOwner,
   ) {
     this.name = place.name;
     this.address = place.address;
@@ -62,34 +71,8 @@ export class HostStack {
     this.queues = place.queues;
     this.membership = place.membership;
     this.stack = stack;
-    this.beat = stack.core.poll;
-    this.#moved = moved;
     this.#posix = createPosix(stack.core, stack.memory, waiter);
-  }
-
-  /** Which thread the stack runs in; "lost": in none any more, its own one has crashed. Set by Network.spawn(). */
-  get thread(): "main" | "worker" | "lost" {
-    return this.#thread;
-  }
-
-  set thread(thread: "main" | "worker" | "lost") {
-    this.#thread = thread;
-    this.#moved();
-  }
-
-  /** What stopped the stack, when it has trapped. It is not polled any more. */
-  get trap(): CoreTrap | undefined {
-    return this.#trap;
-  }
-
-  set trap(trap: CoreTrap | undefined) {
-    this.#trap = trap;
-    this.#moved();
-  }
-
-  /** True while the stack is this thread's to poll. */
-  get isHere(): boolean {
-    return this.#trap === undefined && this.#thread === "main";
+    this.#owner = owner;
   }
 
   /**
@@ -102,16 +85,61 @@ export class HostStack {
     throw new OribiError("ERR_ORIBI_THREAD", `Host "${this.name}" ${state}; its calls cannot be used here.`);
   }
 
-  /** A beat has thrown: the stack stops. Returns the error to throw. */
+  /** A beat in this thread has thrown `error`: the stack stops. Returns what is to be thrown. */
   fail(error: unknown): unknown {
     const trap = toCoreTrap(error);
     this.trap = trap as CoreTrap;
+    this.#owner.trapped(this);
     return trap;
+  }
+
+  /** Which thread the stack runs in; "lost": in none any more, its own one has crashed. Set by Network.spawn(). */
+  get thread(): "main" | "worker" | "lost" {
+    return this.#thread;
+  }
+
+  set thread(thread: "main" | "worker" | "lost") {
+    this.#thread = thread;
+    this.#owner.moved(this);
+  }
+
+  /** What stopped the stack, when it has trapped. It is not polled any more. */
+  get trap(): CoreTrap | undefined {
+    return this.#trap;
+  }
+
+  set trap(trap: CoreTrap | undefined) {
+    this.#trap = trap;
+    this.#owner.moved(this);
+  }
+
+  /** True while the stack is this thread's to poll. */
+  get isHere(): boolean {
+    return this.#trap === undefined && this.#thread === "main";
   }
 
   /** When the stack wants to be polled though nothing arrives, microseconds; Infinity: no need. */
   nextDeadline(): number {
     return this.isHere ? this.stack.core.nextDeadline() : Infinity;
+  }
+
+  /** Reads a tunable by Linux's name ("tcp_sack"), or sets it, also for the time after a crash. */
+  sysctl(name: string, value?: number | string): number | string {
+    const result = this.stack.sysctl(name, value);
+    if (value !== undefined) this.#sysctls.set(name, value);
+    return result;
+  }
+
+  /** @internal gives the stack, made anew, what it had when the host was made */
+  prepare(): void {
+    this.#owner.prepare(this);
+    for (const [name, value] of this.#sysctls) this.stack.sysctl(name, value);
+  }
+
+  /** @internal the stack runs again, in this thread */
+  revive(): void {
+    this.trap = undefined;
+    this.thread = "main";
   }
 
   /** Frames that wait in the NIC's queues of this stack. */

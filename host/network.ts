@@ -2,30 +2,7 @@
 // Read first: DESIGN.md sections 2, 3 and 5.
 
 import { randomBytes } from "node:crypto";
-import {
-  GROUP_ALIVE,
-  GROUP_FLOWS,
-  GROUP_MEMBERS,
-  GROUP_PORT,
-  GROUP_QUEUELESS,
-  GROUP_SOFT_SLOTS,
-  GROUP_STACKS,
-  GROUP_STACKS_MAX,
-  MEMBER_ARENA,
-  MEMBER_BYTES,
-  MEMBER_POOL,
-  MEMBER_QUEUE,
-} from "../assembly/layout.ts";
-import {
-  type BridgeOptions,
-  type Link,
-  type LinkOptions,
-  LinkDirectory,
-  type NicOptions,
-  UserVbridge,
-  UserVeth,
-  type VethModule,
-} from "../veth/index.ts";
+import { type BridgeOptions, type NicOptions, UserVbridge, UserVeth, type VethModule } from "../veth/index.ts";
 import { parseDuration } from "../veth/options.ts";
 import { NetworkCapture, type NetworkCaptureOptions } from "./capture.ts";
 import { parseCidr } from "./cidr.ts";
@@ -41,67 +18,37 @@ import {
   type StackExports,
 } from "./core.ts";
 import { OribiError, optionError } from "./errors.ts";
-import { Host, type HostLink } from "./host.ts";
+import { Host } from "./host.ts";
+import { createGroup, enroll } from "./group.ts";
+import { HostLinks } from "./host-links.ts";
 import { HostStack, shareQueues } from "./host-stack.ts";
+import {
+  hangMillisOf,
+  type HostOptions,
+  NETWORK_DEFAULTS,
+  type NetworkOptions,
+  stacksOf,
+  startOf,
+} from "./network-options.ts";
 import { scanAddress } from "./posix/address.ts";
 import type { Waiter } from "./posix/waiter.ts";
 import { seedWords } from "./seed.ts";
+import { type Audit, Manager } from "./manager.ts";
+import type { StackEntry } from "./registry.ts";
 import { type Snapshot, Snapshots } from "./snapshot.ts";
-import { Stack, type StackPlace } from "./stack.ts";
-import { STACK_DEFAULTS, type StackOptions } from "./stack-options.ts";
+import { type Membership, Stack, type StackPlace } from "./stack.ts";
+import type { StackOptions } from "./stack-options.ts";
 import { epochOf } from "./threads/clock.ts";
-import { MainThread } from "./threads/main-thread.ts";
+import { MainThread, type ThreadedNetwork } from "./threads/main-thread.ts";
 import type { UntilOptions } from "./threads/pump.ts";
 import type { SpawnOptions } from "./threads/threads.ts";
 
-export interface NetworkOptions {
-  /** Gives every random choice. Default: a different one each time (`network.seed` tells which). */
-  seed?: number | string;
-  /**
-   * "real": the machine's clock. "virtual": time moves only by advance() and by waiting, and the same seed gives the
-   * same bytes.
-   */
-  time?: "real" | "virtual";
-  /** What a virtual clock shows at first, microseconds; to see 32-bit clocks wrap, for example. Default: 0. */
-  startMicros?: number;
-  /** Load the debug build of the core, whose traps name file and line. */
-  debug?: boolean;
-  /** Closes the network when it is aborted. */
-  signal?: AbortSignal;
-}
-
-/** What createNetwork() does when nothing is said. */
-export const NETWORK_DEFAULTS: Readonly<Required<Pick<NetworkOptions, "time">>> = Object.freeze({ time: "real" });
-
-export interface HostOptions extends Pick<
-  NicOptions,
-  "mac" | "mtu" | "queues" | "ringSize" | "rules" | "offloads" | "flowControl"
-> {
-  /** The bridge that the host's NIC is plugged into; without one it is plugged into nothing. */
-  bridge?: UserVbridge;
-  /** IPv4 address with prefix length: "10.0.0.1/24". */
-  address: string;
-  /** Default gateway. */
-  gateway?: string;
-  /** Impairments of the host's wire. */
-  link?: HostLink;
-  /** Sizes of the pools of each stack. */
-  stack?: StackOptions;
-  /**
-   * Stacks, 1 to 64: one for each thread that is to serve the host. All have the host's addresses, each its own queue
-   * of the NIC (`queues`: as many by default) and its own sockets; packets for another one are handed over.
-   */
-  stacks?: number;
-  /** Tunables by Linux's names. */
-  sysctl?: Record<string, number | string>;
-}
+export { type HostOptions, NETWORK_DEFAULTS, type NetworkOptions } from "./network-options.ts";
 
 /** Virtual microseconds that a step with work takes: time goes on even in a network without delays. */
 const STEP_MICROS = 1;
 /** A condition that another thread makes true is asked at least so often, milliseconds. */
 const ASK_MILLIS = 5;
-/** Latest start of a virtual clock: a century; doubles still tell half a microsecond there. */
-const START_MICROS_MAX = 3.2e15;
 /** Steps without end at one time mean that two hosts talk for ever; settle() gives up then. */
 const SETTLE_STEPS_MAX = 10_000_000;
 
@@ -116,15 +63,14 @@ export class Network implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #virtual: VirtualClock | undefined;
   readonly #turns: TurnClock;
-  readonly #links: LinkDirectory;
+  readonly #links: HostLinks;
+  readonly #manager: Manager;
   readonly #hosts: Host[] = [];
   /** What a step polls; gathered anew when a stack came, went to another thread or trapped. */
-  #running: { stacks: HostStack[]; beats: HostStack["beat"][] } | undefined;
+  #running: { stacks: HostStack[]; beats: ((now: number) => number)[] } | undefined;
   readonly #bridges: UserVbridge[] = [];
   readonly #sleep = new Int32Array(new SharedArrayBuffer(4));
-  #linkCount = 0;
-  /** Number of the next stack. */
-  #nextId = 1;
+  readonly #hangMillis: number;
   /** An instance that lays groups out; made when the first host with several stacks is. */
   #groupCore: StackExports | undefined;
   #capture: NetworkCapture | undefined;
@@ -154,7 +100,21 @@ export class Network implements AsyncDisposable {
     this.#virtual = this.time === "virtual" ? new VirtualClock(startOf(options)) : undefined;
     this.#clock = this.#virtual ?? new RealClock();
     this.#turns = new TurnClock(this.#clock);
-    this.#links = LinkDirectory.create(this.#veth);
+    this.#links = new HostLinks(this.#veth, this.seed);
+    this.#hangMillis = hangMillisOf(options);
+    this.#manager = new Manager({
+      memory: this.memory,
+      exports: this.#veth.exports,
+      hosts: this.#hosts,
+      bridges: this.#bridges,
+      allocate: (bytes) => this.#regions.allocate(bytes),
+      now: () => this.now(),
+      atSafepoint: (work) => {
+        if (this.#mainThread !== undefined) return this.#mainThread.atSafepoint(work);
+        work();
+        return true;
+      },
+    });
     this.#waiter = {
       poll: () => this.step(),
       now: () => this.now(),
@@ -191,7 +151,7 @@ export class Network implements AsyncDisposable {
     if (this.#hosts.some((host) => host.name === name)) {
       throw new OribiError("ERR_ORIBI_NAME", `There is a host "${name}" already; give this one another name.`);
     }
-    const { address, netmask } = parseCidr("address", options.address);
+    parseCidr("address", options.address);
     const stacks = stacksOf(options);
     const nic = this.#nic(name, { ...options, queues: options.queues ?? stacks }, stacks);
     const text = options.address.split("/")[0] as string;
@@ -199,16 +159,19 @@ export class Network implements AsyncDisposable {
     const group = shared?.base ?? 0;
     const shares = shareQueues(nic.queues, stacks);
     const made = shares.map((queues, index) => {
-      const membership = { group, index, id: this.#nextId++ };
+      const membership = { group, index, id: this.#manager.registry.number() };
       const place = { name: stacks === 1 ? name : `${name}#${index}`, address: text, index, nic, queues, membership };
-      const stack = this.#stack(options, name, place, { address, netmask });
-      return new HostStack(place, stack, this.#waiter, () => (this.#running = undefined));
+      const stack = this.#stack(options, name, membership);
+      return new HostStack(place, stack, this.#waiter, {
+        prepare: (each) => this.#prepare(each, options),
+        trapped: (each) => this.#manager.buryHere(each),
+        moved: () => (this.#running = undefined),
+      });
     });
-    if (group !== 0) made.forEach((each) => this.#enroll(each));
-    const host = new Host(name, text, nic, made, shared, (of, link) => this.#setLink(of, link));
+    const host = new Host(name, text, nic, made, shared, (of, link) => this.#links.set(of, link));
     for (const [key, value] of Object.entries(options.sysctl ?? {})) host.sysctl(key, value);
-    if (options.gateway !== undefined) this.#setGateway(host, options.gateway);
-    if (options.link !== undefined) this.#setLink(host, options.link);
+    for (const each of made) this.#prepare(each, options);
+    if (options.link !== undefined) this.#links.set(host, options.link);
     options.bridge?.plug(nic);
     this.#hosts.push(host);
     this.#running = undefined;
@@ -217,19 +180,22 @@ export class Network implements AsyncDisposable {
     return host;
   }
 
-  /** Makes a stack of a host, with its interface. All stacks of a host have one secret: any may take a SYN cookie. */
-  #stack(
-    options: HostOptions,
-    host: string,
-    { nic, queues, membership }: Pick<HostStack, "nic" | "queues" | "membership">,
-    { address, netmask }: { address: number; netmask: number },
-  ): Stack {
+  /** Makes a stack of a host. All stacks of a host have one secret: any may take a SYN cookie. */
+  #stack(options: HostOptions, host: string, membership: Membership): Stack {
     const secret = seedWords(this.seed, `host ${host}`);
     const allocate = (bytes: number): number => this.#regions.allocate(bytes);
     const { exports } = this.#veth;
     const { memory } = this;
     const sizes = options.stack ?? {};
-    const stack = Stack.create(memory, exports, allocate, sizes, secret, this.now(), membership, this.#core);
+    return Stack.create(memory, exports, allocate, sizes, secret, this.now(), membership, this.#core);
+  }
+
+  /** Gives a stack, new or made anew, its queues, its interface and its routes. */
+  #prepare(each: HostStack, options: HostOptions): void {
+    const { stack, nic, queues } = each;
+    const { address, netmask } = parseCidr("address", options.address);
+    enroll(this.memory, each);
+    this.#manager.start(each, options.stack?.forwarding === true);
     stack.addInterface({
       port: nic.handle,
       queue: queues.first,
@@ -241,39 +207,12 @@ export class Network implements AsyncDisposable {
       mtu: nic.mtu,
       capabilities: nic.capabilities,
     });
-    return stack;
+    if (options.gateway !== undefined) this.#setGateway(each, options.gateway);
   }
 
-  /** Makes what the stacks of a host share. */
   #group(nic: UserVeth, stacks: number, options: StackOptions): StackPlace {
-    const { connections, timeWaits, sockets } = { ...STACK_DEFAULTS, ...options };
     const core = (this.#groupCore ??= instantiateStack(this.memory, this.#veth.exports, this.#core));
-    const flows = stacks * (connections + timeWaits + sockets);
-    const softSlots = nic.ringSize;
-    const bytes = core.groupBytes(stacks, softSlots, flows) >>> 0;
-    const base = this.#regions.allocate(bytes);
-    const words = new Uint32Array(this.memory.buffer, base, GROUP_MEMBERS / 4);
-    words[GROUP_STACKS / 4] = stacks;
-    words[GROUP_SOFT_SLOTS / 4] = softSlots;
-    words[GROUP_FLOWS / 4] = flows;
-    words[GROUP_PORT / 4] = nic.handle;
-    const bits = new BigUint64Array(this.memory.buffer, base, GROUP_MEMBERS / 8);
-    shareQueues(nic.queues, stacks).forEach(({ count }, index) => {
-      if (count === 0) bits[GROUP_QUEUELESS / 8] = (bits[GROUP_QUEUELESS / 8] as bigint) | (1n << BigInt(index));
-    });
-    core.groupInit(base);
-    return { base, bytes };
-  }
-
-  /** Enters a stack in its group: the others hand packets over to it from now on. */
-  #enroll({ stack, queues, nic, membership }: HostStack): void {
-    const { group, index } = membership;
-    const words = new Uint32Array(this.memory.buffer, group + GROUP_MEMBERS + index * MEMBER_BYTES, MEMBER_BYTES / 4);
-    words[MEMBER_ARENA / 4] = stack.place.base;
-    words[MEMBER_POOL / 4] = nic.poolAddress(queues.first);
-    words[MEMBER_QUEUE / 4] = queues.first;
-    const alive = new BigUint64Array(this.memory.buffer, group + GROUP_ALIVE, 1);
-    Atomics.or(alive, 0, 1n << BigInt(index));
+    return createGroup(this.memory, core, (bytes) => this.#regions.allocate(bytes), nic, stacks, options);
   }
 
   #nic(name: string, options: HostOptions, stacks: number): UserVeth {
@@ -284,27 +223,10 @@ export class Network implements AsyncDisposable {
     return UserVeth.create(this.#veth, nic);
   }
 
-  #setGateway(host: Host, gateway: string): void {
+  #setGateway({ stack }: HostStack, gateway: string): void {
     const address = scanAddress(gateway);
-    if (address < 0 || host.stacks.some(({ stack }) => stack.core.routeAdd(0, 0, address, 1) < 0)) {
+    if (address < 0 || stack.core.routeAdd(0, 0, address, 1) < 0) {
       throw optionError("gateway", gateway, "an IPv4 address on the host's own network");
-    }
-  }
-
-  #setLink(host: Host, link: HostLink): void {
-    const both = "toWire" in link || "toHost" in link ? link : { toWire: link, toHost: link };
-    for (const direction of ["toWire", "toHost"] as const) {
-      const options = (both as Partial<Record<typeof direction, LinkOptions>>)[direction];
-      if (options === undefined) continue;
-      const before = host.nic.links[direction];
-      const words = seedWords(this.seed, `link ${host.name} ${direction}`);
-      const seed = BigInt(words[0] ?? 0) | (BigInt(words[1] ?? 0) << 32n);
-      const after = host.nic.setLink(direction, before === undefined ? { seed, ...options } : options);
-      if (after === before) continue;
-      if (before !== undefined && this.#links.remove(before)) this.#linkCount--;
-      if (host.stacks.every(({ thread }) => thread === "worker")) continue;
-      this.#links.add(after);
-      this.#linkCount++;
     }
   }
 
@@ -315,13 +237,13 @@ export class Network implements AsyncDisposable {
   step(): number {
     if (this.#mainThread !== undefined) this.#mainThread.reap();
     const now = this.#turns.take();
-    let work = this.#linkCount > 0 ? this.#links.poll(now) : 0;
+    let work = this.#links.poll(now);
     const running = (this.#running ??= this.#gatherRunning());
     const { beats } = running;
     let i = 0;
     try {
       for (; i < beats.length; i++) {
-        work += (beats[i] as HostStack["beat"])(now);
+        work += (beats[i] as (now: number) => number)(now);
         if (this.#capture !== undefined) this.#capture.drain();
       }
     } catch (error) {
@@ -333,9 +255,9 @@ export class Network implements AsyncDisposable {
   }
 
   /** The stacks of this thread; their beats apart, so that a step goes from one to the next without a detour. */
-  #gatherRunning(): { stacks: HostStack[]; beats: HostStack["beat"][] } {
+  #gatherRunning(): { stacks: HostStack[]; beats: ((now: number) => number)[] } {
     const stacks = this.#hosts.flatMap((host) => host.stacks.filter((stack) => stack.isHere));
-    return { stacks, beats: stacks.map(({ beat }) => beat) };
+    return { stacks, beats: stacks.map(({ stack }) => stack.core.poll) };
   }
 
   /** A step from the event loop: other callbacks may have run since a call that sent read the clock. */
@@ -357,7 +279,7 @@ export class Network implements AsyncDisposable {
 
   /** When something will happen though nobody does anything, microseconds; Infinity: never. */
   nextDeadline(): number {
-    let next = this.#linkCount > 0 ? this.#links.nextDeadline : Infinity;
+    let next = this.#links.nextDeadline;
     for (const host of this.#hosts) next = Math.min(next, host.nextDeadline());
     return next;
   }
@@ -440,6 +362,37 @@ export class Network implements AsyncDisposable {
   }
 
   /**
+   * Ends the function that runs in a stack's thread at once, wherever the thread is: as a crash would. What the stack
+   * had is taken back, its peers find its connections unknown; restart() starts it again.
+   * @returns false when nothing runs there
+   */
+  kill(stack: HostStack): boolean {
+    const reason = new OribiError("ERR_ORIBI_KILLED", `The thread of "${stack.name}" was killed.`);
+    return this.#mainThread?.kill(stack, reason) ?? false;
+  }
+
+  /**
+   * Starts a stack again that has crashed: on this thread, with its queues and its host's addresses, without sockets.
+   * @throws {OribiError} ERR_ORIBI_STACK when it runs
+   */
+  async restart(stack: HostStack): Promise<void> {
+    this.#assertOpen();
+    await this.#manager.restart(stack, (each) => each.prepare());
+    stack.revive();
+    this.#mainThread?.watchStack(stack);
+  }
+
+  /** What the registry says of a stack. */
+  stackEntry(stack: HostStack): StackEntry {
+    return this.#manager.registry.get(stack.membership.id);
+  }
+
+  /** Looks for what belongs to nobody, after crashes: every number should be 0. Waits until all has been taken back. */
+  audit(): Promise<Audit> {
+    return this.#manager.audit();
+  }
+
+  /**
    * Steps from the event loop until `isDone()` says so: for this thread's hosts, in real time only.
    * @returns false when `timeout` has passed. Rejected with ABORT_ERR when `signal` is aborted
    */
@@ -463,7 +416,7 @@ export class Network implements AsyncDisposable {
     const modules = coreModules(this.#core);
     const epochNanos = epochOf(this.#clock);
     const { memory } = this;
-    return new MainThread({
+    const threaded: ThreadedNetwork = {
       memory,
       hosts: this.#hosts,
       isCapturing: () => this.#capture !== undefined,
@@ -471,26 +424,21 @@ export class Network implements AsyncDisposable {
       step: () => this.#lateStep(),
       nextDeadline: () => this.nextDeadline(),
       allocate: (bytes) => this.#regions.allocate(bytes),
-      setup: ({ name, address, index, stack, nic, queues }) => {
+      setup: ({ name, address, index, stack, nic, queues, membership }) => {
         const { place } = stack;
         const port = nic.handle;
-        return { memory, modules, ...this.#core, epochNanos, name, address, index, place, port, queues };
+        const { id } = membership;
+        return { memory, modules, ...this.#core, epochNanos, name, address, index, id, place, port, queues };
       },
-      ownLinks: (host, owns) => this.#ownLinks(host, owns),
+      lost: (stack, gone) => this.#manager.bury(stack, gone),
+      ownLinks: (stack, owns) => this.#links.own(this.#hostOf(stack), stack, owns),
       rested: () => this.#retired.splice(0).forEach((address) => this.#regions.free(address)),
-    });
+    };
+    return new MainThread(threaded, this.#hangMillis);
   }
 
-  /** The links of this thread's hosts are polled with the network; those of others' with their stacks. */
-  #ownLinks(stack: HostStack, owns: boolean): void {
-    const host = this.#hosts.find(({ stacks }) => stacks.includes(stack)) as Host;
-    // A host has its links here as long as one of its stacks is here.
-    if (host.stacks.some((other) => other !== stack && other.thread !== "worker")) return;
-    for (const link of Object.values(host.nic.links) as Link[]) {
-      if (!owns) this.#links.remove(link);
-      else this.#links.add(link);
-      this.#linkCount += owns ? 1 : -1;
-    }
+  #hostOf(stack: HostStack): Host {
+    return this.#hosts.find(({ stacks }) => stacks.includes(stack)) as Host;
   }
 
   #isShared(): boolean {
@@ -528,8 +476,8 @@ export class Network implements AsyncDisposable {
   }
 
   /**
-   * Moves a virtual clock on to a time, microseconds, without a step: for drivers that call step() themselves, and jump
-   * from one deadline to the next.
+   * Moves a virtual clock to `time`, microseconds, at once: nothing happens on the way, as in a machine that slept.
+   * @throws {OribiError} ERR_ORIBI_TIME when the network lives in real time
    */
   jump(time: number): void {
     this.#virtualClock("jump()").set(time);
@@ -560,16 +508,9 @@ export class Network implements AsyncDisposable {
     const clock = this.#virtualClock(what);
     const free = (address: number): void => this.#regions.free(address);
     const [hosts, bridges] = [this.#hosts, this.#bridges];
+    const [turns, veth] = [this.#turns, { ...this.#veth, free }];
     const capture = (): NetworkCapture | undefined => this.#capture;
-    const turns = this.#turns;
-    return (this.#snapshots ??= new Snapshots({
-      veth: { ...this.#veth, free },
-      clock,
-      turns,
-      hosts,
-      bridges,
-      capture,
-    }));
+    return (this.#snapshots ??= new Snapshots({ veth, clock, turns, hosts, bridges, capture }));
   }
 
   #virtualClock(what: string): VirtualClock {
@@ -598,22 +539,6 @@ export class Network implements AsyncDisposable {
   #assertOpen(): void {
     if (this.#isClosed) throw new OribiError("ERR_ORIBI_CLOSED", "This network is closed; make a new one.");
   }
-}
-
-/** The start of a virtual clock. */
-function startOf({ startMicros = 0 }: NetworkOptions): number {
-  if (startMicros >= 0 && startMicros <= START_MICROS_MAX) return startMicros;
-  throw optionError("startMicros", startMicros, `a number from 0 to ${START_MICROS_MAX}`);
-}
-
-/** How many stacks a host is to have. */
-function stacksOf({ stacks = 1, stack }: HostOptions): number {
-  if (!Number.isInteger(stacks) || stacks < 1 || stacks > GROUP_STACKS_MAX) {
-    throw optionError("stacks", stacks, `a whole number from 1 to ${GROUP_STACKS_MAX}`);
-  }
-  // A router's packets belong to no connection, and its fragments to no port.
-  if (stacks > 1 && stack?.forwarding === true) throw optionError("stacks", stacks, "1 for a host that forwards");
-  return stacks;
 }
 
 /** Makes an empty network. */

@@ -20,6 +20,10 @@ INDICES.set("tcp_congestion_control", layout.SYSCTL_TCP_CONGESTION);
 INDICES.delete("tcp_congestion");
 INDICES.set("tcp_rto_max_ms", layout.SYSCTL_TCP_RTO_MAX);
 INDICES.delete("tcp_rto_max");
+// Written as text: readKey(), writeKey()
+INDICES.delete("tcp_fastopen_key");
+INDICES.delete("tcp_fastopen_keys");
+const KEY = "tcp_fastopen_key";
 
 /** Names that Linux gives several numbers: what each is here, undefined where it has no meaning. */
 const VECTORS: ReadonlyMap<string, readonly (string | undefined)[]> = new Map([
@@ -35,7 +39,7 @@ interface SysctlExports {
 
 /** Every name that sysctl() knows, without "net.ipv4.". */
 export function sysctlNames(): string[] {
-  return [...INDICES.keys(), ...VECTORS.keys()].sort();
+  return [...INDICES.keys(), ...VECTORS.keys(), KEY].sort();
 }
 
 function shortOf(name: string): string {
@@ -55,6 +59,7 @@ function indexOf(name: string): [string, number] {
 export function readSysctl(core: SysctlExports, name: string): number | string {
   const vector = VECTORS.get(shortOf(name));
   if (vector !== undefined) return vector.map((part) => (part === undefined ? 0 : readSysctl(core, part))).join(" ");
+  if (shortOf(name) === KEY) return readKey(core);
   const [short, index] = indexOf(name);
   const value = core.sysctlGet(index) >>> 0;
   if (short === "tcp_congestion_control") return CONGESTION[value] ?? String(value);
@@ -69,6 +74,10 @@ export function writeSysctl(core: SysctlExports, name: string, value: number | s
   const vector = VECTORS.get(shortOf(name));
   if (vector !== undefined) {
     writeVector(core, name, vector, String(value).trim().split(/\s+/));
+    return;
+  }
+  if (shortOf(name) === KEY) {
+    writeKey(core, name, String(value));
     return;
   }
   const [short, index] = indexOf(name);
@@ -98,4 +107,24 @@ function writeVector(
     const part = parts[i];
     if (part !== undefined) writeSysctl(core, part, value);
   });
+}
+
+/** "0123abcd-...": 32 hexadecimal digits in four words, and after a comma those of the backup key. */
+function readKey(core: SysctlExports): string {
+  const word = (i: number): string =>
+    (core.sysctlGet(layout.SYSCTL_TCP_FASTOPEN_KEY + i) >>> 0).toString(16).padStart(8, "0");
+  const keys = core.sysctlGet(layout.SYSCTL_TCP_FASTOPEN_KEYS);
+  return Array.from({ length: keys }, (_, k) => [0, 1, 2, 3].map((i) => word(4 * k + i)).join("-")).join(",");
+}
+
+function writeKey(core: SysctlExports, name: string, text: string): void {
+  const keys = text.trim().split(",");
+  const words = keys.flatMap((key) =>
+    /^([\da-f]{1,8})-([\da-f]{1,8})-([\da-f]{1,8})-([\da-f]{1,8})$/i.exec(key)?.slice(1),
+  );
+  if (keys.length > 2 || words.includes(undefined)) {
+    throw optionError(name, text, "four hexadecimal words joined by dashes, or two such keys with a comma");
+  }
+  words.forEach((word, i) => core.sysctlSet(layout.SYSCTL_TCP_FASTOPEN_KEY + i, parseInt(word as string, 16)));
+  core.sysctlSet(layout.SYSCTL_TCP_FASTOPEN_KEYS, keys.length);
 }

@@ -195,7 +195,7 @@ describe("peers that fall silent", () => {
     expect(victim.counter("TCP_KEEPALIVE_PROBES")).to.equal(9);
   });
 
-  it("after the victim has closed are forgotten as well: FIN-WAIT-2 ends, an orphan's FIN is not repeated for ever", () => {
+  it("after the victim has closed are forgotten too: FIN-WAIT-2 ends, an orphan's FIN is not repeated for ever", () => {
     const victim = new Victim();
     const silent = new Peer(victim, { from: 5000 }).open();
     const half = new Peer(victim, { from: 5001 }).open();

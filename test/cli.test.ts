@@ -407,7 +407,9 @@ describe("command line: the program", () => {
     for (const args of [[], ["--help"], ["-h"], ["help"]]) {
       const { status, stdout, stderr } = oribi(...args);
       expect([status, stderr], args.join(" ")).to.deep.equal([0, ""]);
-      for (const name of ["demo", "simulate", "doctor"]) expect(stdout).to.match(new RegExp(`^  ${name} +\\S`, "m"));
+      for (const name of ["demo", "simulate", "packetdrill", "doctor"]) {
+        expect(stdout).to.match(new RegExp(`^  ${name} +\\S`, "m"));
+      }
     }
   });
 
@@ -431,7 +433,7 @@ describe("command line: the program", () => {
     const cases: [args: string[], words: string[]][] = [
       [["dmeo"], ['oribi: there is no command "dmeo"', "did you mean: oribi demo?"]],
       [["--verison"], ["oribi: --verison is no option of oribi itself", "did you mean: oribi --version?"]],
-      [["frobnicate"], ["expected a command: demo, simulate, doctor", "see: oribi --help"]],
+      [["frobnicate"], ["expected a command: demo, simulate, packetdrill, explore, soak, doctor", "see: oribi --help"]],
       [["help", "dokter"], ["did you mean: oribi doctor?"]],
       [
         ["doctor", "--jsno"],

@@ -265,9 +265,10 @@ describe("packetdrill: code and shell", () => {
     refuses(run("`sysctl -q net.ipv4.tcp_no_such_thing=1`\n0 socket(..., SOCK_STREAM, 0) = 3"), "no such tunable");
     passes(run("`sysctl -q net.ipv4.tcp_timestamps=0`\n0 socket(..., SOCK_STREAM, 0) = 3"));
     passes(
-      run(
-        "0 socket(..., SOCK_STREAM, 0) = 3\n+0...1 connect(3, ..., ...) = ?\n+0 > S 0:0(0) <mss 1460,sackOK,TS val 1 ecr 0,nop,wscale 7>\n+1 < R. 0:0(0) ack 1 win 0",
-      ),
+      run(`0 socket(..., SOCK_STREAM, 0) = 3
+        +0...1 connect(3, ..., ...) = ?
+        +0 > S 0:0(0) <mss 1460,sackOK,TS val 1 ecr 0,nop,wscale 7>
+        +1 < R. 0:0(0) ack 1 win 0`),
     );
   });
 

@@ -6,7 +6,7 @@ import { MSG_OOB } from "../assembly/layout.ts";
 import { runScenario } from "../host/simulate/run.ts";
 import type { EndPlan, Scenario } from "../host/simulate/scenario.ts";
 import { pattern } from "./support/frames.ts";
-import { TcpPeer } from "./support/tcp-peer.ts";
+import { TcpPeer } from "./support/wrap-peer.ts";
 
 const WRAP = 2 ** 32;
 const BYTES = 150_000;

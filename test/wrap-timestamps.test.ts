@@ -5,7 +5,7 @@ import { expect } from "chai";
 import { EXCHANGE_ARGS, IPPROTO_TCP, TCP_INFO, TCP_TIMESTAMP } from "../assembly/layout.ts";
 import { ether, ipv4, pattern, tcp } from "./support/frames.ts";
 import { type StackHarness, stackHarness } from "./support/harness.ts";
-import { TcpPeer } from "./support/tcp-peer.ts";
+import { TcpPeer } from "./support/wrap-peer.ts";
 import { Wired } from "./support/wired.ts";
 
 const WRAP = 2 ** 32;

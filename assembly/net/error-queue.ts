@@ -4,6 +4,7 @@
 import {
   EAGAIN,
   ERROR_CODE,
+  ERROR_DATA,
   ERROR_ERRNO,
   ERROR_INFO,
   ERROR_OFFENDER,
@@ -14,6 +15,8 @@ import {
   MSG_ERRQUEUE,
   MSG_PEEK,
   MSG_TRUNC,
+  SO_EE_CODE_ZEROCOPY_COPIED,
+  SO_EE_ORIGIN_ZEROCOPY,
 } from "../layout";
 import { Chunk, chunkAlloc, chunkData, chunkFree } from "../memory/chunk";
 import { extraOf } from "../socket/extra";
@@ -26,9 +29,9 @@ const ERRORS_MAX: u32 = 32;
 const PAYLOAD_MAX: u32 = 1024;
 
 /** One record: what is left at EXCHANGE_ARGS, the datagram's destination, its payload. */
-const DESTINATION: usize = 24;
-const PORT: usize = 28;
-const RECORD_HEADER: u32 = 32;
+const DESTINATION: usize = 28;
+const PORT: usize = 32;
+const RECORD_HEADER: u32 = 36;
 
 /**
  * Notes an error: positive `errno`, `origin` SO_EE_ORIGIN_*, `type` and `code` of the ICMP message, `info` the MTU,
@@ -59,6 +62,7 @@ export function errorQueuePush(
   store<u32>(p, code, ERROR_CODE);
   store<u32>(p, info, ERROR_INFO);
   store<u32>(p, offender, ERROR_OFFENDER);
+  store<u32>(p, 0, ERROR_DATA);
   store<u32>(p, destination, DESTINATION);
   store<u32>(p, port, PORT);
   memory.copy(p + RECORD_HEADER, payload, kept);
@@ -68,6 +72,22 @@ export function errorQueuePush(
   else extra.errorHead = at;
   extra.errorTail = at;
   extra.errorCount++;
+}
+
+/** Send number `id` with MSG_ZEROCOPY is over; what follows the range reported last extends it (Linux does so too). */
+export function zerocopyNote(s: Socket, id: u32): void {
+  const extra = changetype<SocketExtra>(s.extra);
+  if (extra.errorTail != 0) {
+    const p = chunkData(changetype<Chunk>(extra.errorTail));
+    if (load<u32>(p, ERROR_ORIGIN) == SO_EE_ORIGIN_ZEROCOPY && load<u32>(p, ERROR_DATA) + 1 == id) {
+      store<u32>(p, id, ERROR_DATA);
+      return;
+    }
+  }
+  // The bytes were copied: the application learns that MSG_ZEROCOPY does not pay here.
+  const before = extra.errorTail;
+  errorQueuePush(s, 0, SO_EE_ORIGIN_ZEROCOPY, 0, SO_EE_CODE_ZEROCOPY_COPIED, id, 0, 0, 0, 0, 0);
+  if (extra.errorTail != before) store<u32>(chunkData(changetype<Chunk>(extra.errorTail)), id, ERROR_DATA);
 }
 
 /** Errors that wait. */

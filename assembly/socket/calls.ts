@@ -28,7 +28,6 @@ import {
   F_SETFL,
   FIONBIO,
   FIONREAD,
-  INADDR_LOOPBACK,
   IPPROTO_TCP,
   IPPROTO_UDP,
   KIND_EPOLL,
@@ -39,6 +38,7 @@ import {
   SHUT_RD,
   SHUT_RDWR,
   SHUT_WR,
+  SIOCATMARK,
   SIOCOUTQ,
   SIOCOUTQNSD,
   SOCK_CLOEXEC,
@@ -55,6 +55,7 @@ import {
 import { udpBind, udpClose, udpConnect, udpPending, udpSocket } from "../net/udp";
 import { stack, sysctl } from "../stack";
 import {
+  listenerPending,
   tcpAccept,
   tcpClose,
   tcpConnect,
@@ -65,10 +66,12 @@ import {
   tcpShutdown,
   tcpSocket,
   tcpUnsent,
+  urgentAtMark,
 } from "../tcp/api";
 import { bindMayListen, bindSocket } from "./bind";
 import { fdAlloc, fdAvailable, fdGet, fdFree } from "./descriptor";
 import { Epoll, epollAlloc, epollCollect, epollControl, epollForget, epollFree, epollSleep } from "./epoll";
+import { destinationOf } from "./data-calls";
 import { tcbOf, udpOf } from "./kinds";
 import { membershipsEnd } from "./membership";
 import { socketEvents, socketNotify } from "./notify";
@@ -142,13 +145,19 @@ export function accept(fd: i32, flags: i32): i32 {
   return describe(child, flags);
 }
 
+/** Connections that wait for accept(): for who takes from several listeners in turn. -EBADF, -EINVAL. */
+export function acceptPending(fd: i32): i32 {
+  const s = fdGet(fd);
+  if (s === null) return -EBADF;
+  return s.kind == KIND_LISTENER ? i32(listenerPending(tcbOf(s))) : -EINVAL;
+}
+
 /** connect(2): 0 (UDP), -EINPROGRESS, -EALREADY, -EISCONN, -ECONNREFUSED and others. */
 export function connect(fd: i32, address: u32, port: u32): i32 {
   const s = fdGet(fd);
   if (s === null) return -EBADF;
   if (port > 65535) return -EINVAL;
-  // Linux: the wildcard as a destination is this host.
-  if (address == 0) address = s.localAddress != 0 ? s.localAddress : u32(INADDR_LOOPBACK);
+  address = destinationOf(s, address);
   switch (i32(s.kind)) {
     case KIND_TCP:
       return tcpConnect(tcbOf(s), address, port);
@@ -161,17 +170,20 @@ export function connect(fd: i32, address: u32, port: u32): i32 {
   }
 }
 
-/** connect(2) with AF_UNSPEC: a UDP socket forgets its peer, a TCP socket resets its connection and may open another. */
+/** connect(2) with AF_UNSPEC: the socket forgets its peer; a connection is reset, a listener listens no more. */
 export function disconnect(fd: i32): i32 {
   const s = fdGet(fd);
   if (s === null) return -EBADF;
   if (s.kind == KIND_EPOLL) return -ENOTSOCK;
-  if (s.kind == KIND_LISTENER) return -EINVAL;
-  if (s.kind == KIND_TCP) {
-    tcpDisconnect(tcbOf(s));
-    return 0;
-  }
-  return udpConnect(udpOf(s), 0, 0);
+  if (s.kind == KIND_UDP) return udpConnect(udpOf(s), 0, 0);
+  tcpDisconnect(tcbOf(s));
+  return 0;
+}
+
+/** The errno (positive) that waits for the next call or SO_ERROR, left where it is; 0 for none, -EBADF. */
+export function errorPending(fd: i32): i32 {
+  const s = fdGet(fd);
+  return s === null ? -EBADF : s.error;
 }
 
 /** shutdown(2): 0, -EINVAL, -ENOTCONN. An unconnected UDP socket is shut down all the same (as Linux). */
@@ -257,7 +269,7 @@ export function fcntl(fd: i32, command: i32, argument: i32): i32 {
   }
 }
 
-/** ioctl(2): FIONREAD, SIOCOUTQ, SIOCOUTQNSD return their figure; FIONBIO takes its argument by value. */
+/** ioctl(2): FIONREAD, SIOCOUTQ, SIOCOUTQNSD, SIOCATMARK return their figure; FIONBIO takes its argument by value. */
 export function ioctl(fd: i32, request: i32, argument: i32): i32 {
   const s = fdGet(fd);
   if (s === null) return -EBADF;
@@ -272,6 +284,8 @@ export function ioctl(fd: i32, request: i32, argument: i32): i32 {
       return datagrams ? 0 : i32(tcpOutq(tcbOf(s)));
     case SIOCOUTQNSD:
       return datagrams ? -ENOTTY : i32(tcpUnsent(tcbOf(s)));
+    case SIOCATMARK:
+      return datagrams ? -ENOTTY : i32(urgentAtMark(tcbOf(s)));
     default:
       return -ENOTTY;
   }

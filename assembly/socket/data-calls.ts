@@ -12,11 +12,15 @@ import {
   KIND_EPOLL,
   KIND_TCP,
   KIND_UDP,
+  INADDR_LOOPBACK,
   MSG_ERRQUEUE,
+  MSG_FASTOPEN,
 } from "../layout";
+import { errorQueueRead } from "../net/error-queue";
 import { udpReceive, udpSend } from "../net/udp";
 import { stack } from "../stack";
 import { tcpCommit, tcpConsume, tcpPeek, tcpReceive, tcpReserve, tcpSend } from "../tcp/api";
+import { fastopenSend } from "../tcp/fastopen-client";
 import { fdGet } from "./descriptor";
 import { tcbOf, udpOf } from "./kinds";
 import { SHUT_READ, Socket } from "./socket";
@@ -29,12 +33,24 @@ export function send(fd: i32, data: usize, length: u32, flags: i32): i32 {
   return sendDatagram(s, data, length, flags, 0, 0);
 }
 
-/** sendto(2): as send; `address` and `port` (0: none) name the peer of a UDP socket. TCP ignores them, as Linux. */
+/**
+ * sendto(2): as send; `address` and `port` (0: none) name the peer of a UDP socket. TCP ignores them, as Linux, but for
+ * MSG_FASTOPEN: that connects, and returns the bytes that went with the SYN, or -EINPROGRESS (fastopenSend).
+ */
 export function sendto(fd: i32, data: usize, length: u32, flags: i32, address: u32, port: u32): i32 {
   const s = fdGet(fd);
   if (s === null) return -EBADF;
-  if (s.kind == KIND_TCP) return tcpSend(tcbOf(s), data, length, flags);
+  if (s.kind == KIND_TCP) {
+    if (!(flags & MSG_FASTOPEN)) return tcpSend(tcbOf(s), data, length, flags);
+    return fastopenSend(tcbOf(s), data, length, flags, port != 0 ? destinationOf(s, address) : address, port);
+  }
   return sendDatagram(s, data, length, flags, address, port);
+}
+
+/** Linux: the wildcard as a destination is this host. */
+export function destinationOf(s: Socket, address: u32): u32 {
+  if (address != 0) return address;
+  return s.localAddress != 0 ? s.localAddress : u32(INADDR_LOOPBACK);
 }
 
 /** sendmsg(2) with IP_TTL or IP_TOS as ancillary data: sendto with them for this datagram; -1 leaves one as it is. */
@@ -126,9 +142,9 @@ function sendDatagram(s: Socket, data: usize, length: u32, flags: i32, address: 
   return udpSend(udpOf(s), data, length, flags, address, port);
 }
 
-/** Connections have no error queue; what there is to say comes by SO_ERROR. */
+/** The error queue of a connection holds what became of sends with MSG_ZEROCOPY. */
 function receiveStream(s: Socket, data: usize, length: u32, flags: i32): i32 {
-  return flags & MSG_ERRQUEUE ? -EAGAIN : tcpReceive(tcbOf(s), data, length, flags);
+  return flags & MSG_ERRQUEUE ? errorQueueRead(s, data, length, flags) : tcpReceive(tcbOf(s), data, length, flags);
 }
 
 function receiveDatagram(s: Socket, data: usize, length: u32, flags: i32): i32 {

@@ -1,10 +1,10 @@
 // SocketExtra: the options that few sockets set, in a small chunk that is taken when the first of them is set.
 
 import { POOL_CHUNK } from "../layout";
-import { Chunk, chunkFree } from "../memory/chunk";
+import { ByteQueue, Chunk, chunkFree, queueClear } from "../memory/chunk";
 import { poolAlloc, poolFree } from "../memory/pool";
 import { poolAt } from "../stack";
-import { Socket, SocketExtra } from "./socket";
+import { Socket, SocketExtra, recordQueue, zerocopyQueue } from "./socket";
 
 /** The extra options of a socket, made with Linux's defaults when it has none yet; null when no chunk is left. */
 export function extraOf(s: Socket): SocketExtra | null {
@@ -24,6 +24,8 @@ export function extraOf(s: Socket): SocketExtra | null {
 export function extraFree(s: Socket): void {
   if (s.extra == 0) return;
   errorsDrop(s);
+  queueClear(recordQueue(changetype<SocketExtra>(s.extra)));
+  queueClear(zerocopyQueue(changetype<SocketExtra>(s.extra)));
   assert(changetype<SocketExtra>(s.extra).groupCount == 0);
   poolFree(poolAt(POOL_CHUNK), s.extra);
   s.extra = 0;
@@ -39,7 +41,18 @@ export function extraCopy(from: Socket, to: Socket): bool {
   extra.errorTail = 0;
   extra.errorCount = 0;
   extra.groupCount = 0;
+  extra.zerocopySent = 0;
+  extra.recordsPassed = 0;
+  clearQueue(recordQueue(extra));
+  clearQueue(zerocopyQueue(extra));
   return true;
+}
+
+/** A copy of a queue's head does not own its chunks. */
+function clearQueue(q: ByteQueue): void {
+  q.head = 0;
+  q.tail = 0;
+  q.bytes = 0;
 }
 
 /** Drops what waits in the error queue (IP_RECVERR). */

@@ -10,6 +10,7 @@ import {
   EINVAL,
   ENOBUFS,
   ENOPROTOOPT,
+  EOPNOTSUPP,
   EPOLLIN,
   EPOLLOUT,
   IPPROTO_IP,
@@ -24,6 +25,7 @@ import {
   SO_INCOMING_CPU,
   SO_KEEPALIVE,
   SO_LINGER,
+  SO_MARK,
   SO_OOBINLINE,
   SO_PRIORITY,
   SO_PROTOCOL,
@@ -36,6 +38,7 @@ import {
   SO_SNDLOWAT,
   SO_SNDTIMEO,
   SO_TYPE,
+  SO_ZEROCOPY,
   SOCK_DGRAM,
   SOCK_MIN_RCVBUF,
   SOCK_MIN_SNDBUF,
@@ -141,6 +144,14 @@ function setSocketLevel(s: Socket, name: i32, value: usize, length: u32): i32 {
       extra.priority = u32(v);
       return 0;
     }
+    case SO_MARK: {
+      const extra = extraOf(s);
+      if (extra === null) return -ENOBUFS;
+      extra.socketMark = u32(v);
+      return 0;
+    }
+    case SO_ZEROCOPY:
+      return setZerocopy(s, v);
     default:
       return -ENOPROTOOPT;
   }
@@ -174,6 +185,10 @@ function getSocketLevel(s: Socket, name: i32, value: usize, length: u32): i32 {
       return giveInt(value, length, 1);
     case SO_PRIORITY:
       return giveInt(value, length, extra != 0 ? i32(changetype<SocketExtra>(extra).priority) : 0);
+    case SO_MARK:
+      return giveInt(value, length, extra != 0 ? i32(changetype<SocketExtra>(extra).socketMark) : 0);
+    case SO_ZEROCOPY:
+      return giveInt(value, length, extra != 0 ? i32(changetype<SocketExtra>(extra).zerocopy) : 0);
     case SO_ERROR: {
       const error = s.error;
       s.error = 0;
@@ -270,6 +285,16 @@ function giveTimeout(s: Socket, name: i32, value: usize, length: u32): i32 {
   return TIMEVAL_BYTES;
 }
 
+/** MSG_ZEROCOPY may be used; for connections only (Linux knows it for some more). */
+function setZerocopy(s: Socket, v: i32): i32 {
+  if (s.kind == KIND_UDP) return -EOPNOTSUPP;
+  if (v < 0 || v > 1) return -EINVAL;
+  const extra = extraOf(s);
+  if (extra === null) return -ENOBUFS;
+  extra.zerocopy = u32(v);
+  return 0;
+}
+
 function setLowWater(s: Socket, v: i32): i32 {
   // Linux: a negative value is the largest, 0 is 1; TCP cannot wait for more than half of its largest buffer.
   let low = v < 0 ? <u32>i32.MAX_VALUE : u32(v);
@@ -277,6 +302,8 @@ function setLowWater(s: Socket, v: i32): i32 {
   const extra = extraOf(s);
   if (extra === null) return -ENOBUFS;
   extra.rcvLowat = max(low, 1);
+  // The window must let so much in (Linux: tcp_set_rcvlowat).
+  if (s.kind != KIND_UDP && !(s.flags & SF_RCVBUF_LOCKED)) s.rcvBuf = max(s.rcvBuf, low << 1);
   socketNotify(s, EPOLLIN);
   return 0;
 }

@@ -1,6 +1,7 @@
 // What every socket has, whatever its protocol; TCBs, listeners, UDP sockets and epoll instances extend it.
 // The first 20 bytes are those of any object on the timing wheel (timer.ts).
 
+import { ByteQueue } from "../memory/chunk";
 import { Timer } from "../timer";
 
 /** flags */
@@ -73,17 +74,58 @@ export class SocketExtra {
   keepCount: u32;
   deferAcceptSeconds: u32;
   synCount: u32;
+  /** TCP_LINGER2; 0: tcp_fin_timeout counts, LINGER2_NONE: no waiting in FIN-WAIT-2. */
   linger2Millis: u32;
   /** SO_PRIORITY */
   priority: u32;
   /** Ancillary data that recvmsg wants (CMSG_*). */
   control: u32;
-  reserved: u32;
+  /** SO_MARK */
+  socketMark: u32;
+  /** TCP_NOTSENT_LOWAT, bytes; 0: tcp_notsent_lowat counts. */
+  notsentLowat: u32;
+  /** SO_ZEROCOPY; how many sends with MSG_ZEROCOPY are over. */
+  zerocopy: u32;
+  zerocopySent: u32;
+  /** ByteQueues of marks in the stream (tcp/marks.ts), and bytes of record marks that SND.NXT has passed. */
+  zerocopyHead: u32;
+  zerocopyTail: u32;
+  zerocopyBytes: u32;
+  recordsHead: u32;
+  recordsTail: u32;
+  recordsBytes: u32;
+  recordsPassed: u32;
+  /** TCP_WINDOW_CLAMP, bytes; 0 = none. */
+  windowClamp: u32;
+  /** TCP_FASTOPEN_KEY: keys that were given (0 to 2), then their words; those of the backup key follow. */
+  fastopenKeys: u32;
+  fastopenKey0: u32;
+  fastopenKey1: u32;
+  fastopenKey2: u32;
+  fastopenKey3: u32;
+  fastopenBackup0: u32;
+  fastopenBackup1: u32;
+  fastopenBackup2: u32;
+  fastopenBackup3: u32;
   /** First of IP_MAX_MEMBERSHIPS memberships, 8 bytes each: group address, interface index. */
   groups: u32;
+}
+
+/** SocketExtra.linger2Millis */
+export const LINGER2_NONE: u32 = 0xffffffff;
+
+/** Ends of records inside a socket's extra options. */
+export function recordQueue(extra: SocketExtra): ByteQueue {
+  return changetype<ByteQueue>(changetype<usize>(extra) + offsetof<SocketExtra>("recordsHead"));
+}
+
+/** Ends of sends with MSG_ZEROCOPY. */
+export function zerocopyQueue(extra: SocketExtra): ByteQueue {
+  return changetype<ByteQueue>(changetype<usize>(extra) + offsetof<SocketExtra>("zerocopyHead"));
 }
 
 /** SocketExtra.control */
 export const CMSG_PKTINFO: u32 = 1;
 export const CMSG_TTL: u32 = 2;
 export const CMSG_TOS: u32 = 4;
+export const CMSG_INQ: u32 = 8;

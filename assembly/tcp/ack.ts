@@ -4,8 +4,10 @@
 import { ECE, FIN, SYN } from "../layout";
 import { queueConsume } from "../memory/chunk";
 import { Netif, netifFlush } from "../net/netif";
+import { SF_KEEPALIVE } from "../socket/socket";
 import { nowMicros, nowMillis } from "../stack";
 import { congestionAvoid } from "./congestion";
+import { chronoUpdate } from "./chronograph";
 import { cubicRtt } from "./cubic";
 import { currentMss } from "./output";
 import { RACK_REORDER_SEEN, probeAcked, rackAdvance, rackUpdateReoWnd, updateMinRtt, usesRack } from "./rack";
@@ -21,9 +23,12 @@ import {
   enterCwr,
   fastRetransmitAlert,
   prrUpdate,
+  undoLate,
 } from "./recovery";
 import { rttSample } from "./rtt";
 import { SACK_DSACK, noteAckReordering, sackClear, sackHasSample, sackReceive, sackSampleMicros } from "./sack";
+import { marksAcked } from "./marks";
+import { mtuAcked } from "./mtu-probe";
 import { flightOf, inFlight, scoreboardShift, scoreboardTrimHead } from "./scoreboard";
 import { segAck, segDataLen, segFlags, segHasTs, segSackCount, segSeq, segTsEcr, segWindow } from "./segment";
 import { seqGt, seqLt } from "./sequence";
@@ -140,8 +145,16 @@ export function cleanQueue(t: Tcb, ack: u32): void {
     if (t.netif != 0 && nif.txExternal != 0) netifFlush();
     queueConsume(sndQueue(t), bytes);
   }
+  const before = t.sndUna;
   t.sndUna = ack;
   if (i32(t.sndSml - ack) < 0) t.sndSml = ack;
+  if (t.flight != 0) {
+    const f = changetype<Flight>(t.flight);
+    if (ack - t.iss < before - t.iss) f.bytesAckedHigh++;
+    if (f.chronoType != 0) chronoUpdate(t, f);
+    if (f.mtupSize != 0) mtuAcked(t, f);
+  }
+  if (t.extra != 0) marksAcked(t, ack);
 }
 
 function cleanFlight(t: Tcb, f: Flight, ack: u32): void {
@@ -196,11 +209,18 @@ export function tcpAck(t: Tcb): i32 {
     t.retransmits = 0;
   }
   t.probes = 0;
-  if (t.keepProbes != 0) keepAnswered(t);
+  if (t.flags & SF_KEEPALIVE) keepAnswered(t);
   if (t.flight == 0 && noFlightAck(t, ack)) return ACKED_OK;
   const f = changetype<Flight>(t.flight);
-  if (f.packetsOut == 0) afterIdleAck(t);
-  else takeAck(t, f, una, ack, flag);
+  f.ackMillis = nowMillis;
+  f.softError = 0;
+  if (f.rtoStampMillis != 0 && ack != una) rtoOver(f);
+  if (f.packetsOut > 0) {
+    takeAck(t, f, una, ack, flag);
+    return ACKED_OK;
+  }
+  if (segSackCount > 0 && t.tflags & TF_SACK) lateDsack(t, f, una);
+  afterIdleAck(t);
   return ACKED_OK;
 }
 
@@ -216,6 +236,18 @@ function noFlightAck(t: Tcb, ack: u32): bool {
     return true;
   }
   return false;
+}
+
+/** A D-SACK that comes when all is acknowledged: it may still tell that the window was reduced without need. */
+function lateDsack(t: Tcb, f: Flight, una: u32): void {
+  sackClear();
+  if (sackReceive(t, f, una) & SACK_DSACK) undoLate(t, f);
+}
+
+/** What a timeout was about has moved. */
+function rtoOver(f: Flight): void {
+  f.rtoTimeMillis += nowMillis - f.rtoStampMillis;
+  f.rtoStampMillis = 0;
 }
 
 function takeAck(t: Tcb, f: Flight, una: u32, ack: u32, flag: u32): void {
@@ -290,6 +322,7 @@ function settle(t: Tcb, f: Flight, flag: u32, priorOut: u32, priorDelivered: u32
     rexmit = fastRetransmitAlert(t, f, ackedSegments, u32(duplicates), flag);
   }
   const delivered = f.delivered - priorDelivered;
+  if (flag & ACK_ECE) f.deliveredCe += delivered;
   if (t.caState == CA_CWR || t.caState == CA_RECOVERY) {
     prrUpdate(t, f, delivered, f.lostSegments - priorLost, flag);
   } else if (flag & ACK_ADVANCED && mayRaise(t, f, flag)) {

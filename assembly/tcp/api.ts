@@ -3,23 +3,26 @@
 
 import {
   EAGAIN,
-  EINVAL,
   ENOBUFS,
   ENOTCONN,
+  EOPNOTSUPP,
   EPIPE,
   EPOLLERR,
   EPOLLHUP,
   EPOLLIN,
   EPOLLOUT,
-  EPOLLPRI,
   EPOLLRDHUP,
   EXCHANGE_ARGS,
+  MSG_EOR,
+  MSG_FASTOPEN,
   MSG_MORE,
   MSG_OOB,
   MSG_PEEK,
   MSG_TRUNC,
+  MSG_ZEROCOPY,
   SHUT_RD,
   SHUT_WR,
+  SYSCTL_TCP_NOTSENT_LOWAT,
   SYSCTL_TCP_WMEM_MAX,
   TCP_CLOSED,
   TCP_CLOSE_WAIT,
@@ -29,41 +32,44 @@ import {
   TCP_SYN_SENT,
 } from "../layout";
 import { Chunk, chunkData, chunkRoom, dropEmptyTail, queueAppend, queueCommit, queueTail } from "../memory/chunk";
-import { queueClear, queueConsume, queueCopyOut } from "../memory/chunk";
+import { queueConsume, queueCopyOut } from "../memory/chunk";
+import { errorQueueCount } from "../net/error-queue";
 import { Netif, netifFlush } from "../net/netif";
 import { socketNotify } from "../socket/notify";
-import { SF_OOBINLINE, SF_SNDBUF_LOCKED, SF_WANT_SPACE, SHUT_READ, SHUT_WRITE } from "../socket/socket";
+import { SF_SNDBUF_LOCKED, SF_WANT_SPACE, SHUT_READ, SHUT_WRITE, SocketExtra } from "../socket/socket";
 import { stack, sysctl } from "../stack";
-import { closeSending, tcpAbort, tcpDone } from "./close";
+import { closeSending, tcpDone } from "./close";
+import { tcpDisconnect } from "./disconnect";
+import { FO_DEFERRED, fastopenOf, fastopenPending } from "./fastopen";
+import { fastopenSend } from "./fastopen-client";
 import { readThreshold } from "./established";
-import { listenerClose } from "./listen";
+import { markSent } from "./marks";
 import { tcbDefaults } from "./open";
 import { currentMss, sendAck } from "./output";
-import { flightOf } from "./scoreboard";
-import {
-  CA_OPEN,
-  Flight,
-  TF_ACCEPTED,
-  TF_CORK,
-  TF_MORE,
-  TF_NODELAY,
-  TF_URGENT,
-  Tcb,
-  rcvQueue,
-  sndQueue,
-  tcbAlloc,
-} from "./tcb";
+import { flightOf, inFlight } from "./scoreboard";
+import { CA_OPEN, Flight, TF_ACCEPTED, TF_CORK, TF_MORE, TF_NODELAY, Tcb, rcvQueue, sndQueue, tcbAlloc } from "./tcb";
 import { tcpOutputWritten, unsentBytes } from "./transmit";
+import {
+  receiveUrgent,
+  urgentEvents,
+  urgentPassed,
+  urgentPending,
+  urgentReadable,
+  urgentSend,
+  urgentSkip,
+} from "./urgent";
 import { readWantsAck, tuneRcvBuf } from "./window";
 
 export { tcpClose } from "./close";
-export { listenerEvents, tcpAccept, tcpListen } from "./listen";
+export { listenerEvents, listenerPending, tcpAccept, tcpListen } from "./listen";
+export { tcpDisconnect } from "./disconnect";
 export { tcpConnect } from "./open";
+export { urgentAtMark } from "./urgent";
 
 /** Bytes received before a connection's receive buffer is tuned. */
 const TUNE_FROM_BYTES: u32 = 32768;
-/** Flight.urgentByte when there is no byte to read. */
-const NO_URGENT_BYTE: u32 = 0xffffffff;
+/** Limit of unsent bytes that is none. */
+const NOTSENT_NONE: u32 = 0x7fffffff;
 
 /** A new TCB in CLOSED, or 0 when there is none left. */
 export function tcpSocket(): usize {
@@ -94,7 +100,7 @@ function sendState(t: Tcb): i32 {
     return -error;
   }
   if (t.shut & SHUT_WRITE) return -EPIPE;
-  if (state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT) return 0;
+  if (state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT || fastopenPending(t)) return 0;
   return state == TCP_SYN_SENT || state == TCP_SYN_RECEIVED ? -EAGAIN : -EPIPE;
 }
 
@@ -103,24 +109,50 @@ function sendRoom(t: Tcb, length: u32): i32 {
   const state = sendState(t);
   if (state < 0) return state;
   const limit = sendLimit(t);
-  if (t.sndBytes >= limit) {
+  let room = i32(limit - t.sndBytes);
+  const most = notsentLimit(t);
+  if (most != NOTSENT_NONE) room = min(room, notsentRoom(t, most));
+  if (room <= 0) {
     t.flags |= u16(SF_WANT_SPACE);
     return -EAGAIN;
   }
   // A request that fits one segment goes alone (solo.ts); more needs the Flight.
   if (t.flight == 0 && (t.sndBytes > 0 || length > currentMss(t)) && flightOf(t) === null) return -ENOBUFS;
-  return i32(limit - t.sndBytes);
+  return room;
+}
+
+/** TCP_NOTSENT_LOWAT, or tcp_notsent_lowat: bytes. */
+export function notsentLimit(t: Tcb): u32 {
+  const own = t.extra != 0 ? changetype<SocketExtra>(t.extra).notsentLowat : 0;
+  return min(own != 0 ? own : sysctl(SYSCTL_TCP_NOTSENT_LOWAT), NOTSENT_NONE);
+}
+
+/** Room while at most `most` bytes may be unsent: beyond them only what both windows let out at once. */
+function notsentRoom(t: Tcb, most: u32): i32 {
+  const unsent = unsentBytes(t);
+  if (unsent >= most) return 0;
+  const window = i32(t.sndUna + t.sndWnd - t.sndNxt - unsent);
+  const pipe = t.flight != 0 ? inFlight(changetype<Flight>(t.flight)) : 0;
+  const congestion = t.cwnd > pipe ? i32(min<u32>(t.cwnd - pipe, 1 << 14) * u32(t.mss)) - i32(unsent) : 0;
+  return i32(most - unsent) + max(min(window, congestion), 0);
 }
 
 /** send(2): bytes taken, or -EAGAIN, -EPIPE, -ENOBUFS, the pending error. */
 export function tcpSend(t: Tcb, data: usize, length: u32, flags: i32): i32 {
+  if (flags & MSG_FASTOPEN) return fastopenSend(t, data, length, flags, 0, 0);
   const room = sendRoom(t, length);
-  if (room < 0) return room;
+  if (room < 0) return defersOpen(t) ? fastopenSend(t, data, length, flags, 0, 0) : room;
   if (length == 0) return 0;
   const taken = queueAppend(sndQueue(t), data, min(length, u32(room)));
   if (taken == 0) return noChunk(t);
+  if (flags & (MSG_EOR | MSG_ZEROCOPY)) markSent(t, flags, t.sndUna + t.sndBytes, taken == length);
   pushed(t, flags, taken == length);
   return i32(taken);
+}
+
+/** True when the connection waits for the first data to open with (TCP_FASTOPEN_CONNECT). */
+function defersOpen(t: Tcb): bool {
+  return t.state == TCP_SYN_SENT && (fastopenOf(t) & FO_DEFERRED) != 0;
 }
 
 /** Without a chunk: if this connection holds some, its own ACKs will free them; if not, nothing will wake it. */
@@ -133,21 +165,18 @@ function noChunk(t: Tcb): i32 {
 function pushed(t: Tcb, flags: i32, whole: bool): void {
   if (flags & MSG_MORE) t.tflags |= TF_MORE;
   else t.tflags &= ~TF_MORE;
-  if (flags & MSG_OOB && whole) {
-    const f = flightOf(t);
-    if (f !== null) {
-      f.sndUp = t.sndUna + t.sndBytes;
-      t.tflags |= TF_URGENT;
-    }
-  }
+  if (flags & MSG_OOB && whole) urgentSend(t);
   tcpOutputWritten(t, (flags & MSG_MORE) != 0);
   flush(t);
 }
 
-/** A contiguous run of at most `want` bytes for the application to write to; its address lies at EXCHANGE_ARGS. */
+/**
+ * A contiguous run of at most `want` bytes for the application to write to; its address lies at EXCHANGE_ARGS.
+ * -EOPNOTSUPP: the connection opens with this data, send() must be used.
+ */
 export function tcpReserve(t: Tcb, want: u32): i32 {
   const room = sendRoom(t, want);
-  if (room < 0) return room;
+  if (room < 0) return defersOpen(t) ? -EOPNOTSUPP : room;
   const tail = queueTail(sndQueue(t), want);
   if (tail === null) return noChunk(t);
   store<u32>(usize(stack.exchange) + EXCHANGE_ARGS, u32(chunkData(tail)) + tail.length);
@@ -176,43 +205,23 @@ function nothingToRead(t: Tcb): i32 {
   return -EAGAIN;
 }
 
-/** Bytes that may be read now: up to the urgent mark, the urgent byte itself taken out unless SO_OOBINLINE. */
-function readable(t: Tcb, take: bool): u32 {
-  if (!(t.tflags & TF_URGENT) || t.flight == 0 || t.flags & SF_OOBINLINE) return t.rcvBytes;
-  const f = changetype<Flight>(t.flight);
-  const head = t.rcvNxt - u32((t.shut & SHUT_READ) != 0 && t.state != TCP_ESTABLISHED ? 1 : 0) - t.rcvBytes;
-  const before = i32(f.rcvUp - head);
-  if (before < 0 || u32(before) >= t.rcvBytes) return t.rcvBytes;
-  if (before > 0) return u32(before);
-  if (take) queueConsume(rcvQueue(t), 1);
-  return take ? t.rcvBytes : t.rcvBytes - 1;
-}
-
 /** recv(2): bytes received, 0 at the end of the stream, or a negative errno. */
 export function tcpReceive(t: Tcb, data: usize, length: u32, flags: i32): i32 {
   if (flags & MSG_OOB) return receiveUrgent(t, data, length, flags);
   if (t.rcvBytes == 0) return nothingToRead(t);
-  const n = min(length, readable(t, (flags & MSG_PEEK) == 0));
+  const take = (flags & MSG_PEEK) == 0;
+  const skip = take ? 0 : urgentSkip(t);
+  const n = min(length, urgentReadable(t, take));
   if (n == 0) return length == 0 ? 0 : nothingToRead(t);
-  if (!(flags & MSG_TRUNC)) queueCopyOut(rcvQueue(t), 0, data, n);
+  if (!(flags & MSG_TRUNC)) queueCopyOut(rcvQueue(t), skip, data, n);
   if (!(flags & MSG_PEEK)) tcpConsume(t, n);
   return i32(n);
-}
-
-function receiveUrgent(t: Tcb, data: usize, length: u32, flags: i32): i32 {
-  if (t.flight == 0 || t.flags & SF_OOBINLINE || !(t.tflags & TF_URGENT)) return -EINVAL;
-  const f = changetype<Flight>(t.flight);
-  if (f.urgentByte == NO_URGENT_BYTE) return -EAGAIN;
-  if (length == 0) return 0;
-  store<u8>(data, u8(f.urgentByte));
-  if (!(flags & MSG_PEEK)) f.urgentByte = NO_URGENT_BYTE;
-  return 1;
 }
 
 /** Length of the first run of received bytes (address at EXCHANGE_ARGS), 0 at the end, or a negative errno. */
 export function tcpPeek(t: Tcb): i32 {
   if (t.rcvBytes == 0) return nothingToRead(t);
-  const n = readable(t, true);
+  const n = urgentReadable(t, true);
   if (n == 0) return nothingToRead(t);
   const head = changetype<Chunk>(t.rcvHead);
   store<u32>(usize(stack.exchange) + EXCHANGE_ARGS, u32(chunkData(head)));
@@ -222,6 +231,7 @@ export function tcpPeek(t: Tcb): i32 {
 /** The application has taken `length` bytes: buffers go back, the window may open. */
 export function tcpConsume(t: Tcb, length: u32): void {
   queueConsume(rcvQueue(t), length);
+  urgentPassed(t);
   // A connection that only receives needs its Flight for autotuning, but not for requests.
   const bulk = u32(t.rcvMss) << 1 > u32(t.advMss) && t.rcvNxt - t.irs > TUNE_FROM_BYTES;
   const f = t.flight == 0 && bulk ? flightOf(t) : changetype<Flight>(t.flight);
@@ -236,7 +246,11 @@ export function tcpConsume(t: Tcb, length: u32): void {
 export function tcpShutdown(t: Tcb, how: i32): i32 {
   const state = i32(t.state);
   if (state == TCP_CLOSED) return -ENOTCONN;
-  if (state == TCP_LISTEN) return 0;
+  if (state == TCP_LISTEN) {
+    // Linux: a listener that receives no more does not listen any more.
+    if (how != SHUT_WR) tcpDisconnect(t);
+    return 0;
+  }
   if (state == TCP_SYN_SENT) {
     tcpDone(t, 0);
     return 0;
@@ -248,26 +262,6 @@ export function tcpShutdown(t: Tcb, how: i32): i32 {
   return 0;
 }
 
-/** connect(AF_UNSPEC): what was is reset and forgotten; the socket is as new, but for its options (tcp_disconnect). */
-export function tcpDisconnect(t: Tcb): void {
-  if (t.state == TCP_SYN_SENT) tcpDone(t, 0);
-  else if (t.state != TCP_CLOSED) tcpAbort(t, 0);
-  queueClear(rcvQueue(t));
-  t.shut = 0;
-  t.error = 0;
-  t.tflags &= TF_NODELAY | TF_CORK | TF_ACCEPTED;
-  t.srtt8 = 0;
-  t.rttvar4 = 0;
-  t.atoMillis = 0;
-  t.quickAcks = 0;
-  t.caState = u8(CA_OPEN);
-}
-
-/** Stops listening; the descriptor stays. */
-export function tcpUnlisten(t: Tcb): void {
-  listenerClose(t);
-}
-
 /** What the connection is ready for, as Linux's tcp_poll() has it: EPOLL bits. */
 export function tcpEvents(t: Tcb): u32 {
   const state = i32(t.state);
@@ -275,25 +269,27 @@ export function tcpEvents(t: Tcb): u32 {
   const shut = u32(t.shut);
   if (shut == (SHUT_READ | SHUT_WRITE) || state == TCP_CLOSED) events |= EPOLLHUP;
   if (shut & SHUT_READ) events |= EPOLLIN | EPOLLRDHUP;
-  if (state != TCP_SYN_SENT && state != TCP_SYN_RECEIVED) {
+  if (defersOpen(t)) events |= EPOLLOUT;
+  if (state != TCP_SYN_SENT && (state != TCP_SYN_RECEIVED || fastopenPending(t))) {
     if (t.rcvBytes > 0 && t.rcvBytes >= min(readThreshold(t), t.rcvBuf >>> 1)) events |= EPOLLIN;
     if (shut & SHUT_WRITE || hasSendSpace(t)) events |= EPOLLOUT;
     else t.flags |= u16(SF_WANT_SPACE);
-    if (t.tflags & TF_URGENT && t.flight != 0 && changetype<Flight>(t.flight).urgentByte <= 255) events |= EPOLLPRI;
+    events |= urgentEvents(t);
   }
-  if (t.error != 0) events |= EPOLLERR;
+  if (t.error != 0 || (t.extra != 0 && errorQueueCount(t) != 0)) events |= EPOLLERR;
   return events;
 }
 
-/** A third of the buffer is free (Linux: sk_stream_is_writeable). */
+/** A third of the buffer is free, and less than half of TCP_NOTSENT_LOWAT unsent (Linux: sk_stream_is_writeable). */
 export function hasSendSpace(t: Tcb): bool {
   const limit = sendLimit(t);
-  return t.sndBytes < limit && limit - t.sndBytes >= t.sndBytes >>> 1;
+  if (t.sndBytes >= limit || limit - t.sndBytes < t.sndBytes >>> 1) return false;
+  return unsentBytes(t) < (notsentLimit(t) + 1) >>> 1;
 }
 
 /** FIONREAD: bytes that recv() would give now. */
 export function tcpReadable(t: Tcb): u32 {
-  return readable(t, false);
+  return urgentPending(t);
 }
 
 /** SIOCOUTQ: bytes that the peer has not acknowledged. */

@@ -28,11 +28,14 @@ import { flowRemove } from "../flow";
 import { bindRelease } from "../socket/bind";
 import { extraFree } from "../socket/extra";
 import { socketNotify } from "../socket/notify";
-import { SF_LINGER, SHUT_READ, SHUT_WRITE, SocketExtra } from "../socket/socket";
+import { LINGER2_NONE, SF_LINGER, SHUT_READ, SHUT_WRITE, SocketExtra } from "../socket/socket";
 import { count, stack, sysctl } from "../stack";
 import { timerCancel } from "../timer";
+import { fastopenPending } from "./fastopen";
+import { fastopenOver } from "./fastopen-client";
 import { ackListDrop } from "./input";
 import { acceptQueueHolds, listenerClose, listenerForget } from "./listen";
+import { marksClear } from "./marks";
 import { sendReset } from "./output";
 import { flightDrop } from "./scoreboard";
 import { EV_ABORT, EV_CLOSE, setState } from "./state";
@@ -40,6 +43,7 @@ import {
   ARMED_KEEP,
   TF_ACCEPTED,
   TF_ACK_NOW,
+  TF_FASTOPEN,
   TF_FIN_QUEUED,
   TF_IN_FLOW,
   TF_ORPHAN,
@@ -81,9 +85,11 @@ export function finish(t: Tcb, error: u32): void {
   t.armed = 0;
   if (t.tflags & TF_ACK_NOW) ackListDrop(t);
   if (t.tflags & TF_TX_WAIT) txWaitDrop(t);
+  if (t.tflags & TF_FASTOPEN) fastopenOver(t);
   if (t.netif != 0) netifFlush();
   flightDrop(t);
   queueClear(sndQueue(t));
+  marksClear(t);
   const embryonic = t.parent != 0 && !acceptQueueHolds(t);
   if (t.parent != 0 && embryonic) listenerForget(t);
   if (t.tflags & TF_ORPHAN || embryonic) {
@@ -117,11 +123,12 @@ export function tcpAbort(t: Tcb, error: u32): void {
 export function closeSending(t: Tcb): void {
   t.shut |= u8(SHUT_WRITE);
   const state = i32(t.state);
-  if (state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT) {
+  const early = state == TCP_SYN_RECEIVED && fastopenPending(t);
+  if (state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT || (early && t.tflags & TF_ORPHAN)) {
     setState(t, EV_CLOSE);
     t.tflags |= TF_FIN_QUEUED;
     tcpOutput(t);
-  } else if (state == TCP_SYN_RECEIVED) {
+  } else if (state == TCP_SYN_RECEIVED && !early) {
     // The FIN waits for the handshake, whose timer goes on (RFC 9293 3.10.4: "queue for processing after entering
     // ESTABLISHED state").
     t.tflags |= TF_FIN_QUEUED;
@@ -138,7 +145,8 @@ export function tcpClose(t: Tcb): void {
   t.tflags |= TF_ORPHAN;
   if (t.tflags & TF_ACCEPTED) stack.orphans++;
   const state = i32(t.state);
-  if (state == TCP_CLOSED || state == TCP_SYN_SENT || (state == TCP_SYN_RECEIVED && !(t.tflags & TF_SYN_SEEN))) {
+  const embryonic = state == TCP_SYN_RECEIVED && !(t.tflags & TF_SYN_SEEN) && !fastopenPending(t);
+  if (state == TCP_CLOSED || state == TCP_SYN_SENT || embryonic) {
     if (state == TCP_CLOSED) {
       detach(t);
       queueClear(rcvQueue(t));
@@ -157,6 +165,11 @@ export function tcpClose(t: Tcb): void {
     tcpAbort(t, ECONNRESET);
     return;
   }
+  if (skipsFinWait2(t)) {
+    count(MIB_TCP_ABORT_ON_LINGER);
+    tcpAbort(t, 0);
+    return;
+  }
   t.shut |= u8(SHUT_READ);
   closeSending(t);
   orphanTimer(t);
@@ -166,7 +179,15 @@ export function tcpClose(t: Tcb): void {
 export function orphanTimer(t: Tcb): void {
   if (t.state != TCP_FIN_WAIT_2 || !(t.tflags & TF_ORPHAN)) return;
   const own = t.extra != 0 ? changetype<SocketExtra>(t.extra).linger2Millis : 0;
-  armTimer(t, ARMED_KEEP, own != 0 ? own : sysctl(SYSCTL_TCP_FIN_TIMEOUT));
+  const millis = own != 0 ? own : sysctl(SYSCTL_TCP_FIN_TIMEOUT);
+  // Three and a half timeouts at least: the peer's FIN may have to be sent again (Linux: tcp_fin_time)
+  armTimer(t, ARMED_KEEP, max(millis, (t.rtoMillis << 2) - (t.rtoMillis >>> 1)));
+}
+
+/** True for an orphan that is not to wait in FIN-WAIT-2 at all (TCP_LINGER2 below 0). */
+export function skipsFinWait2(t: Tcb): bool {
+  if (!(t.tflags & TF_ORPHAN) || t.state != TCP_FIN_WAIT_2 || t.extra == 0) return false;
+  return changetype<SocketExtra>(t.extra).linger2Millis == LINGER2_NONE;
 }
 
 /** Both FINs are exchanged: a small record keeps the 4-tuple for 2 MSL, the TCB is done. */

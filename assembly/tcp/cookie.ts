@@ -105,7 +105,7 @@ export function cookieSend(listener: Tcb, local: u32, remote: u32, ports: u32): 
   t.tos = listener.tos;
   t.rcvBuf = listener.rcvBuf;
   t.userMss = listener.userMss;
-  t.windowClamp = listener.windowClamp;
+  t.extra = listener.extra; // its options count for the window; nothing is freed with this TCB
   t.tflags = initialFlags();
   if (!tcpRoute(t)) return;
   takePeerOptions(t, segSeq);

@@ -8,7 +8,6 @@ import {
   EPOLLHUP,
   EPOLLIN,
   EPOLLOUT,
-  EPOLLPRI,
   EPOLLRDHUP,
   FIN,
   MIB_TCP_ABORT_ON_DATA,
@@ -39,25 +38,14 @@ import { count, nowCoarse, nowMillis, stack, sysctl } from "../stack";
 import { ACKED_FUTURE, ACKED_TOO_OLD, tcpAck } from "./ack";
 import { appendPayload, islandInsert, islandsDrain, noteDsack } from "./assembler";
 import { hasSendSpace } from "./api";
-import { orphanTimer, tcpDone, toTimeWait } from "./close";
+import { orphanTimer, skipsFinWait2, tcpDone, toTimeWait } from "./close";
+import { fastopenStrayFin, fastopenStrayReset } from "./fastopen-client";
 import { ackSoon, resetSegment } from "./input";
 import { sendAck } from "./output";
 import { flightOf } from "./scoreboard";
-import {
-  segData,
-  segDataLen,
-  segFlags,
-  segHasTs,
-  segLength,
-  segMbuf,
-  segSeq,
-  segTos,
-  segTrimFront,
-  segTsVal,
-  segUrgent,
-} from "./segment";
+import { segAck, segDataLen, segFlags, segHasTs, segLength, segSeq, segTos, segTrimFront, segTsVal } from "./segment";
 import { seqGe, seqGt, seqLe, seqLt } from "./sequence";
-import { EV_FIN, EV_FIN_ACKED, setState } from "./state";
+import { EV_FIN, EV_FIN_ACKED, setState, mayReceive } from "./state";
 import {
   ARMED_ACK,
   ARMED_KEEP,
@@ -67,9 +55,9 @@ import {
   TF_ACK_PENDING,
   TF_ECE_DEMAND,
   TF_ECN,
+  TF_FASTOPEN,
   TF_FIN_RECEIVED,
   TF_FIN_SENT,
-  TF_ORPHAN,
   TF_PINGPONG,
   TF_QUICKACK,
   TF_TIMESTAMPS,
@@ -80,7 +68,8 @@ import {
 import { PAWS_DAYS_COARSE } from "./time-wait";
 import { ATO_MIN_MILLIS, armTimer, keepIdle } from "./timers";
 import { hasUnsent, tcpOutput } from "./transmit";
-import { measureRcvRtt, newWindow, openWindow } from "./window";
+import { urgentInput } from "./urgent";
+import { growWindow, measureRcvRtt, newWindow, openWindow } from "./window";
 
 /** The current segment belongs to `t`, whose state is ESTABLISHED or later. Frees `t` when that ends it. */
 export function establishedInput(t: Tcb): void {
@@ -95,6 +84,8 @@ export function establishedInput(t: Tcb): void {
     return;
   }
   if (!(segFlags & ACK)) return;
+  // RFC 7323 4.3: what the ACK sets off echoes its timestamp already
+  if (seqGe(segAck, t.sndUna) && seqLe(segAck, t.sndNxt)) noteTimestamp(t);
   const result = tcpAck(t);
   if (result == ACKED_TOO_OLD) {
     challengeAck(t);
@@ -106,8 +97,7 @@ export function establishedInput(t: Tcb): void {
     return;
   }
   if (!acknowledgedFin(t)) return;
-  noteTimestamp(t);
-  if (segFlags & URG) urgent(t);
+  if (segFlags & URG || t.tflags & TF_URGENT) urgentInput(t);
   if (segDataLen > 0 || segFlags & FIN) takeData(t);
 }
 
@@ -157,6 +147,7 @@ function noteDuplicate(t: Tcb, end: u32): void {
 /** "If the RST bit is set and the sequence number exactly matches RCV.NXT, ... reset" (RFC 5961 3.2). */
 function reset(t: Tcb): void {
   if (segSeq != t.rcvNxt && !matchesSackEdge(t)) {
+    if (t.tflags & TF_FASTOPEN) fastopenStrayReset(t);
     challengeAck(t);
     return;
   }
@@ -195,6 +186,7 @@ export function challengeAck(t: Tcb): void {
  * while keeps that from being a war. Notes the answer that is sent now.
  */
 function answeredLately(t: Tcb): bool {
+  if (t.tflags & TF_FASTOPEN) return false; // the word is taken; the limit of the whole stack holds
   if (t.synPrev != 0 && nowMillis - t.synPrev < sysctl(SYSCTL_TCP_INVALID_RATELIMIT)) return true;
   t.synPrev = max<u32>(nowMillis, 1);
   return false;
@@ -212,6 +204,12 @@ function acknowledgedFin(t: Tcb): bool {
     switch (i32(t.state)) {
       case TCP_FIN_WAIT_1:
         setState(t, EV_FIN_ACKED);
+        if (skipsFinWait2(t)) {
+          count(MIB_TCP_ABORT_ON_DATA);
+          resetSegment(t);
+          tcpDone(t, 0);
+          return false;
+        }
         orphanTimer(t);
         break;
       case TCP_CLOSING:
@@ -227,11 +225,15 @@ function acknowledgedFin(t: Tcb): bool {
         break;
     }
   }
-  if (t.flags & SF_WANT_SPACE && hasSendSpace(t)) {
-    t.flags &= ~u16(SF_WANT_SPACE);
-    socketNotify(t, EPOLLOUT);
-  }
+  wakeWriter(t);
   return true;
+}
+
+/** A writer found the send buffer full: there may be room now. */
+export function wakeWriter(t: Tcb): void {
+  if (!(t.flags & SF_WANT_SPACE) || !hasSendSpace(t)) return;
+  t.flags &= ~u16(SF_WANT_SPACE);
+  socketNotify(t, EPOLLOUT);
 }
 
 /** RFC 7323 4.3: TS.Recent follows segments that lie at the left edge of what was last acknowledged. */
@@ -243,10 +245,6 @@ export function noteTimestamp(t: Tcb): void {
   }
 }
 
-function mayReceive(state: i32): bool {
-  return state == TCP_ESTABLISHED || state == TCP_FIN_WAIT_1 || state == TCP_FIN_WAIT_2;
-}
-
 /** Data and FIN (RFC 9293 3.10.7.4 seventh and eighth). */
 export function takeData(t: Tcb): void {
   if (!mayReceive(i32(t.state))) {
@@ -256,8 +254,9 @@ export function takeData(t: Tcb): void {
     sendAck(t);
     return;
   }
-  if (t.state != TCP_ESTABLISHED && t.shut & SHUT_READ && segDataLen > 0 && seqGt(segSeq + segDataLen, t.rcvNxt)) {
+  if (t.state != TCP_ESTABLISHED && t.shut & SHUT_READ && seqGt(segSeq + segDataLen, t.rcvNxt)) {
     // RFC 9293 3.6.1: nobody will read this, and the peer is to know (RFC 2525 2.17)
+    if (t.tflags & TF_FASTOPEN && segFlags & FIN) fastopenStrayFin(t);
     count(MIB_TCP_ABORT_ON_DATA);
     resetSegment(t);
     tcpDone(t, ECONNRESET);
@@ -322,7 +321,11 @@ function inOrder(t: Tcb): void {
 
 function outOfOrder(t: Tcb): void {
   const f = flightOf(t);
-  if (f !== null && !(t.shut & SHUT_READ)) islandInsert(t, f);
+  if (f !== null) {
+    f.rcvOutOfOrder++;
+    growWindow(t, segDataLen);
+    if (!(t.shut & SHUT_READ)) islandInsert(t, f);
+  }
   // "A TCP receiver SHOULD send an immediate duplicate ACK when an out-of-order segment arrives" (RFC 5681 4.2)
   enterQuickAck(t);
   sendAck(t);
@@ -428,23 +431,6 @@ function ecnMarks(t: Tcb): void {
     t.tflags |= TF_ECE_DEMAND;
     enterQuickAck(t);
   }
-}
-
-/** Urgent data: the byte before the pointer is taken out of line by recv(MSG_OOB) (RFC 6093). */
-function urgent(t: Tcb): void {
-  if (!mayReceive(i32(t.state)) || segUrgent == 0) return;
-  const up = segSeq + segUrgent - 1;
-  if (seqLt(up, t.rcvNxt)) return;
-  const f = flightOf(t);
-  if (f === null) return;
-  if (t.tflags & TF_URGENT && seqLe(up, f.rcvUp)) return;
-  f.rcvUp = up;
-  f.urgentByte = 0xffffffff;
-  t.tflags |= TF_URGENT;
-  if (segUrgent <= segDataLen && u32(segData) + segUrgent <= segMbuf.data + segMbuf.dataLen) {
-    f.urgentByte = load<u8>(segData + segUrgent - 1);
-  }
-  socketNotify(t, EPOLLPRI);
 }
 
 /** A connection has been established: keepalive runs, what waits is sent. */

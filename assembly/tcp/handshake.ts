@@ -18,6 +18,9 @@ import { count, nowMicros, nowMillis, sysctl } from "../stack";
 import { noteDsack } from "./assembler";
 import { tcpAbort, tcpDone } from "./close";
 import { challengeAck, established, noteTimestamp, takeData } from "./established";
+import { FO_ASKED, FO_SYN_DATA, fastopenOf, fastopenPending } from "./fastopen";
+import { fastopenSynAck } from "./fastopen-client";
+import { fastopenInput } from "./fastopen-server";
 import { resetSegment } from "./input";
 import { abortsOnOverflow, acceptQueueHolds, defersAccept, listenerAnnounce, listenerPromote } from "./listen";
 import { takePeerOptions } from "./open";
@@ -83,13 +86,20 @@ export function synSentInput(t: Tcb): void {
 /** SYN,ACK: the connection is established. */
 function synAcked(t: Tcb): void {
   if (segFlags & ECE && sysctl(SYSCTL_TCP_ECN) == 1) t.tflags |= TF_ECN;
-  t.sndUna = segAck;
-  t.sndSml = segAck;
-  sampleSyn(t);
+  const retries = u32(t.synRetries);
+  t.sndUna = t.iss + 1;
+  t.sndSml = t.sndNxt;
+  // Data that went with the SYN brings the sample when it is acknowledged too.
+  if (segAck == t.sndUna) sampleSyn(t);
+  t.backoff = 0;
+  t.synRetries = 0;
   disarmTimer(t, ARMED_RTO);
   setState(t, EV_SYN_ACKED);
+  const fast = fastopenOf(t) & (FO_ASKED | FO_SYN_DATA);
+  const repeated = fast && fastopenSynAck(t, retries);
   established(t);
   socketNotify(t, EPOLLOUT);
+  if (repeated) return;
   // Data on the SYN,ACK is taken as if it had come behind it.
   if (segDataLen > 0 || segFlags & FIN) {
     segTrimFront(1);
@@ -100,7 +110,7 @@ function synAcked(t: Tcb): void {
 }
 
 /** The handshake's round trip; after a repeated SYN only the timestamps can tell which one was answered (Karn). */
-function sampleSyn(t: Tcb): void {
+export function sampleSyn(t: Tcb): void {
   if (t.synRetries == 0) {
     const rtt = max<u32>(nowMicros - t.sentMicros, 1);
     rttSample(t, rtt);
@@ -127,6 +137,10 @@ function simultaneousOpen(t: Tcb): void {
 
 /** The current segment belongs to `t` in SYN-RECEIVED, or came as the ACK of a SYN cookie. */
 export function handshakeInput(t: Tcb): void {
+  if (fastopenPending(t)) {
+    fastopenInput(t);
+    return;
+  }
   const flags = segFlags;
   const cookie = (t.tflags & TF_COOKIE) != 0 && t.parent != 0;
   const repeatedSyn = flags & SYN && segSeq == t.irs;

@@ -5,7 +5,9 @@ import {
   EPOLLERR,
   IPPROTO_TCP,
   KIND_TCP,
+  MIB_TCP_OUT_OF_WINDOW_ICMPS,
   MIB_TCP_PMTU_REDUCTIONS,
+  SYN,
   SYSCTL_TCP_MIN_SND_MSS,
   TCP_CLOSED,
   TCP_LISTEN,
@@ -20,14 +22,16 @@ import { socketNotify } from "../socket/notify";
 import { count, sysctl } from "../stack";
 import { group } from "../steer/group";
 import { errorElsewhere } from "../steer/hand-over";
-import { ICMP_UNREACHABLE } from "../wire/icmp";
+import { ICMP_PARAMETER_PROBLEM, ICMP_TIME_EXCEEDED, ICMP_UNREACHABLE } from "../wire/icmp";
 import { get16, get32 } from "../wire/bytes";
 import { tcpDone } from "./close";
-import { currentMss } from "./output";
+import { fastopenPending } from "./fastopen";
+import { mtuTold } from "./mtu-probe";
+import { currentMss, sendSyn } from "./output";
 import { markTooBig } from "./recovery";
 import { seqGt, seqLt } from "./sequence";
 import { flightOf } from "./scoreboard";
-import { TF_SOLO, Tcb } from "./tcb";
+import { Flight, TF_SOLO, Tcb } from "./tcb";
 import { retransmitLost } from "./transmit";
 
 const CODE_FRAGMENTATION_NEEDED: u32 = 4;
@@ -57,25 +61,43 @@ export function tcpIcmpError(
   const state = i32(t.state);
   if (state == TCP_CLOSED || state == TCP_LISTEN) return;
   const seq = get32(segment + 4);
-  if (seqLt(seq, t.sndUna) || seqGt(seq, t.sndNxt)) return;
+  const una = fastopenPending(t) ? t.iss : t.sndUna;
+  if (seqLt(seq, una) || seqGt(seq, t.sndNxt)) {
+    count(MIB_TCP_OUT_OF_WINDOW_ICMPS);
+    return;
+  }
   if (type == ICMP_UNREACHABLE && code == CODE_FRAGMENTATION_NEEDED) {
     if (t.pmtuDiscover != 0) pathMtu(t, mtu);
     return;
   }
   const error = icmpErrno(type, code);
   if (error == 0) return;
-  if (state == TCP_SYN_SENT) {
+  if (state == TCP_SYN_SENT || (state == TCP_SYN_RECEIVED && dies(t, type, code))) {
     tcpDone(t, error);
   } else if (state != TCP_SYN_RECEIVED && t.flags & SF_RECVERR) {
     t.error = u16(error);
     socketNotify(t, EPOLLERR);
+  } else if (t.flight != 0) {
+    // Soft: it is told as the reason if the connection times out (as Linux; RFC 9293 3.9.1.8).
+    changetype<Flight>(t.flight).softError = error;
   }
+}
+
+/**
+ * Does an error end a connection in SYN-RECEIVED? A simultaneous open, and one that was opened by its SYN alone and that
+ * nobody has accepted yet, by any; an embryonic one when the peer cannot be reached (Linux: tcp_v4_err, tcp_req_err).
+ */
+function dies(t: Tcb, type: u32, code: u32): bool {
+  if (fastopenPending(t)) return t.parent != 0;
+  if (t.parent == 0) return true;
+  return type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM || (type == ICMP_UNREACHABLE && code <= 1);
 }
 
 /** The path carries less than was thought: smaller segments from now on, what was too big goes again at once. */
 export function pathMtu(t: Tcb, mtu: u32): void {
   // A router that tells less than Linux's min_pmtu lies, or the path is not worth it (RFC 8899 section 4.6.2)
   const mss = max(max(mtu, PMTU_MIN) - 40, sysctl(SYSCTL_TCP_MIN_SND_MSS));
+  if (mtu >= 68 && t.flight != 0) mtuTold(t, changetype<Flight>(t.flight), mss + 40);
   if (mtu < 68 || mss >= u32(t.mss)) return;
   pmtuUpdate(t.remoteAddress, mtu);
   t.mss = u16(mss);
@@ -83,6 +105,12 @@ export function pathMtu(t: Tcb, mtu: u32): void {
   if (t.flight == 0 && !(t.tflags & TF_SOLO)) return;
   const f = flightOf(t);
   if (f === null || f.packetsOut == 0) return;
+  if (t.state == TCP_SYN_SENT) {
+    // Data went with the SYN, and was too much: the SYN goes again without (Linux: tcp_simple_retransmit)
+    t.synRetries++;
+    sendSyn(t, SYN);
+    return;
+  }
   markTooBig(t, f, currentMss(t));
   retransmitLost(t, f);
 }

@@ -33,7 +33,8 @@ import { portElsewhere, tcpElsewhere } from "../steer/hand-over";
 import { copySum, fold, pseudoSum, sumBytes } from "../wire/checksum";
 import { TCP_HEADER_BYTES } from "../wire/tcp";
 import { cookieAccept } from "./cookie";
-import { establishedInput, received } from "./established";
+import { establishedInput, received, wakeWriter } from "./established";
+import { fastopenPending } from "./fastopen";
 import { handshakeInput, synSentInput } from "./handshake";
 import { cookiesAreOut, listenSyn, listenerFind } from "./listen";
 import { sendAck, sendBare } from "./output";
@@ -149,8 +150,12 @@ function fastPath(t: Tcb, m: Mbuf, header: usize, headerBytes: u32, length: u32)
     t.tsRecentCoarse = nowCoarse;
   }
   t.rcvNxt += bytes;
-  if (segAck != t.sndUna || segWindow << u32(t.sndScale) != t.sndWnd) tcpAck(t);
-  else t.sndWl1 = segSeq;
+  if (segAck != t.sndUna || segWindow << u32(t.sndScale) != t.sndWnd) {
+    tcpAck(t);
+    wakeWriter(t);
+  } else {
+    t.sndWl1 = segSeq;
+  }
   received(t, bytes);
   if (bytes >= TRAIN_BYTES_MIN && m.data + 20 == u32(header)) {
     const pseudo = pseudoSum(t.remoteAddress, t.localAddress, IPPROTO_TCP, length);
@@ -171,7 +176,7 @@ function slowPath(found: usize, local: u32, remote: u32, ports: u32): void {
     const t = changetype<Tcb>(found);
     if (t.kind != KIND_TIME_WAIT) {
       if (t.state == TCP_SYN_SENT) synSentInput(t);
-      else if (t.state == TCP_SYN_RECEIVED) handshakeInput(t);
+      else if (t.state == TCP_SYN_RECEIVED || fastopenPending(t)) handshakeInput(t);
       else establishedInput(t);
       return;
     }

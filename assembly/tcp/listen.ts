@@ -25,6 +25,7 @@ import {
   TCP_LISTEN,
 } from "../layout";
 import { flowAdd, flowHashOf } from "../flow";
+import { queueClear } from "../memory/chunk";
 import { Netif } from "../net/netif";
 import { bindHead, bindRelease } from "../socket/bind";
 import { extraCopy, extraFree } from "../socket/extra";
@@ -35,13 +36,25 @@ import { cookieNote, cookiesNoted } from "../steer/cookies";
 import { flowAttract, flowClaim } from "../steer/flows";
 import { portClose, portOpen } from "../steer/ports";
 import { Timer } from "../timer";
-import { release, tcpAbort } from "./close";
+import { release, tcpAbort, tcpDone } from "./close";
 import { cookieSend } from "./cookie";
+import { fastopenAccepted, fastopenListen, fastopenTry } from "./fastopen-server";
 import { initialSequence, timestampOffset } from "./isn";
 import { sendSyn, tcpRoute } from "./output";
 import { segFlags, segSeq } from "./segment";
 import { EV_PASSIVE_OPEN, EV_SYN, setState } from "./state";
-import { ARMED_RTO, TF_ACCEPTED, TF_CORK, TF_ECN, TF_IN_FLOW, TF_NODELAY, TF_ORPHAN, Tcb, tcbAlloc } from "./tcb";
+import {
+  ARMED_RTO,
+  TF_ACCEPTED,
+  TF_CORK,
+  TF_ECN,
+  TF_IN_FLOW,
+  TF_NODELAY,
+  TF_ORPHAN,
+  Tcb,
+  sndQueue,
+  tcbAlloc,
+} from "./tcb";
 import { armTimer } from "./timers";
 import { advertise, initialFlags, takePeerOptions, tcbDefaults } from "./open";
 
@@ -65,7 +78,13 @@ export class Listener extends Socket {
   /** When the last cookie was sent, ms: only for a while after that are cookies believed. */
   cookieMillis: u32;
   cookiesSent: u32;
+  /** Connections opened by a SYN alone (fastopen-server.ts): most, and now, that have not ended their handshake. */
+  fastopenMax: u16;
+  fastopenCount: u16;
+  /** Tells this listener from those that had its place before. */
+  serial: u32;
 }
+if (offsetof<Listener>() > offsetof<Tcb>("sndHead")) ERROR("Listener layout");
 
 function listenerOf(t: Tcb): Listener {
   return changetype<Listener>(changetype<usize>(t));
@@ -84,6 +103,7 @@ export function tcpListen(t: Tcb, backlog: i32): i32 {
     l.synCount = 0;
     l.cookiesSent = 0;
     portOpen(IPPROTO_TCP, t.localAddress, t.localPort);
+    fastopenListen(t, u32(max(backlog, 0)));
   }
   l.backlog = u32(max(backlog, 0));
   return 0;
@@ -145,13 +165,15 @@ export function listenSyn(t: Tcb, local: u32, remote: u32, ports: u32, isn: u32)
   child.iss = isn != 0 ? isn : initialSequence(local, remote, ports);
   child.tsOffset = timestampOffset(local, remote);
   takePeerOptions(child, segSeq);
-  embryonicLink(l, child);
   advertise(child);
   child.sndUna = child.iss;
   child.sndNxt = child.iss + 1;
   setState(child, EV_SYN);
+  const opens = fastopenTry(t, child);
+  if (!opens) embryonicLink(l, child);
   sendSyn(child, SYN | ACK);
   armTimer(child, ARMED_RTO, sysctl(SYSCTL_TCP_INIT_RTO));
+  if (opens) listenerAnnounce(child);
 }
 
 function sendCookie(t: Tcb, local: u32, remote: u32, ports: u32): void {
@@ -185,7 +207,6 @@ export function childOf(t: Tcb, local: u32, remote: u32, ports: u32): Tcb | null
   child.rcvBuf = t.rcvBuf;
   child.sndBuf = t.sndBuf;
   child.userMss = t.userMss;
-  child.windowClamp = t.windowClamp;
   child.congestion = t.congestion;
   child.userTimeoutMillis = t.userTimeoutMillis;
   child.tflags = (t.tflags & (TF_NODELAY | TF_CORK)) | initialFlags();
@@ -268,10 +289,16 @@ export function tcpAccept(t: Tcb): i32 {
   l.acceptCount--;
   child.acceptNext = 0;
   child.parent = 0;
+  fastopenAccepted(child, t);
   const at = usize(stack.exchange) + EXCHANGE_ADDRESS;
   store<u32>(at, child.remoteAddress);
   store<u32>(at, u32(child.remotePort), 4);
   return i32(changetype<usize>(child));
+}
+
+/** Connections that wait for accept(). */
+export function listenerPending(t: Tcb): u32 {
+  return listenerOf(t).acceptCount;
 }
 
 /** EPOLLIN when accept() would find a connection. */
@@ -279,17 +306,26 @@ export function listenerEvents(t: Tcb): u32 {
   return listenerOf(t).acceptHead != 0 ? EPOLLIN : 0;
 }
 
-/** The listener is closed: connections that nobody has accepted are reset (RFC 9293 3.10.4 LISTEN; Linux). */
+/** The listener is closed. */
 export function listenerClose(t: Tcb): void {
+  listenerStop(t);
+  bindRelease(t, IPPROTO_TCP);
+  extraFree(t);
+  release(t);
+}
+
+/** Listens no more: connections that nobody has accepted are reset (RFC 9293 3.10.4 LISTEN; Linux). */
+export function listenerStop(t: Tcb): void {
   const l = listenerOf(t);
   while (l.synHead != 0) {
-    const child = changetype<Tcb>(l.synHead);
-    tcpAbort(child, ECONNABORTED);
+    // Nothing was promised to these: an ACK that still comes finds no listener and is answered by a reset (Linux).
+    tcpDone(changetype<Tcb>(l.synHead), 0);
   }
   while (l.acceptHead != 0) {
     const child = changetype<Tcb>(l.acceptHead);
     l.acceptHead = child.acceptNext;
     child.parent = 0;
+    child.acceptNext = 0;
     child.tflags |= TF_ORPHAN;
     stack.orphans++;
     if (child.state == TCP_CLOSED) release(child);
@@ -297,16 +333,14 @@ export function listenerClose(t: Tcb): void {
   }
   l.acceptTail = 0;
   l.acceptCount = 0;
-  bindRelease(t, IPPROTO_TCP);
-  portClose(IPPROTO_TCP, t.localPort);
   t.kind = u8(KIND_TCP);
   t.state = u8(TCP_CLOSED);
+  portClose(IPPROTO_TCP, t.localPort);
   t.tflags = 0;
   t.sndNxt = 0;
   t.flight = 0;
+  queueClear(sndQueue(t));
   clearOverlay(t);
-  extraFree(t);
-  release(t);
 }
 
 /** The words that the listener used for its queues hold no TCB state. */

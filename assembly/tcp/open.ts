@@ -28,7 +28,6 @@ import {
   SYSCTL_TCP_WINDOW_SCALING,
   SYSCTL_TCP_WMEM_DEFAULT,
   TCP_CLOSED,
-  TCP_ESTABLISHED,
   TCP_SYN_RECEIVED,
   TCP_SYN_SENT,
 } from "../layout";
@@ -43,14 +42,16 @@ import { count, nowCoarse, nowMicros, nowMillis, stack, sysctl } from "../stack"
 import { flowAttract, flowClaim, flowForget } from "../steer/flows";
 import { portTakenElsewhere } from "../steer/ports";
 import { SSTHRESH_INFINITE } from "./congestion";
+import { FO_CONNECT, FO_DEFERRED, FO_OPTIONS, FO_PENDING, fastopenMark, fastopenOf } from "./fastopen";
+import { fastopenDefers } from "./fastopen-client";
 import { initialSequence, timestampOffset } from "./isn";
 import { sendSyn, tcpRoute } from "./output";
 import { segHasTs, segMss, segSackPermitted, segScale, segSeq, segTsVal, segWindow } from "./segment";
 import { EV_ACTIVE_OPEN, setState } from "./state";
-import { ARMED_RTO, TF_ACCEPTED, TF_IN_FLOW, TF_SACK, TF_TIMESTAMPS, TF_WSCALE, Tcb } from "./tcb";
+import { ARMED_RTO, TF_ACCEPTED, TF_FASTOPEN, TF_IN_FLOW, TF_SACK, TF_TIMESTAMPS, TF_WSCALE, Tcb } from "./tcb";
 import { TimeWait, timeWaitFree, timeWaitReusable } from "./time-wait";
 import { armTimer } from "./timers";
-import { fullWindow } from "./window";
+import { fullWindow, setSlowLimit, windowClamp } from "./window";
 
 /** "If an MSS Option is not received at connection setup, ... 536" (RFC 9293 3.7.1 MUST-15). */
 const MSS_DEFAULT: u32 = 536;
@@ -98,7 +99,7 @@ export function advertise(t: Tcb): void {
     // Room for the largest buffer that autotuning may reach (Linux: tcp_select_initial_window)
     let most = max(sysctl(SYSCTL_TCP_RMEM_MAX), t.rcvBuf);
     // A buffer or a window that the application has fixed will not grow.
-    if (t.flags & SF_RCVBUF_LOCKED || t.windowClamp != 0) most = min(most, max<u32>(fullWindow(t), 1));
+    if (t.flags & SF_RCVBUF_LOCKED || windowClamp(t) != 0) most = min(most, max<u32>(fullWindow(t), 1));
     const log = 31 - i32(clz<u32>(most));
     t.rcvScale = u8(min(max(log - 15, 0), 14));
   } else {
@@ -108,6 +109,7 @@ export function advertise(t: Tcb): void {
   let space = fullWindow(t);
   if (space > mss) space -= space % mss;
   t.rcvWnd = min<u32>(space, 65535);
+  setSlowLimit(t, t.rcvWnd);
   t.rcvWup = t.rcvNxt;
 }
 
@@ -140,45 +142,54 @@ export function setPeerMss(t: Tcb, peer: u32): void {
   t.rcvMss = u16(max<u32>(min(u32(t.mss), MSS_DEFAULT), 88));
 }
 
-/** connect(2): -EINPROGRESS when the SYN is on its way. */
+/** connect(2): -EINPROGRESS when the SYN is on its way, 0 when it waits for the first data (TCP_FASTOPEN_CONNECT). */
 export function tcpConnect(t: Tcb, address: u32, port: u32): i32 {
   const state = i32(t.state);
-  if (state == TCP_SYN_SENT || state == TCP_SYN_RECEIVED) return -EALREADY;
-  if (state >= TCP_ESTABLISHED && state != TCP_CLOSED) return -EISCONN;
-  if (t.error != 0) {
-    const error = i32(t.error);
-    t.error = 0;
-    return -error;
-  }
+  const bits = fastopenOf(t);
+  if (bits & FO_DEFERRED) return -EISCONN;
+  if (state == TCP_SYN_SENT || (state == TCP_SYN_RECEIVED && !(bits & FO_PENDING))) return -EALREADY;
+  if (state != TCP_CLOSED) return -EISCONN;
+  const error = tcpPrepare(t, address, port);
+  if (error < 0) return error;
+  if (bits & FO_CONNECT && fastopenDefers(t)) return 0;
+  tcpLaunch(t, 0);
+  return -EINPROGRESS;
+}
+
+/** Leads a closed socket to SYN-SENT: its names, its place in the tables. Nothing is sent yet. 0 or -errno. */
+export function tcpPrepare(t: Tcb, address: u32, port: u32): i32 {
+  // A failed attempt, whose peer is still known, is told once; what a disconnect left is past.
+  const error = i32(t.error);
+  t.error = 0;
+  if (error != 0 && t.remotePort != 0) return -error;
   if (port == 0) return -EADDRNOTAVAIL;
   if (address >>> 28 >= 14 || isBroadcast(address)) return -ENETUNREACH;
   if (!routeLookup(address)) return -ENETUNREACH;
   if (!(t.flags & SF_BOUND_ADDRESS)) t.localAddress = routeSource;
   const nif = routeNetif;
-  const error = choosePort(t, nif, address, port);
-  if (error < 0) return error;
-  open(t);
-  return -EINPROGRESS;
+  const chosen = choosePort(t, nif, address, port);
+  if (chosen < 0) return chosen;
+  return open(t) ? 0 : -ENETUNREACH;
 }
 
 /** Everything that an earlier, failed attempt may have left is set anew. */
-function open(t: Tcb): void {
+function open(t: Tcb): bool {
   t.routeGeneration = stack.routeGeneration - 1;
   if (!tcpRoute(t)) {
     flowForget(t);
-    return;
+    return false;
   }
   t.shut = 0;
   t.tflags = (t.tflags & ~(TF_SACK | TF_TIMESTAMPS | TF_WSCALE)) | initialFlags() | TF_ACCEPTED;
+  if (t.tflags & TF_FASTOPEN) fastopenMark(t, 0, ~FO_OPTIONS);
   t.rcvNxt = 0;
+  t.irs = t.rcvNxt - 1;
   t.synRetries = 0;
   t.backoff = 0;
   t.retransmits = 0;
   t.rtoMillis = sysctl(SYSCTL_TCP_INIT_RTO);
   t.cwnd = sysctl(SYSCTL_TCP_INIT_CWND);
   t.ssthresh = SSTHRESH_INFINITE;
-  t.lastRcvMillis = nowMillis;
-  t.sentMicros = nowMicros;
   t.minRttMicros = 0;
   advertise(t);
   const ports = (u32(t.localPort) << 16) | u32(t.remotePort);
@@ -191,8 +202,15 @@ function open(t: Tcb): void {
   flowAdd(t);
   t.tflags |= TF_IN_FLOW;
   setState(t, EV_ACTIVE_OPEN);
+  return true;
+}
+
+/** Sends the first SYN, with the first `payload` bytes of the send queue. */
+export function tcpLaunch(t: Tcb, payload: u32): void {
+  t.lastRcvMillis = nowMillis;
+  t.sentMicros = nowMicros;
   count(MIB_TCP_ACTIVE_OPENS);
-  sendSyn(t, SYN);
+  sendSyn(t, SYN, payload);
   armTimer(t, ARMED_RTO, t.rtoMillis);
 }
 

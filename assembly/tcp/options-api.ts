@@ -1,17 +1,24 @@
-// Socket options of the TCP level, tcp(7), and TCP_INFO as Linux lays it out.
+// Socket options of the TCP level. Read first: tcp(7); for TCP_INFO info.ts.
 
 import {
   CC_CUBIC,
   CC_RENO,
   EINVAL,
-  EXCHANGE_DATA,
+  EPOLLOUT,
   ENOENT,
   ENOPROTOOPT,
+  EOPNOTSUPP,
+  SOCK_MIN_RCVBUF,
   TCP_CLOSED,
   TCP_CONGESTION,
   TCP_CORK,
   TCP_DEFER_ACCEPT,
+  TCP_FASTOPEN,
+  TCP_FASTOPEN_CONNECT,
+  TCP_FASTOPEN_KEY,
+  TCP_FASTOPEN_NO_COOKIE,
   TCP_INFO,
+  TCP_INQ,
   TCP_KEEPCNT,
   TCP_KEEPIDLE,
   TCP_KEEPINTVL,
@@ -19,6 +26,7 @@ import {
   TCP_LISTEN,
   TCP_MAXSEG,
   TCP_NODELAY,
+  TCP_NOTSENT_LOWAT,
   TCP_QUICKACK,
   TCP_SYNCNT,
   TCP_SYN_RECEIVED,
@@ -27,49 +35,60 @@ import {
   TCP_USER_TIMEOUT,
   TCP_WINDOW_CLAMP,
   ENOBUFS,
+  SYSCTL_TCP_FASTOPEN,
   SYSCTL_TCP_FIN_TIMEOUT,
+  TFO_CLIENT,
   SYSCTL_TCP_SYN_RETRIES,
 } from "../layout";
 import { netifFlush } from "../net/netif";
 import { extraOf } from "../socket/extra";
-import { SF_KEEPALIVE, SocketExtra } from "../socket/socket";
-import { nowMillis, stack, sysctl } from "../stack";
+import { socketNotify } from "../socket/notify";
+import { CMSG_INQ, LINGER2_NONE, SF_KEEPALIVE, SocketExtra } from "../socket/socket";
+import { nowMillis, sysctl } from "../stack";
+import { TIMESTAMPS_BYTES } from "../wire/tcp";
 import { enterQuickAck } from "./established";
+import {
+  FO_CONNECT,
+  FO_NO_COOKIE,
+  KEY_BYTES,
+  fastopenKeyWord,
+  fastopenKeys,
+  fastopenMark,
+  fastopenOf,
+  fastopenSetKeys,
+} from "./fastopen";
+import { fastopenLimit, fastopenSetLimit } from "./fastopen-server";
 import { sendAck } from "./output";
 import {
   ARMED_KEEP,
-  Flight,
   TF_ACK_PENDING,
   TF_CORK,
   TF_CORK_FLUSH,
   TF_NODELAY,
-  TF_ECN,
-  TF_FIN_RECEIVED,
-  TF_FIN_SENT,
   TF_PINGPONG,
   TF_QUICKACK,
-  TF_SACK,
-  TF_SOLO,
   TF_TIMESTAMPS,
-  TF_WSCALE,
   Tcb,
 } from "./tcb";
 import { disarmTimer, keepCount, keepIdle, keepInterval, startKeepalive } from "./timers";
-import { TIMESTAMPS_BYTES } from "../wire/tcp";
-import { tcpOutput, unsentBytes } from "./transmit";
-import { readWantsAck } from "./window";
+import { tcpInfo } from "./info";
+import { tcpOutput } from "./transmit";
+import { readWantsAck, windowClamp, windowClamped } from "./window";
 
-/** Bytes of TCP_INFO that are filled in (Linux's struct tcp_info up to tcpi_rcv_wnd). */
-const INFO_BYTES: u32 = 236;
 /** "cubic" and "reno" as words in memory order. */
 const NAME_CUBI: u32 = 0x69627563;
 const NAME_RENO: u32 = 0x6f6e6572;
+/** valueOf() knows no such option. */
+const NO_OPTION: i32 = i32.MIN_VALUE;
+/** Linux: TCP_FIN_TIMEOUT_MAX. */
+const LINGER2_SECONDS_MAX: u32 = 120;
 /** Limits of tcp(7), seconds. */
 const KEEP_SECONDS_MAX: u32 = 32767;
 
 /** setsockopt(IPPROTO_TCP): 0, -EINVAL for a value out of range, -ENOPROTOOPT, -ENOENT (no such congestion control). */
 export function tcpSetOption(t: Tcb, name: i32, value: usize, length: u32): i32 {
   if (name == TCP_CONGESTION) return setCongestion(t, value, length);
+  if (name == TCP_FASTOPEN_KEY) return setFastopenKey(t, value, length);
   if (length < 4) return -EINVAL;
   const v = load<i32>(value);
   switch (name) {
@@ -95,12 +114,18 @@ export function tcpSetOption(t: Tcb, name: i32, value: usize, length: u32): i32 
       if (v < 0) return -EINVAL;
       t.userTimeoutMillis = u32(v);
       return 0;
-    case TCP_WINDOW_CLAMP:
-      if (v < 0) return -EINVAL;
-      t.windowClamp = u16(min<u32>((u32(v) + 63) >>> 6, 65535));
-      return 0;
     case TCP_TIMESTAMP:
       t.tsOffset = u32(v) - nowMillis;
+      return 0;
+    case TCP_FASTOPEN:
+      if (v < 0 || !isResting(t)) return -EINVAL;
+      fastopenSetLimit(t, u32(v));
+      return 0;
+    case TCP_FASTOPEN_CONNECT:
+      return setFastopenConnect(t, v);
+    case TCP_FASTOPEN_NO_COOKIE:
+      if (v < 0 || v > 1 || !isResting(t)) return -EINVAL;
+      fastopenMark(t, v != 0 ? FO_NO_COOKIE : 0, FO_NO_COOKIE);
       return 0;
     default:
       return setExtra(t, name, v);
@@ -129,8 +154,19 @@ function setExtra(t: Tcb, name: i32, v: i32): i32 {
       extra.synCount = u32(v);
       return 0;
     case TCP_LINGER2:
-      extra.linger2Millis = v < 0 ? 1 : u32(min<u64>(u64(v) * 1000, sysctl(SYSCTL_TCP_FIN_TIMEOUT)));
+      extra.linger2Millis = v < 0 ? LINGER2_NONE : min<u32>(u32(v), LINGER2_SECONDS_MAX) * 1000;
       return 0;
+    case TCP_NOTSENT_LOWAT:
+      extra.notsentLowat = u32(v);
+      socketNotify(t, EPOLLOUT);
+      return 0;
+    case TCP_INQ:
+      if (v < 0 || v > 1) return -EINVAL;
+      extra.control = v != 0 ? extra.control | CMSG_INQ : extra.control & ~CMSG_INQ;
+      return 0;
+    case TCP_WINDOW_CLAMP:
+      if (v <= 0 && t.state != TCP_CLOSED) return -EINVAL;
+      return setWindowClamp(t, extra, u32(max(v, 0)));
     case TCP_DEFER_ACCEPT:
       extra.deferAcceptSeconds = u32(max(v, 0));
       return 0;
@@ -139,13 +175,52 @@ function setExtra(t: Tcb, name: i32, v: i32): i32 {
   }
 }
 
+/** No connection yet: a closed socket or a listener. */
+function isResting(t: Tcb): bool {
+  return t.state == TCP_CLOSED || t.state == TCP_LISTEN;
+}
+
+function setFastopenConnect(t: Tcb, v: i32): i32 {
+  if (v < 0 || v > 1) return -EINVAL;
+  if (!(sysctl(SYSCTL_TCP_FASTOPEN) & TFO_CLIENT)) return -EOPNOTSUPP;
+  if (t.state != TCP_CLOSED) return -EINVAL;
+  fastopenMark(t, v != 0 ? FO_CONNECT : 0, FO_CONNECT);
+  return 0;
+}
+
+/** TCP_FASTOPEN_KEY: 16 bytes, or 32 with the backup key. */
+function setFastopenKey(t: Tcb, value: usize, length: u32): i32 {
+  if (length != KEY_BYTES && length != 2 * KEY_BYTES) return -EINVAL;
+  const extra = extraOf(t);
+  if (extra === null) return -ENOBUFS;
+  fastopenSetKeys(extra, value, length / KEY_BYTES);
+  return 0;
+}
+
+/** The keys that count for this socket, cut to the buffer. */
+function giveFastopenKey(t: Tcb, value: usize, length: u32): i32 {
+  const bytes = min(length, fastopenKeys(t) * KEY_BYTES);
+  for (let i: u32 = 0; i < bytes; i++) {
+    store<u8>(value + i, u8(fastopenKeyWord(t, i >>> 2) >>> ((i & 3) << 3)));
+  }
+  return i32(bytes);
+}
+
+/** Bytes; 0 for none. No clamp is smaller than half of the smallest buffer (Linux). */
+function setWindowClamp(t: Tcb, extra: SocketExtra, bytes: u32): i32 {
+  const before = extra.windowClamp;
+  extra.windowClamp = bytes == 0 ? 0 : max(bytes, (<u32>SOCK_MIN_RCVBUF) >>> 1);
+  if (t.state != TCP_CLOSED && t.state != TCP_LISTEN) windowClamped(t, before, extra.windowClamp);
+  return 0;
+}
+
 function setFlag(t: Tcb, flag: u32, on: bool): void {
   t.tflags = on ? t.tflags | flag : t.tflags & ~flag;
 }
 
 /** What an option has set free leaves at once. */
 function push(t: Tcb): void {
-  if (t.state == TCP_LISTEN || t.sndBytes == 0) return;
+  if (t.state == TCP_LISTEN || t.state == TCP_SYN_SENT || t.sndBytes == 0) return;
   tcpOutput(t);
   netifFlush();
 }
@@ -176,18 +251,26 @@ function setCongestion(t: Tcb, value: usize, length: u32): i32 {
 
 /** getsockopt(IPPROTO_TCP): bytes written, or -EINVAL, -ENOPROTOOPT. */
 export function tcpGetOption(t: Tcb, name: i32, value: usize, length: u32): i32 {
-  if (name == TCP_INFO) return giveInfo(t, value, length);
+  if (name == TCP_INFO) return tcpInfo(t, value, length);
   if (name == TCP_CONGESTION) {
     if (length < 6) return -EINVAL;
     store<u32>(value, t.congestion == CC_CUBIC ? NAME_CUBI : NAME_RENO);
     store<u16>(value, t.congestion == CC_CUBIC ? 0x63 : 0, 4);
     return t.congestion == CC_CUBIC ? 5 : 4;
   }
+  if (name == TCP_FASTOPEN_KEY) return giveFastopenKey(t, value, length);
   if (length < 4) return -EINVAL;
   const v = valueOf(t, name);
-  if (v < 0) return v;
+  if (v == NO_OPTION) return -ENOPROTOOPT;
   store<i32>(value, v);
   return 4;
+}
+
+/** As it was set, -1 for no waiting, or the default. */
+function linger2Seconds(t: Tcb): i32 {
+  const own = t.extra != 0 ? changetype<SocketExtra>(t.extra).linger2Millis : 0;
+  if (own == LINGER2_NONE) return -1;
+  return i32((own != 0 ? own : sysctl(SYSCTL_TCP_FIN_TIMEOUT)) / 1000);
 }
 
 function valueOf(t: Tcb, name: i32): i32 {
@@ -205,9 +288,15 @@ function valueOf(t: Tcb, name: i32): i32 {
     case TCP_USER_TIMEOUT:
       return i32(t.userTimeoutMillis);
     case TCP_WINDOW_CLAMP:
-      return i32(u32(t.windowClamp) << 6);
+      return i32(windowClamp(t));
     case TCP_TIMESTAMP:
       return i32((nowMillis + t.tsOffset) & 0x7fffffff);
+    case TCP_FASTOPEN:
+      return i32(fastopenLimit(t));
+    case TCP_FASTOPEN_CONNECT:
+      return i32((fastopenOf(t) & FO_CONNECT) != 0);
+    case TCP_FASTOPEN_NO_COOKIE:
+      return i32((fastopenOf(t) & FO_NO_COOKIE) != 0);
     case TCP_KEEPIDLE:
       return i32(keepIdle(t) / 1000);
     case TCP_KEEPINTVL:
@@ -219,76 +308,16 @@ function valueOf(t: Tcb, name: i32): i32 {
         ? i32(changetype<SocketExtra>(extra).synCount)
         : i32(sysctl(SYSCTL_TCP_SYN_RETRIES));
     case TCP_LINGER2:
-      return extra != 0 && changetype<SocketExtra>(extra).linger2Millis != 0
-        ? i32(changetype<SocketExtra>(extra).linger2Millis / 1000)
-        : i32(sysctl(SYSCTL_TCP_FIN_TIMEOUT) / 1000);
+      return linger2Seconds(t);
+    case TCP_NOTSENT_LOWAT:
+      return extra != 0 ? i32(changetype<SocketExtra>(extra).notsentLowat) : 0;
+    case TCP_INQ:
+      return i32(extra != 0 && (changetype<SocketExtra>(extra).control & CMSG_INQ) != 0);
     case TCP_DEFER_ACCEPT:
       return extra != 0 ? i32(changetype<SocketExtra>(extra).deferAcceptSeconds) : 0;
     default:
-      return -ENOPROTOOPT;
+      return NO_OPTION;
   }
-}
-
-/** TCP_INFO: as much of struct tcp_info as fits. Figures of a busy connection are 0 while it is idle. */
-function giveInfo(t: Tcb, value: usize, length: u32): i32 {
-  if (length < INFO_BYTES) {
-    // Linux cuts what does not fit; the whole is made beside it.
-    const scratch = usize(stack.exchange) + EXCHANGE_DATA;
-    giveInfo(t, scratch, INFO_BYTES);
-    memory.copy(value, scratch, length);
-    return i32(length);
-  }
-  const n = INFO_BYTES;
-  memory.fill(value, 0, n);
-  const flags = t.tflags;
-  store<u8>(value, t.state);
-  store<u8>(value, t.caState, 1);
-  store<u8>(value, t.retransmits, 2);
-  store<u8>(value, t.probes, 3);
-  store<u8>(value, t.backoff, 4);
-  const options =
-    (flags & TF_TIMESTAMPS ? 1 : 0) |
-    (flags & TF_SACK ? 2 : 0) |
-    (flags & TF_WSCALE ? 4 : 0) |
-    (flags & TF_ECN ? 8 : 0);
-  store<u8>(value, u8(options), 5);
-  store<u8>(value, u8(u32(t.sndScale) | (u32(t.rcvScale) << 4)), 6);
-  store<u32>(value, t.rtoMillis * 1000, 8);
-  store<u32>(value, u32(t.atoMillis) * 1000, 12);
-  store<u32>(value, u32(t.mss) - (flags & TF_TIMESTAMPS ? TIMESTAMPS_BYTES : 0), 16);
-  store<u32>(value, t.rcvMss, 20);
-  store<u32>(value, nowMillis - t.lastSndMillis, 44);
-  store<u32>(value, nowMillis - t.lastRcvMillis, 52);
-  store<u32>(value, u32(t.mss) + 40, 60);
-  store<u32>(value, t.srtt8 >>> 3, 68);
-  store<u32>(value, t.rttvar4 >>> 2, 72);
-  store<u32>(value, t.ssthresh, 76);
-  store<u32>(value, t.cwnd, 80);
-  store<u32>(value, t.advMss, 84);
-  if (t.state != TCP_LISTEN && t.state != TCP_CLOSED) store<u32>(value, unsentBytes(t), 144);
-  store<u32>(value, t.minRttMicros, 148);
-  if (t.state != TCP_LISTEN && t.state != TCP_CLOSED && t.state != TCP_SYN_SENT) {
-    store<u64>(value, t.rcvNxt - t.irs - 1 - u32((t.tflags & TF_FIN_RECEIVED) != 0), 128);
-    store<u64>(value, t.sndUna - t.iss - 1 - u32((t.tflags & TF_FIN_SENT) != 0 && t.sndUna == t.sndNxt), 120);
-  }
-  store<u32>(value, t.sndWnd, 228);
-  store<u32>(value, t.rcvWnd, 232);
-  if (t.state == TCP_LISTEN) return i32(n);
-  if (t.flight != 0) flightInfo(changetype<Flight>(t.flight), value);
-  else store<u32>(value, u32((flags & TF_SOLO) != 0), 24);
-  return i32(n);
-}
-
-function flightInfo(f: Flight, value: usize): void {
-  store<u32>(value, f.packetsOut, 24);
-  store<u32>(value, f.sackedOut, 28);
-  store<u32>(value, f.lostOut, 32);
-  store<u32>(value, f.retransOut, 36);
-  store<u32>(value, f.reordering, 88);
-  store<u32>(value, f.rcvRttMicros, 92);
-  store<u32>(value, f.tuneSpace, 96);
-  store<u32>(value, f.totalRetrans, 100);
-  store<u32>(value, f.delivered, 192);
 }
 
 /** SO_KEEPALIVE was set or cleared. */

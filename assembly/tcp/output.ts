@@ -18,7 +18,6 @@ import {
   SYSCTL_TCP_ECN,
   TX_L4_CSUM,
   TX_TSO,
-  URG,
 } from "../layout";
 import { Chunk, chunkCopySum, chunkData } from "../memory/chunk";
 import { copyBytes } from "../memory/copy";
@@ -31,6 +30,7 @@ import { count, nowMillis, poolAt, stack, sysctl } from "../stack";
 import { checksum, fold, pseudoSum, sumBytes, swapSum } from "../wire/checksum";
 import { put16, put32 } from "../wire/bytes";
 import { OPT_MSS, TCP_CHECKSUM, TCP_HEADER_BYTES, TIMESTAMPS_BYTES, TIMESTAMPS_WORD } from "../wire/tcp";
+import { fastopenOffer, fastopenOption } from "./fastopen";
 import { sackBlocksWrite, sackBlocksBytes } from "./assembler";
 import {
   ARMED_ACK,
@@ -47,6 +47,7 @@ import {
   Tcb,
 } from "./tcb";
 import { armTimer } from "./timers";
+import { putUrgent } from "./urgent";
 import { selectWindow } from "./window";
 
 let txPool: Pool = changetype<Pool>(0);
@@ -256,11 +257,11 @@ function ackLater(t: Tcb): void {
   armTimer(t, ARMED_ACK, 1);
 }
 
-/** Sends SYN, or SYN with ACK: the options in Linux's order. */
-export function sendSyn(t: Tcb, flags: u32): bool {
-  if (!tcpRoute(t)) return false;
-  const m = mbufAlloc(txPool);
+/** Sends SYN, or SYN with ACK: the options in Linux's order, then the first `payload` bytes of the send queue. */
+export function sendSyn(t: Tcb, flags: u32, payload: u32 = 0): bool {
+  const m = tcpRoute(t) ? mbufAlloc(txPool) : null;
   if (m === null) {
+    fastopenOffer(-1, false, 0, 0);
     count(MIB_TCP_MEM_ERRORS);
     return false;
   }
@@ -275,9 +276,10 @@ export function sendSyn(t: Tcb, flags: u32): bool {
   }
   // "The window field in a segment where the SYN bit is set MUST NOT be scaled" (RFC 7323 2.2)
   putHeader(t, h, t.iss, flags, min<u32>(t.rcvWnd, 65535), headerBytes);
-  m.dataLen = headerBytes;
-  m.pktLen = headerBytes;
-  seal(t, nif, m, h, headerBytes, 0, 0);
+  m.dataLen = headerBytes + payload;
+  m.pktLen = headerBytes + payload;
+  const sum = payload > 0 ? chunkCopySum(changetype<Chunk>(t.sndHead), 0, h + headerBytes, payload) : 0;
+  seal(t, nif, m, h, headerBytes, payload, sum);
   if (flags & ACK) ackLeaves(t);
   emit(t, nif, m, 0);
   return true;
@@ -301,7 +303,7 @@ function synOptions(t: Tcb, p: usize): u32 {
     store<u32>(p + n, 0x00030301 | (u32(t.rcvScale) << 24));
     n += 4;
   }
-  return n;
+  return n + fastopenOption(p + n);
 }
 
 /** Sends RST for a connection (RFC 9293 3.5.2): in SYN-RECEIVED and later it carries the ACK that Linux sends too. */
@@ -362,14 +364,4 @@ function sealBare(m: Mbuf, h: usize, nif: Netif, local: u32, remote: u32): void 
   } else {
     store<u16>(h, u16(checksum(pseudo + sumBytes(h, m.pktLen))), TCP_CHECKSUM);
   }
-}
-
-/** The urgent pointer as every stack sends it: it points behind the urgent byte (RFC 6093 3.1). */
-function putUrgent(t: Tcb, h: usize, seq: u32): void {
-  const up = changetype<Flight>(t.flight).sndUp;
-  const distance = up - seq;
-  if (i32(distance) <= 0) return;
-  if (distance > 65535) return;
-  store<u8>(h, load<u8>(h, 13) | URG, 13);
-  put16(h + 18, distance);
 }

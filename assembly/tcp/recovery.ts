@@ -4,6 +4,8 @@
 import { MIB_TCP_FAST_RETRANS, MIB_TCP_SACK_RENEGING, MIB_TCP_SPURIOUS_RTOS, SYSCTL_TCP_REORDERING } from "../layout";
 import { count, nowMillis, sysctl } from "../stack";
 import { congestionLoss, currentSsthresh, lossSsthresh } from "./congestion";
+import { mtuProbeLost } from "./mtu-probe";
+import { currentMss } from "./output";
 import { RACK_DSACK_SEEN, rackMarkLost, usesRack } from "./rack";
 import { SACK_DATA, SACK_DSACK, SACK_ORIGINAL } from "./sack";
 import { inFlight, markLost } from "./scoreboard";
@@ -122,6 +124,11 @@ function tryUndoDsack(t: Tcb, f: Flight): bool {
     return true;
   }
   return false;
+}
+
+/** The D-SACK came when nothing was in flight any more (Linux: tcp_ack, no_queue). */
+export function undoLate(t: Tcb, f: Flight): void {
+  if (t.caState <= CA_DISORDER) tryUndoDsack(t, f);
 }
 
 function tryUndoLoss(t: Tcb, f: Flight, spurious: bool): bool {
@@ -379,6 +386,10 @@ export function fastRetransmitAlert(t: Tcb, f: Flight, acked: u32, duplicates: u
   if (f.lostOut == 0) {
     tryToOpen(t, f, flag);
     return REXMIT_NONE;
+  }
+  if (t.caState < CA_CWR && mtuProbeLost(t, f)) {
+    markTooBig(t, f, currentMss(t));
+    return REXMIT_LOST;
   }
   enterRecovery(t, f, (flag & ACK_ECE) != 0);
   return REXMIT_LOST;

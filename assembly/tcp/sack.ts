@@ -62,6 +62,7 @@ function dsack(t: Tcb, f: Flight, start: u32, end: u32, una: u32): u32 {
   // One that speaks of data older than the window, or of what was never sent, is nonsense.
   if (seqLe(end, start) || seqGt(end, t.sndNxt) || seqLt(start, una - max<u32>(t.maxSndWnd, 1))) return 0;
   count(MIB_TCP_DSACK_RECV);
+  f.dsackDups += max<u32>((end - start + u32(t.mss) - 1) / u32(t.mss), 1);
   f.rackFlags |= RACK_DSACK_SEEN;
   if (f.undoMarker != 0 && f.undoRetrans != 0 && f.undoRetrans != u32.MAX_VALUE && seqGe(start, f.undoMarker)) {
     const segments = max<u32>((end - start + u32(t.mss) - 1) / u32(t.mss), 1);
@@ -132,6 +133,7 @@ export function noteReordering(t: Tcb, f: Flight, high: u32): void {
   const distance = high - lowestNew;
   const metric = (distance + u32(t.mss) - 1) / max<u32>(t.mss, 1);
   if (i32(metric) > i32(f.reordering)) f.reordering = min<u32>(metric, 300);
+  f.reordSeen++;
   f.rackFlags |= RACK_REORDER_SEEN;
 }
 

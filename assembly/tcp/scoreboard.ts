@@ -23,6 +23,7 @@ import {
   txsegFree,
 } from "./tcb";
 import { armTimer } from "./timers";
+import { URGENT_NONE } from "./urgent";
 
 /** The connection's Flight, taken now if it has none; null when the pool is empty. */
 export function flightOf(t: Tcb): Flight | null {
@@ -38,7 +39,7 @@ export function flightOf(t: Tcb): Flight | null {
   f.highSack = t.sndUna;
   f.sndUp = t.sndUna;
   f.rcvUp = t.rcvNxt;
-  f.urgentByte = 0xffffffff;
+  f.urgentByte = URGENT_NONE;
   f.progressMillis = nowMillis;
   f.minRttMillis = nowMillis;
   if (t.tflags & TF_SOLO && !adoptSolo(t, f)) {

@@ -4,7 +4,10 @@
 import { Mbuf } from "../memory/mbuf";
 import { get16, get32 } from "../wire/bytes";
 import {
+  FASTOPEN_MAGIC,
   OPT_END,
+  OPT_EXPERIMENT,
+  OPT_FASTOPEN,
   OPT_MSS,
   OPT_NOP,
   OPT_SACK,
@@ -42,6 +45,11 @@ export let segScale: i32 = -1;
 export let segSackPermitted: bool = false;
 export let segSackAt: usize = 0;
 export let segSackCount: u32 = 0;
+/** Fast Open's cookie on a SYN (RFC 7413 4.1.1): -1 without the option, 0 for a request, else bytes of the cookie. */
+export let segCookieBytes: i32 = -1;
+export let segCookieAt: usize = 0;
+/** The cookie came as an experimental option. */
+export let segCookieExp: bool = false;
 
 /** Parses header and options; the caller has checked that `headerBytes` (20 to 60) lie at `header`. */
 export function segmentParse(m: Mbuf, header: usize, headerBytes: u32, length: u32, tos: u32): void {
@@ -104,6 +112,12 @@ function parseOptions(p: usize, end: usize): void {
           segSackCount = (length - 2) >>> 3;
         }
         break;
+      case OPT_FASTOPEN:
+        if (syn) takeCookie(p + 2, i32(length) - 2, false);
+        break;
+      case OPT_EXPERIMENT:
+        if (length >= 4 && syn && get16(p + 2) == FASTOPEN_MAGIC) takeCookie(p + 4, i32(length) - 4, true);
+        break;
       default:
         break;
     }
@@ -111,11 +125,20 @@ function parseOptions(p: usize, end: usize): void {
   }
 }
 
+/** "A cookie ... 4 to 16 bytes, ... an even number" (RFC 7413 4.1.1); what is no cookie is as if it were not there. */
+function takeCookie(at: usize, bytes: i32, exp: bool): void {
+  if (bytes & 1) return;
+  segCookieBytes = bytes == 0 || (bytes >= 4 && bytes <= 16) ? bytes : -1;
+  segCookieAt = at;
+  segCookieExp = exp;
+}
+
 /** What a SYN without options says. */
 function segmentDefaults(): void {
   segMss = 0;
   segScale = -1;
   segSackPermitted = false;
+  segCookieBytes = -1;
 }
 
 /** Sequence space the segment takes: payload, SYN and FIN. */
@@ -141,10 +164,4 @@ export function segTrimFront(bytes: u32): void {
     here = segMbuf.dataLen;
   }
   segData += bytes;
-}
-
-/** Cuts the payload to `bytes`; the FIN goes with what is cut. */
-export function segTrimBack(bytes: u32): void {
-  segDataLen = bytes;
-  segFlags &= ~FIN;
 }

@@ -44,6 +44,7 @@ export const TF_REO_TIMER: u32 = 1 << 27; // the timer is RACK's reordering time
 export const TF_CORK_FLUSH: u32 = 1 << 28; // the cork's 200 ms ceiling has passed
 export const TF_TX_WAIT: u32 = 1 << 29; // stopped by a full NIC queue
 export const TF_SOLO: u32 = 1 << 30; // one segment is in flight, and no Flight describes it (solo.ts)
+export const TF_FASTOPEN: u32 = 1 << 31; // synPrev holds FO_* (fastopen.ts)
 
 /** caState: where loss recovery stands (Linux: icsk_ca_state). */
 export const CA_OPEN: u32 = 0;
@@ -138,10 +139,11 @@ export class Tcb extends Socket {
   retransStampMillis: u32;
   /** Delayed-ACK time now used, ms (ATO). */
   atoMillis: u16;
-  windowClamp: u16; // in units of 64 bytes; 0 = none
+  /** Most window that is announced for now, in units of 64 bytes; 65535: no such limit (window.ts). */
+  rcvSsthresh: u16;
   /**
-   * Previous embryonic connection of the same listener; once established, when an ACK was last sent in answer to a
-   * segment that could not be (RFC 9293 calls it not acceptable), ms, 0 = never.
+   * Previous embryonic connection of the same listener; with TF_FASTOPEN what fastopen.ts keeps in its place; else, once
+   * established, when an ACK was last sent in answer to a segment that could not be, ms, 0 = never.
    */
   synPrev: u32;
   /** Least round-trip time, microseconds; 0 before the first sample. */
@@ -241,6 +243,9 @@ export class Flight {
   // Urgent data (RFC 6093).
   sndUp: u32;
   rcvUp: u32;
+  /** Errno of the last soft ICMP error since the peer was heard of, or 0. */
+  softError: u32;
+  /** The urgent byte, or how things are with it (urgent.ts). */
   urgentByte: u32;
   cwrSeq: u32;
   ecnSeq: u32;
@@ -249,6 +254,34 @@ export class Flight {
   /** sndNxt when cwnd last held the sender back: ends the cwnd-limited window. */
   limitedSeq: u32;
   maxPacketsOut: u32;
+  /** Path MTU by probing (mtu-probe.ts): datagram sizes, when the search began, and the probe under way. */
+  mtupClamp: u16;
+  mtupHigh: u16;
+  mtupLow: u16;
+  mtupSize: u16;
+  mtupSeq: u32;
+  mtupMillis: u32;
+  mtupEnabled: u32;
+  /** Figures for TCP_INFO (info.ts): how often the bytes acknowledged and received have passed 2^32, ... */
+  bytesAckedHigh: u32;
+  bytesReceivedHigh: u32;
+  bytesRetrans: u64;
+  deliveredCe: u32;
+  dsackDups: u32;
+  reordSeen: u32;
+  rcvOutOfOrder: u32;
+  /** ... timeouts, how many of them were the first of several, the time they took, since when one lasts (0: none), */
+  totalRto: u32;
+  rtoRecoveries: u32;
+  rtoTimeMillis: u32;
+  rtoStampMillis: u32;
+  /** ... when the last ACK came, ms; and what the time is spent on (chronograph.ts). */
+  ackMillis: u32;
+  chronoType: u32;
+  chronoMillis: u32;
+  busyMillis: u32;
+  windowMillis: u32;
+  bufferMillis: u32;
   /** Where the search for the next lost segment starts, or 0 for the head. */
   retransHint: u32;
   /** 1 when the tail loss probe was a retransmission. */
@@ -256,7 +289,7 @@ export class Flight {
   /** When SND.UNA moved last, or the peer answered that its window is shut, ms. */
   progressMillis: u32;
 }
-export const FLIGHT_BYTES: u32 = 304;
+export const FLIGHT_BYTES: u32 = 400;
 if (offsetof<Flight>() > FLIGHT_BYTES) ERROR("Flight layout");
 
 /** One transmitted range: the scoreboard's unit. */

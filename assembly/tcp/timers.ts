@@ -8,19 +8,15 @@ import {
   MIB_TCP_DELAYED_ACKS,
   MIB_TCP_KEEPALIVE_PROBES,
   MIB_TCP_PERSIST_PROBES,
-  MIB_TCP_SYN_RETRANS,
   MIB_TCP_TIMEOUTS,
   POOL_FLIGHT,
-  SYN,
   SYSCTL_TCP_KEEPALIVE_INTVL,
   SYSCTL_TCP_KEEPALIVE_PROBES,
   SYSCTL_TCP_KEEPALIVE_TIME,
   SYSCTL_TCP_ORPHAN_RETRIES,
+  SYSCTL_TCP_RETRIES1,
   SYSCTL_TCP_RETRIES2,
   SYSCTL_TCP_RTO_MIN,
-  SYSCTL_TCP_SYNACK_RETRIES,
-  SYSCTL_TCP_SYN_RETRIES,
-  ACK,
   ETIMEDOUT,
   TCP_ESTABLISHED,
   TCP_FIN_WAIT_2,
@@ -31,8 +27,11 @@ import { SF_KEEPALIVE, SocketExtra } from "../socket/socket";
 import { count, nowMillis, poolAt, sysctl } from "../stack";
 import { Timer, timerNotLater } from "../timer";
 import { tcpDone } from "./close";
+import { fastopenPending } from "./fastopen";
+import { fastopenTimeout } from "./fastopen-client";
 import { listenerTimer } from "./listen";
-import { currentMss, sendAck, sendProbe, sendReset, sendSyn } from "./output";
+import { mtuBlackHole } from "./mtu-probe";
+import { currentMss, sendAck, sendProbe, sendReset } from "./output";
 import { countProbe, probeTimeout, rackDetectLoss } from "./rack";
 import { enterLoss, enterRecovery } from "./recovery";
 import { backedOffRto, rtoMax } from "./rtt";
@@ -48,6 +47,7 @@ import {
   Flight,
   TF_ACK_PENDING,
   TF_CORK_FLUSH,
+  TF_FASTOPEN,
   TF_FIN_QUEUED,
   TF_FIN_SENT,
   TF_LOSS_PROBE,
@@ -64,6 +64,7 @@ import {
   Tcb,
   TxSeg,
 } from "./tcb";
+import { synTimer } from "./syn-timer";
 import { corkHolds, retransmit, retransmitLost, sendPart, tcpOutput, unsentBytes } from "./transmit";
 
 /** Least delayed-ACK time, Linux's TCP_ATO_MIN, ms. */
@@ -179,7 +180,7 @@ function idleTimer(t: Tcb): void {
   const short = pool.inUse > pool.capacity >>> 1;
   const limit = short ? FLIGHT_IDLE_SHORT_MILLIS : FLIGHT_IDLE_MILLIS;
   const used = nowMillis - (i32(t.lastSndMillis - t.lastRcvMillis) > 0 ? t.lastSndMillis : t.lastRcvMillis);
-  const quiet = f.packetsOut == 0 && f.islandCount == 0 && t.sndBytes == 0 && !(t.tflags & TF_URGENT);
+  const quiet = f.packetsOut == 0 && !f.mtupEnabled && f.islandCount == 0 && t.sndBytes == 0 && !(t.tflags & TF_URGENT);
   if (!quiet || used < limit) {
     armTimer(t, ARMED_IDLE, FLIGHT_IDLE_SHORT_MILLIS);
     return;
@@ -191,7 +192,7 @@ function idleTimer(t: Tcb): void {
 
 /** RTO, persist, tail loss probe and reordering timer share one deadline. False when the connection is gone. */
 function retransmissionTimer(t: Tcb): bool {
-  if (t.state == TCP_SYN_SENT || t.state == TCP_SYN_RECEIVED) return synTimer(t);
+  if (t.state == TCP_SYN_SENT || t.state == TCP_SYN_RECEIVED || fastopenPending(t)) return synTimer(t);
   const flags = t.tflags;
   t.tflags &= ~(TF_LOSS_PROBE | TF_REO_TIMER);
   if (flags & TF_PROBING) return persistTimer(t);
@@ -216,28 +217,6 @@ function retransmissionTimer(t: Tcb): bool {
   return true;
 }
 
-/** SYN or SYN-ACK was not answered (RFC 6298 2.1, 5.7; RFC 9293 3.8.3 R2 for SYN). */
-function synTimer(t: Tcb): bool {
-  const passive = t.state == TCP_SYN_RECEIVED;
-  let most = sysctl(passive ? SYSCTL_TCP_SYNACK_RETRIES : SYSCTL_TCP_SYN_RETRIES);
-  if (!passive && t.extra != 0) {
-    const wanted = changetype<SocketExtra>(t.extra).synCount;
-    if (wanted != 0) most = wanted;
-  }
-  const expired = t.userTimeoutMillis != 0 && nowMillis - t.lastRcvMillis >= t.userTimeoutMillis && !passive;
-  if (t.synRetries >= most || expired) {
-    count(MIB_TCP_ABORT_ON_TIMEOUT);
-    tcpDone(t, ETIMEDOUT);
-    return false;
-  }
-  t.synRetries++;
-  t.backoff++;
-  count(MIB_TCP_SYN_RETRANS);
-  sendSyn(t, passive ? SYN | ACK : SYN);
-  armTimer(t, ARMED_RTO, backedOffRto(t));
-  return true;
-}
-
 /** What `retries` doublings of the least RTO would take, ms: R2 as a time (Linux: tcp_model_timeout). */
 function modelTimeout(retries: u32): u32 {
   const base = sysctl(SYSCTL_TCP_RTO_MIN);
@@ -245,26 +224,58 @@ function modelTimeout(retries: u32): u32 {
   return 1023 * base + (retries - 9) * rtoMax();
 }
 
+/** Time since the first retransmission after the peer last acknowledged anything new; 0 without one. */
+function silentMillis(t: Tcb): u32 {
+  if (t.retransStampMillis == 0 || t.retransmits == 0) return 0;
+  const progress = changetype<Flight>(t.flight).progressMillis;
+  return nowMillis - (i32(progress - t.retransStampMillis) > 0 ? progress : t.retransStampMillis);
+}
+
 /** True when the peer has been silent for too long: R2, or the user's own limit (RFC 5482). */
 function isTimedOut(t: Tcb): bool {
-  if (t.retransStampMillis == 0 || t.retransmits == 0) return false;
-  // Counted from the first retransmission since the peer last acknowledged anything new.
-  const progress = changetype<Flight>(t.flight).progressMillis;
-  const from = i32(progress - t.retransStampMillis) > 0 ? progress : t.retransStampMillis;
-  const elapsed = nowMillis - from;
-  if (t.userTimeoutMillis != 0) return elapsed >= t.userTimeoutMillis;
+  const elapsed = silentMillis(t);
+  if (elapsed == 0) return false;
   const orphan = (t.tflags & TF_ORPHAN) != 0;
+  if (t.sndWnd == 0 && !orphan) return isDeadBehindWindow(t, elapsed);
+  if (t.userTimeoutMillis != 0) return elapsed >= t.userTimeoutMillis;
   return elapsed >= modelTimeout(sysctl(orphan ? SYSCTL_TCP_ORPHAN_RETRIES : SYSCTL_TCP_RETRIES2));
 }
 
+/**
+ * "SHOULD NOT time out the connection if data beyond the right window edge is not acknowledged" (RFC 9293 3.8.6): a
+ * peer that has taken its window back is dead when it says nothing at all for twice the longest RTO (as Linux).
+ */
+function isDeadBehindWindow(t: Tcb, elapsed: u32): bool {
+  const user = t.userTimeoutMillis;
+  if (user != 0 && elapsed > user) return true;
+  const limit = user != 0 ? min(user, 2 * rtoMax()) : 2 * rtoMax();
+  const heard = changetype<Flight>(t.flight).ackMillis;
+  return nowMillis - heard > limit && elapsed > limit;
+}
+
+/** The end of a connection whose peer is silent: told is the soft error that explains it, if there was one. */
+function giveUp(t: Tcb): void {
+  const soft = t.flight != 0 ? changetype<Flight>(t.flight).softError : 0;
+  count(MIB_TCP_ABORT_ON_TIMEOUT);
+  tcpDone(t, soft != 0 ? soft : ETIMEDOUT);
+}
+
 function retransmissionTimeout(t: Tcb, f: Flight): bool {
-  if (isTimedOut(t)) {
-    count(MIB_TCP_ABORT_ON_TIMEOUT);
-    tcpDone(t, ETIMEDOUT);
+  const expired = isTimedOut(t);
+  if (t.tflags & TF_FASTOPEN) fastopenTimeout(t, t.retransmits, expired);
+  if (expired) {
+    giveUp(t);
     return false;
   }
+  const silent = silentMillis(t);
+  if (silent != 0 && silent >= modelTimeout(sysctl(SYSCTL_TCP_RETRIES1))) mtuBlackHole(t, f);
   count(MIB_TCP_TIMEOUTS);
   enterLoss(t, f);
+  if (t.retransmits == 0) {
+    f.rtoRecoveries++;
+    f.rtoStampMillis = max<u32>(nowMillis, 1);
+  }
+  f.totalRto++;
   if (t.retransmits < 255) t.retransmits++;
   const head = changetype<TxSeg>(f.segHead);
   if (retransmit(t, f, head, 1) == 0) {
@@ -362,8 +373,7 @@ function probeWindow(t: Tcb): bool {
   const byUser = t.userTimeoutMillis != 0 && t.probes > 0 && silent >= t.userTimeoutMillis;
   const most = sysctl(orphan ? SYSCTL_TCP_ORPHAN_RETRIES : SYSCTL_TCP_RETRIES2);
   if (byUser || (t.probes >= most && nowMillis - t.lastRcvMillis >= backedOffRto(t))) {
-    count(MIB_TCP_ABORT_ON_TIMEOUT);
-    tcpDone(t, ETIMEDOUT);
+    giveUp(t);
     return false;
   }
   count(MIB_TCP_PERSIST_PROBES);
@@ -398,6 +408,7 @@ function keepTimer(t: Tcb): bool {
   if (!(t.flags & SF_KEEPALIVE) || t.state == TCP_SYN_SENT) return true;
   const idle = keepIdle(t);
   const busy = t.sndBytes > 0;
+  // ACKs put this timer off themselves, data does not.
   const elapsed = nowMillis - t.lastRcvMillis;
   if (busy || elapsed < idle) {
     armTimer(t, ARMED_KEEP, busy ? idle : idle - elapsed);
@@ -406,9 +417,8 @@ function keepTimer(t: Tcb): bool {
   const silent = idle + u32(t.keepProbes) * keepInterval(t);
   const byUser = t.userTimeoutMillis != 0 && silent >= t.userTimeoutMillis && t.keepProbes > 0;
   if (byUser || (t.userTimeoutMillis == 0 && t.keepProbes >= keepCount(t))) {
-    count(MIB_TCP_ABORT_ON_TIMEOUT);
     sendReset(t);
-    tcpDone(t, ETIMEDOUT);
+    giveUp(t);
     return false;
   }
   count(MIB_TCP_KEEPALIVE_PROBES);
@@ -418,10 +428,10 @@ function keepTimer(t: Tcb): bool {
   return true;
 }
 
-/** The peer has answered the probes: it lives, and the idle time begins anew. */
+/** The peer has said something: it lives, and the idle time begins anew. */
 export function keepAnswered(t: Tcb): void {
   t.keepProbes = 0;
-  armTimer(t, ARMED_KEEP, keepIdle(t));
+  if (!(t.tflags & TF_ORPHAN)) armTimer(t, ARMED_KEEP, keepIdle(t));
 }
 
 /** SO_KEEPALIVE was set, or the connection came up with it. */

@@ -9,13 +9,17 @@ import {
   PSH,
   SYSCTL_TCP_INIT_CWND,
   SYSCTL_TCP_MIN_TSO_SEGS,
+  SYSCTL_TCP_MTU_PROBING,
   SYSCTL_TCP_SLOW_START_AFTER_IDLE,
 } from "../layout";
 import { Chunk } from "../memory/chunk";
 import { Netif } from "../net/netif";
 import { countBy, nowMillis, sysctl } from "../stack";
+import { chronoUpdate } from "./chronograph";
 import { restartWindow } from "./congestion";
+import { PROBE_NONE, PROBE_SENT, PROBE_WAIT, mtuBegin, mtuProbe } from "./mtu-probe";
 import { currentMss, sendSegment, tcpRoute } from "./output";
+import { recordLeft } from "./marks";
 import { backedOffRto } from "./rtt";
 import { flightOf, inFlight, scoreboardAdd, scoreboardSplit, timeAppend } from "./scoreboard";
 import { seqGt } from "./sequence";
@@ -84,17 +88,17 @@ export function tcpOutput(t: Tcb): u32 {
     retryLater(t);
     return 0;
   }
-  if (t.sndNxt == t.sndUna) restartAfterIdle(t);
   if (t.flight == 0 && soloSend(t, unsent, currentMss(t), finWaits)) return 1;
   const f = flightOf(t);
   if (f === null) {
     retryLater(t);
     return 0;
   }
-  const mss = currentMss(t);
   const tso = (changetype<Netif>(t.netif).caps & CAP_TX_TSO) != 0;
-  let sent: u32 = 0;
-  while (true) {
+  const probe = sysctl(SYSCTL_TCP_MTU_PROBING) != 0 ? probeMtu(t, f, tso) : PROBE_NONE;
+  const mss = currentMss(t);
+  let sent = u32(probe == PROBE_SENT);
+  while (probe != PROBE_WAIT) {
     const n = sendNext(t, f, mss, tso);
     if (n == 0) break;
     sent += n;
@@ -112,7 +116,14 @@ export function tcpOutput(t: Tcb): u32 {
   } else if (f.packetsOut == 0 && !(t.armed & ARMED_RTO) && !(t.tflags & TF_TX_WAIT) && hasUnsent(t)) {
     startPersist(t);
   }
+  chronoUpdate(t, f);
   return sent;
+}
+
+/** tcp_mtu_probing: tries a larger segment out. */
+function probeMtu(t: Tcb, f: Flight, tso: bool): i32 {
+  if (!f.mtupEnabled && sysctl(SYSCTL_TCP_MTU_PROBING) > 1) mtuBegin(t, f);
+  return mtuProbe(t, f, currentMss(t), tso);
 }
 
 /** Nothing in flight and the window shut: the persist timer asks for it (RFC 9293 3.8.6.1). */
@@ -141,8 +152,8 @@ function retryLater(t: Tcb): void {
 }
 
 /**
- * RFC 5681 section 4.1: a sender that was idle for more than an RTO starts over from the initial window. Asked when there
- * is something new: data, or a window for it.
+ * RFC 5681 section 4.1: a sender that was idle for more than an RTO starts over from the initial window. Asked when
+ * there is something new: data, or a window for it.
  */
 export function restartAfterIdle(t: Tcb): void {
   if (t.flight != 0 && changetype<Flight>(t.flight).packetsOut != 0) return;
@@ -168,6 +179,8 @@ function sendNext(t: Tcb, f: Flight, mss: u32, tso: bool): u32 {
     if (!txWait(t)) retryLater(t);
     return 0;
   }
+  const record = t.extra != 0 ? recordLeft(t) : u32.MAX_VALUE;
+  if (record < unsent) return sendRecord(t, f, record, mss, min(u32(max(room, 0)), (t.cwnd - pipe) * mss), tso);
   let length = min(unsent, mss);
   if (room < i32(length) || (unsent == 0 && room < 0)) return 0;
   if (unsent > mss) {
@@ -178,6 +191,14 @@ function sendNext(t: Tcb, f: Flight, mss: u32, tso: bool): u32 {
   }
   if (length < mss && holdsPartial(t, f, finWaits)) return 0;
   return emitNew(t, f, length, mss, unsent, finWaits, tso);
+}
+
+/** Sends of a record (MSG_EOR) with more behind it: its last part waits for nothing and is followed by nothing. */
+function sendRecord(t: Tcb, f: Flight, left: u32, mss: u32, room: u32, tso: bool): u32 {
+  const most = min(room, packetSegments(t, f, mss) * mss);
+  const length = left <= most ? left : most - (most % mss);
+  if (length == 0) return 0;
+  return emitNew(t, f, length, mss, left, false, tso);
 }
 
 /**
@@ -204,7 +225,8 @@ function holdsPartial(t: Tcb, f: Flight, finWaits: bool): bool {
   return f.packetsOut > 0 && seqGt(t.sndSml, t.sndUna);
 }
 
-function emitNew(t: Tcb, f: Flight, length: u32, mss: u32, unsent: u32, finWaits: bool, tso: bool): u32 {
+/** Sends `length` bytes of the `unsent` from SND.NXT on, in segments of `mss`; returns how many, 0 without memory. */
+export function emitNew(t: Tcb, f: Flight, length: u32, mss: u32, unsent: u32, finWaits: bool, tso: bool): u32 {
   const last = length == unsent;
   const fin = last && finWaits;
   const push = last && length > 0 && !(t.tflags & TF_MORE);
@@ -294,6 +316,9 @@ export function retransmit(t: Tcb, f: Flight, s: TxSeg, segments: u32): u32 {
     f.retransOut += s.pcount;
   }
   f.totalRetrans += s.pcount;
+  f.bytesRetrans += length;
+  // Whatever is sent again, the probe that may have been among it tells nothing any more.
+  f.mtupSize = 0;
   countBy(MIB_TCP_RETRANS_SEGS, s.pcount);
   timeAppend(f, s);
   sendFromQueue(t, s, length, mss);

@@ -1,8 +1,8 @@
 // The receive window: what to announce (RFC 9293 3.8.6.2.2, never shrunk), how it grows with the connection
 // (Linux's receive buffer autotuning), and when a reader's progress is worth an ACK.
 
-import { SYSCTL_TCP_MODERATE_RCVBUF, SYSCTL_TCP_RMEM_MAX } from "../layout";
-import { SF_RCVBUF_LOCKED, SHUT_READ } from "../socket/socket";
+import { SYSCTL_TCP_MODERATE_RCVBUF, SYSCTL_TCP_RMEM_MAX, SYSCTL_TCP_SHRINK_WINDOW } from "../layout";
+import { SF_RCVBUF_LOCKED, SHUT_READ, SocketExtra } from "../socket/socket";
 import { nowMicros, sysctl } from "../stack";
 import { Flight, TF_ACK_PENDING, TF_PINGPONG, TF_WSCALE, Tcb } from "./tcb";
 
@@ -11,10 +11,57 @@ export function windowSpace(rcvBuf: u32): u32 {
   return rcvBuf >>> 1;
 }
 
+/** Unit of Tcb.rcvSsthresh as a shift, and its value for "no limit". */
+const SSTHRESH_SHIFT: u32 = 6;
+const SSTHRESH_NONE: u32 = 65535;
+/** Payload that lets the window grow (Linux: tcp_event_data_recv). */
+const GROW_FROM_BYTES: u32 = 128;
+
+/** TCP_WINDOW_CLAMP, bytes; 0 for none. */
+export function windowClamp(t: Tcb): u32 {
+  return t.extra != 0 ? changetype<SocketExtra>(t.extra).windowClamp : 0;
+}
+
 /** Window that an empty receive queue would give, bytes. */
 export function fullWindow(t: Tcb): u32 {
   const space = windowSpace(t.rcvBuf);
-  return t.windowClamp != 0 ? min(space, u32(t.windowClamp) << 6) : space;
+  const clamp = windowClamp(t);
+  return clamp != 0 ? min(space, clamp) : space;
+}
+
+/**
+ * The window opens slowly, as far as the connection has proved to carry segments worth their memory (Linux:
+ * rcv_ssthresh, tcp_grow_window): by twice what has come since the last announcement. Bytes.
+ */
+function slowLimit(t: Tcb): u32 {
+  const limit = u32(t.rcvSsthresh);
+  if (limit == SSTHRESH_NONE) return u32.MAX_VALUE;
+  const came = t.rcvNxt - t.rcvWup;
+  return (limit << SSTHRESH_SHIFT) + (came >= GROW_FROM_BYTES ? 2 * max(min(came, 1 << 24), u32(t.advMss)) : 0);
+}
+
+/** A segment of `bytes` has come out of order: it counts for the window as well. */
+export function growWindow(t: Tcb, bytes: u32): void {
+  if (bytes < GROW_FROM_BYTES || t.rcvSsthresh == SSTHRESH_NONE) return;
+  const limit = u32(t.rcvSsthresh) << SSTHRESH_SHIFT;
+  setSlowLimit(t, max(limit, min(limit + 2 * max(bytes, u32(t.advMss)), freeWindow(t))));
+}
+
+/** tcpi_rcv_ssthresh: the limit, or the whole window where there is none. */
+export function rcvSsthresh(t: Tcb): u32 {
+  return min(slowLimit(t), fullWindow(t));
+}
+
+/** Starts from, or moves to, this limit in bytes. */
+export function setSlowLimit(t: Tcb, bytes: u32): void {
+  t.rcvSsthresh = u16(min((min(bytes, 1 << 28) + 63) >>> SSTHRESH_SHIFT, SSTHRESH_NONE));
+}
+
+/** TCP_WINDOW_CLAMP was set to `bytes`: an announced window is not taken back, but goes no further. */
+export function windowClamped(t: Tcb, before: u32, bytes: u32): void {
+  const known = min(t.rcvWnd, bytes);
+  const limit = u32(t.rcvSsthresh) << SSTHRESH_SHIFT;
+  setSlowLimit(t, before == 0 || bytes < before ? min(limit, known) : max(limit, known));
 }
 
 /** Bytes that still fit. */
@@ -30,15 +77,25 @@ export function openWindow(t: Tcb): u32 {
   return left > 0 ? u32(left) : 0;
 }
 
+/** tcp_shrink_window: the window's right edge may go back, where scaling makes small steps impossible otherwise. */
+function mayShrink(t: Tcb): bool {
+  return sysctl(SYSCTL_TCP_SHRINK_WINDOW) != 0 && t.rcvScale != 0;
+}
+
 /** The window that could be announced now: zero rather than a silly one. */
 export function newWindow(t: Tcb): u32 {
   const full = fullWindow(t);
   const mss = min<u32>(t.rcvMss, full);
   let free = freeWindow(t);
-  if (free < full >>> 1) {
+  if (mayShrink(t)) {
+    // Linux, tcp_shrink_window: what memory forbids is not announced, whatever was announced before
+    free &= ~((1 << u32(t.rcvScale)) - 1);
+    if (free < full >>> 1 && (free < full >>> 4 || free < mss)) return 0;
+  } else if (free < full >>> 1) {
     free &= ~((1 << u32(t.rcvScale)) - 1);
     if (free < full >>> 4 || free < mss) return 0;
   }
+  free = min(free, slowLimit(t));
   if (t.tflags & TF_WSCALE && t.rcvScale != 0) {
     const unit = (1 << u32(t.rcvScale)) - 1;
     return (free + unit) & ~unit;
@@ -54,7 +111,7 @@ export function selectWindow(t: Tcb): u32 {
   const scale = u32(t.rcvScale);
   const open = openWindow(t);
   let window = newWindow(t);
-  if (window < open) {
+  if (window < open && !mayShrink(t)) {
     // "The receiver SHOULD NOT shrink the window" (RFC 9293 3.8.6.2.2)
     const unit = (1 << scale) - 1;
     window = (open + unit) & ~unit;
@@ -62,8 +119,16 @@ export function selectWindow(t: Tcb): u32 {
   const most = (<u32>65535) << scale;
   if (window > most) window = most;
   t.rcvWnd = window;
+  if (t.rcvNxt != t.rcvWup) announced(t);
   t.rcvWup = t.rcvNxt;
   return window >>> scale;
+}
+
+/** New bytes are acknowledged: what they have earned is kept. */
+function announced(t: Tcb): void {
+  setSlowLimit(t, rcvSsthresh(t));
+  const wrapped = t.rcvNxt - t.irs < t.rcvWup - t.irs;
+  if (wrapped && t.flight != 0) changetype<Flight>(t.flight).bytesReceivedHigh++;
 }
 
 /** True when the application's reading of `copied` bytes calls for an ACK now. */

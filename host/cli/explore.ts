@@ -29,8 +29,8 @@ export const command = defineCommand({
   summary: "try every loss, double and swap of the first frames of small connections",
   usage:
     "Each world is one small connection: its set-up, a few segments, an end in some order. Of its first frames every " +
-    "subset is lost (drop), every choice doubled or swapped with the next frame of its wire (disorder), or both (all). " +
-    "Every history is lived to its end on a simulated clock: every byte must arrive once and in order, both ends must " +
+    "subset is lost (drop), every choice doubled or swapped with the next of its wire (disorder), or both (all). " +
+    "Every history is lived to its end on a simulated clock: all bytes must arrive once and in order, both ends must " +
     "end, and everything must be given back. A history that breaks a promise is named by the fates of its frames: . " +
     "passes, x is lost, 2 comes twice, s swaps. It is captured in oribi-WORLD-FATES.pcapng; the status is 1 then.",
   options: {

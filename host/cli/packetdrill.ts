@@ -46,10 +46,10 @@ export const command = defineCommand({
   name: "packetdrill",
   summary: "run packetdrill scripts against the stack",
   usage:
-    "Runs scripts of the packetdrill language on one host in simulated time: system calls on its POSIX sockets, packets " +
-    "that arrive and packets that must leave, each at its time, sysctls, and assertions on TCP_INFO. FILE is a script; " +
-    'of a FOLDER all "*.pkt" below it are run. A script that asks for what is not there is refused and counted apart. ' +
-    "The status is 1 when one failed.",
+    "Runs scripts of the packetdrill language on one host in simulated time: system calls on its POSIX sockets, " +
+    "packets that arrive and packets that must leave, each at its time, sysctls, and assertions on TCP_INFO. FILE is " +
+    'a script; of a FOLDER all "*.pkt" below it are run. A script that asks for what is not there is refused and ' +
+    "counted apart. The status is 1 when one failed.",
   options,
   operands: ["FILE|FOLDER..."],
   examples: [

@@ -18,8 +18,8 @@ export const command = defineCommand({
   usage:
     "Bulk transfers, connections that come and go in every way, questions and answers, connections that are idle but " +
     "for keepalives, datagrams and fragments, while the wires change every ten simulated minutes and are cut now and " +
-    "then. Every byte is checked; every simulated hour the wires are mended and everything must have been given back. " +
-    "A seed that fails is run again up to that hour, which is captured in oribi-soak-SEED.pcapng; the status is 1 then.",
+    "then. Every byte is checked; every simulated hour the wires are mended and all must have been given back. " +
+    "A seed that fails is run again to that hour, which is captured in oribi-soak-SEED.pcapng; the status is 1 then.",
   options: {
     time: { form: "TIME", description: "how long, as 30d or 12h", default: "30d", parse: hours },
     seed: { form: "X", description: "gives every choice", default: "1", parse: count(0, SEED_MAX) },
@@ -87,7 +87,8 @@ function line(seed: number, figures: SoakFigures, seconds: number): string {
     `seed ${seed}: ${(figures.hours / 24).toFixed(1)} days in ${seconds.toFixed(1)} s, an audit every hour, 0 failed`,
     `${formatCount(connections)} connections with ${formatBytes(bytes)}, ${formatCount(exchanges)} exchanges`,
     `${formatCount(datagramsAnswered)} of ${formatCount(datagrams)} datagrams answered`,
-    `${formatCount(frames)} frames, ${formatCount(retransmissions)} retransmissions, ${formatCount(fragments)} fragments`,
+    `${formatCount(frames)} frames, ${formatCount(retransmissions)} retransmissions`,
+    `${formatCount(fragments)} fragments`,
     `${formatCount(keepalives)} keepalive probes\n`,
   ].join(", ");
 }

@@ -2,7 +2,6 @@
 // Read first: system-calls.ts.
 
 import type { Posix, SocketAddress } from "../posix/posix.ts";
-import type { StackExports } from "../stack-exports.ts";
 import type { Connections } from "./connections.ts";
 import type { Descriptors } from "./descriptors.ts";
 import { ScriptFailure } from "./failure.ts";
@@ -22,7 +21,6 @@ export interface CallDefaults {
 
 export interface CallContext {
   posix: Posix;
-  core: Pick<StackExports, "getsockname">;
   descriptors: Descriptors;
   connections: Connections;
   defaults: CallDefaults;

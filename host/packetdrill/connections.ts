@@ -12,6 +12,32 @@ const ACK = 16;
 /** What a connection is to the script. */
 export type Role = "listening" | "passive" | "active" | "udp";
 
+/**
+ * The numbers of one side: a SYN has its initial sequence number as the script writes it, everything behind it counts
+ * from there.
+ */
+export class SequenceSpace {
+  isKnown = false;
+  /** The initial sequence number in the script and on the wire. */
+  script = 0;
+  live = 0;
+
+  learn(script: number, live: number): void {
+    this.isKnown = true;
+    this.script = script;
+    this.live = live;
+  }
+
+  /** @param isSyn the segment that the number stands in is a SYN */
+  toScript(sequence: number, isSyn: boolean): number {
+    return (sequence - this.live + (isSyn ? this.script : 0)) >>> 0;
+  }
+
+  toWire(sequence: number, isSyn: boolean): number {
+    return (sequence + this.live - (isSyn ? this.script : 0)) >>> 0;
+  }
+}
+
 /** One connection, the stack's end "local", the runner's end "remote". Addresses and ports in host order. */
 export class Connection {
   readonly protocol: "tcp" | "udp";
@@ -25,17 +51,13 @@ export class Connection {
   isNamed = false;
   /** Descriptor on our side, -1 while the application has none. */
   fd = -1;
-  /** Number on the wire less number in the script, of what the stack sends; undefined before its SYN. */
-  localOffset: number | undefined;
-  /** The same of what the runner sends. */
-  readonly remoteOffset = 0;
+  /** Sequence numbers of the stack's side, and of the runner's. */
+  readonly local = new SequenceSpace();
+  readonly remote = new SequenceSpace();
   /** The first timestamp value that the stack sent: in the script and on the wire. */
   firstTimestamp: { script: number; live: number } | undefined;
   /** Timestamp values of the script that the stack has sent as others: the runner echoes those. */
   readonly timestamps = new Map<number, number>();
-
-  /** What the script's SYN had. */
-  #synSequence: number | undefined;
 
   constructor(protocol: "tcp" | "udp", role: Role, ends: Pick<Connection, "localAddress" | "localPort"> & Remote) {
     this.protocol = protocol;
@@ -46,36 +68,22 @@ export class Connection {
     this.remotePort = ends.remotePort;
   }
 
-  /** A line of the runner's side comes: another SYN than before is a new connection with a new sequence of ours. */
+  /** A line of the runner's side comes: its SYN begins its numbers, another SYN than before begins ours anew. */
   begin({ transport }: PacketEvent): void {
-    if (transport.protocol !== "tcp" || (transport.flags & (SYN | ACK)) !== SYN || this.role !== "passive") return;
-    if (this.#synSequence !== undefined && this.#synSequence !== transport.sequence) this.localOffset = undefined;
-    this.#synSequence = transport.sequence;
-  }
-
-  /** A sequence number of the stack's side, from the wire to the script. */
-  localToScript(sequence: number): number {
-    return (sequence - (this.localOffset ?? 0)) >>> 0;
-  }
-
-  localToWire(sequence: number): number {
-    return (sequence + (this.localOffset ?? 0)) >>> 0;
-  }
-
-  remoteToScript(sequence: number): number {
-    return (sequence - this.remoteOffset) >>> 0;
-  }
-
-  remoteToWire(sequence: number): number {
-    return (sequence + this.remoteOffset) >>> 0;
+    if (transport.protocol !== "tcp" || !(transport.flags & SYN)) return;
+    const { sequence, flags } = transport;
+    if (!(flags & ACK) && this.role === "passive" && this.remote.isKnown && this.remote.script !== sequence) {
+      this.local.isKnown = false;
+    }
+    // What the runner sends is on the wire as it is in the script.
+    this.remote.learn(sequence, sequence);
   }
 
   /** Options that the runner sends: what they say about the stack's numbers is translated. */
-  optionsToWire(options: readonly TcpOption[]): TcpOption[] {
+  optionsToWire(options: readonly TcpOption[], isSyn: boolean): TcpOption[] {
+    const edge = (n: number): number => this.local.toWire(n, isSyn);
     return options.map((option) => {
-      if (option.kind === "sack") {
-        return { ...option, blocks: option.blocks.map(([l, r]) => [this.localToWire(l), this.localToWire(r)]) };
-      }
+      if (option.kind === "sack") return { ...option, blocks: option.blocks.map(([l, r]) => [edge(l), edge(r)]) };
       if (option.kind !== "timestamp") return option;
       return { ...option, echo: this.timestamps.get(option.echo) ?? option.echo };
     });

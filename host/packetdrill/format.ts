@@ -7,6 +7,7 @@ import type { LivePacket, LiveTcp } from "./live-packet.ts";
 import type { TcpOption } from "./script.ts";
 
 const FLAGS = "FSRP.UEWA";
+const SYN = 2;
 const ECN_NAMES = ["noecn", "ect1", "ect0", "ce"] as const;
 
 /** A packet in the script's numbers; one of no connection in the wire's, with its ends. */
@@ -38,11 +39,11 @@ function ends({ source, destination, tcp, udp }: LivePacket): string {
 }
 
 function formatTcp(packet: LivePacket, tcp: LiveTcp, connection: Connection | undefined): string {
-  const isOurs = packet.direction === "in";
-  const own = (n: number): number =>
-    connection === undefined ? n : isOurs ? connection.remoteToScript(n) : connection.localToScript(n);
-  const other = (n: number): number =>
-    connection === undefined ? n : isOurs ? connection.localToScript(n) : connection.remoteToScript(n);
+  const isSyn = (tcp.flags & SYN) !== 0;
+  const [from, to] =
+    packet.direction === "in" ? [connection?.remote, connection?.local] : [connection?.local, connection?.remote];
+  const own = (n: number): number => from?.toScript(n, isSyn) ?? n;
+  const other = (n: number): number => to?.toScript(n, isSyn) ?? n;
   const start = own(tcp.sequence);
   const parts = [`${formatFlags(tcp.flags)} ${start}:${start + packet.payload}(${packet.payload})`];
   if (tcp.flags & 16) parts.push(`ack ${other(tcp.ack)}`);

@@ -12,6 +12,7 @@ const ECN = { noecn: 0, ect1: 1, ect0: 2, ect01: 2, ce: 3 } as const;
 const TTL = 255;
 /** Window of injected segments where the script writes none. */
 const WINDOW = 65535;
+const SYN = 2;
 const ICMP_ECHO_REPLY = 0;
 const ICMP_ECHO = 8;
 
@@ -52,16 +53,17 @@ function segment(event: PacketEvent, tcp: TcpPacket, ip: Ipv4Fields, connection:
     throw new ScriptRefusal(event.line, `the TCP option "${refused.name}" is not supported`);
   }
   checkSize(event, tcp.payload + 60);
-  const sequence = tcp.absolute === true ? tcp.sequence : connection.remoteToWire(tcp.sequence);
+  const isSyn = (tcp.flags & SYN) !== 0;
+  const sequence = tcp.absolute === true ? tcp.sequence : connection.remote.toWire(tcp.sequence, isSyn);
   const fields = {
     source: connection.remotePort,
     destination: connection.localPort,
     sequence,
-    ack: tcp.ack === undefined ? 0 : connection.localToWire(tcp.ack),
+    ack: tcp.ack === undefined ? 0 : connection.local.toWire(tcp.ack, isSyn),
     flags: tcp.flags,
     window: tcp.window ?? WINDOW,
     urgent: tcp.urgent ?? 0,
-    options: connection.optionsToWire(tcp.options ?? []),
+    options: connection.optionsToWire(tcp.options ?? [], isSyn),
   };
   return tcpSegment({ ...ip, protocol: PROTOCOL.tcp }, fields, tcp.payload);
 }
@@ -94,7 +96,7 @@ function quote({ quoted }: IcmpPacket, connection: Connection): Uint8Array {
   if (ip.protocol === PROTOCOL.udp) {
     return ipv4Datagram(ip, udpDatagram(ip, localPort, remotePort, quoted?.payload ?? 0)).subarray(0, 28);
   }
-  const sequence = connection.localToWire(quoted?.protocol === "tcp" ? quoted.sequence : 1);
+  const sequence = connection.local.toWire(quoted?.protocol === "tcp" ? quoted.sequence : 1, false);
   const fields = { source: localPort, destination: remotePort, sequence, ack: 0, flags: 16, window: 0, urgent: 0 };
   return ipv4Datagram(ip, tcpSegment(ip, { ...fields, options: [] }, quoted?.payload ?? 0)).subarray(0, 28);
 }

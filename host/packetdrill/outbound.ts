@@ -115,7 +115,7 @@ function compareTcp(
   const flags = tcp.flags | ((first.tcp as LiveTcp).flags & CWR);
   if (flags !== wanted.flags) fail("flags", formatFlags(wanted.flags), formatFlags(flags));
   if (wanted.ack !== undefined && flags & ACK) {
-    const ack = connection.remoteToScript(tcp.ack);
+    const ack = connection.remote.toScript(tcp.ack, (flags & SYN) !== 0);
     if (ack !== wanted.ack >>> 0) fail("ack", String(wanted.ack), String(ack));
   }
   if (wanted.window !== undefined && tcp.window !== wanted.window) {
@@ -130,8 +130,8 @@ function compareTcp(
 
 /** A SYN tells the initial sequence number. */
 function learn(connection: Connection, wanted: TcpPacket, tcp: LiveTcp): void {
-  if (connection.localOffset !== undefined || wanted.absolute === true) return;
-  if (wanted.flags & tcp.flags & SYN) connection.localOffset = (tcp.sequence - wanted.sequence) >>> 0;
+  if (connection.local.isKnown || wanted.absolute === true) return;
+  if (wanted.flags & tcp.flags & SYN) connection.local.learn(wanted.sequence, tcp.sequence);
 }
 
 function compareSequence(
@@ -143,8 +143,8 @@ function compareSequence(
 ): void {
   const last = packets.at(-1) as LivePacket;
   const size = (packets[0] as LivePacket).payload;
-  const sequence = (last.tcp as LiveTcp).sequence;
-  const came = wanted.absolute === true ? sequence : connection.localToScript(sequence);
+  const { sequence, flags } = last.tcp as LiveTcp;
+  const came = wanted.absolute === true ? sequence : connection.local.toScript(sequence, (flags & SYN) !== 0);
   const expected = (wanted.sequence + done - last.payload) >>> 0;
   if (came !== expected) fail("sequence number", String(expected), String(came));
   if (done > wanted.payload || last.payload > size) {
@@ -164,7 +164,7 @@ function compareOptions(
     if (option.kind !== "refused") continue;
     throw new ScriptRefusal(event.line, `the TCP option "${option.name}" is not supported`);
   }
-  const edge = (n: number): number => connection.remoteToScript(n);
+  const edge = (n: number): number => connection.remote.toScript(n, false);
   const differ = (): never =>
     fail(
       "TCP options",
@@ -211,6 +211,6 @@ function compareIcmp(wanted: IcmpPacket, packet: LivePacket, connection: Connect
   }
   const { quoted } = wanted;
   if (quoted?.protocol !== "tcp" || came.quoted === undefined) return;
-  const sequence = connection.remoteToScript(came.quoted.sequence);
+  const sequence = connection.remote.toScript(came.quoted.sequence, false);
   if (sequence !== quoted.sequence) fail("quoted sequence number", String(quoted.sequence), String(sequence));
 }

@@ -8,7 +8,7 @@ import { ScriptFailure, ScriptRefusal } from "./failure.ts";
 import { listing, type Listing } from "./listing.ts";
 import { allNames } from "./names.ts";
 import { parseScript } from "./parse.ts";
-import { PythonError, runPython } from "./python.ts";
+import { PythonError, type PythonVariables, runPython } from "./python.ts";
 import { Runner, type Seen } from "./runner.ts";
 import type { Script, ScriptOption } from "./script.ts";
 import { ScriptError } from "./script-error.ts";
@@ -30,8 +30,8 @@ export interface ScriptOptions {
 }
 
 /**
- * "ok": everything happened as the script says. "failed": something did not, or the script cannot be read. "refused": it
- * asks for something that the runner or the stack does not have.
+ * "ok": everything happened as the script says. "failed": something did not, or the script cannot be read. "refused":
+ * it asks for something that the runner or the stack does not have.
  */
 export type ScriptStatus = "ok" | "failed" | "refused";
 
@@ -157,7 +157,7 @@ class ScriptRun {
 
   /** All code runs at the end, as one program over what TCP_INFO said when the script came to each piece. */
   #runCodes(runner: Runner): void {
-    const variables = new Map();
+    const variables: PythonVariables = new Map();
     for (const { event, info } of runner.codes) {
       const place = { file: this.#file, line: event.codeLine };
       const print = (text: string): void => void (this.#printed += text);

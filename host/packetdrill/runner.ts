@@ -87,9 +87,8 @@ export class Runner {
     this.#connections = new Connections(settings);
     this.#previous = world.now;
     this.#start = world.now;
-    const { posix, stack } = world;
-    const { core } = stack;
-    this.#context = { posix, core, descriptors: new Descriptors(), connections: this.#connections, defaults: settings };
+    const { posix } = world;
+    this.#context = { posix, descriptors: new Descriptors(), connections: this.#connections, defaults: settings };
     world.onWait = (until) => this.#wait(until);
   }
 
@@ -126,10 +125,8 @@ export class Runner {
     if (due.from > this.#world.now) return this.#advance(Math.min(limit, due.from));
     const late = this.#world.now - due.to;
     if (late > this.#tolerance(due.to)) {
-      throw new ScriptFailure(
-        event.line,
-        `this should happen at ${this.#clock(due.from)}, but what is before it ended at ${this.#clock(this.#world.now)}`,
-      );
+      const [should, does] = [this.#clock(due.from), this.#clock(this.#world.now)];
+      throw new ScriptFailure(event.line, `this should happen at ${should}, but what is before it ended at ${does}`);
     }
     this.#index++;
     this.#previous = due.from;

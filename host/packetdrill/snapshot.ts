@@ -14,6 +14,12 @@ interface Run {
   words: Float64Array | undefined;
 }
 
+/** Addresses, bytes. */
+export interface Range {
+  from: number;
+  to: number;
+}
+
 /** What restore() brings back. What the memory has grown by since then is not touched. */
 export class Snapshot {
   /** Words, for filling shared memory costs the same for a byte and for eight. */
@@ -32,11 +38,23 @@ export class Snapshot {
     for (const run of this.#runs) if (run.words) run.words = this.#memory.slice(run.from, run.to);
   }
 
-  restore(): void {
+  /** @param untouched ranges of addresses that nobody has written to since: rising, none in another */
+  restore(untouched: readonly Range[] = []): void {
     for (const { from, to, words } of this.#runs) {
-      if (words === undefined) this.#memory.fill(0, from, to);
+      if (words === undefined) this.#clear(from, to, untouched);
       else this.#memory.set(words, from);
     }
+  }
+
+  #clear(from: number, to: number, untouched: readonly Range[]): void {
+    let at = from;
+    for (const range of untouched) {
+      const [start, end] = [Math.ceil(range.from / 8), Math.floor(range.to / 8)];
+      if (end <= at || start >= to) continue;
+      if (start > at) this.#memory.fill(0, at, start);
+      at = Math.max(at, end);
+    }
+    if (at < to) this.#memory.fill(0, at, to);
   }
 }
 

@@ -2,7 +2,7 @@
 // only when it is told to. A world is made once and put back to its first moment for each script.
 // Read first: DESIGN.md sections 2 and 5; host/network.ts, of which this is the smallest form.
 
-import { TX_TSO } from "../../assembly/layout.ts";
+import { POOL_COUNT, TX_TSO } from "../../assembly/layout.ts";
 import { UserVeth, type VethModule } from "../../veth/index.ts";
 import { createMemory, instantiateVeth, Regions, type SharedMemory, toCoreTrap } from "../core.ts";
 import { OribiError } from "../errors.ts";
@@ -11,7 +11,7 @@ import type { Waiter } from "../posix/waiter.ts";
 import { seedWords } from "../seed.ts";
 import { Stack } from "../stack.ts";
 import { decodeDatagram, type LivePacket } from "./live-packet.ts";
-import { Snapshot } from "./snapshot.ts";
+import { type Range, Snapshot } from "./snapshot.ts";
 import { checksum, pseudoHeader } from "./wire.ts";
 
 /** What a world is made of; addresses are host-order numbers. */
@@ -79,8 +79,8 @@ export class World {
     const allocate = (bytes: number): number => regions.allocate(bytes);
     this.#module = { exports: instantiateVeth(this.#memory, core), memory: this.#memory, allocate };
     const offloads = { txChecksum: true, rxChecksum: true };
-    // What a script injects may be larger than the MTU, as what a kernel has put together (GRO): the NICs take it whole.
-    const nic = { ringSize: RING, rules: 1, mtu: 65535 };
+    // What a script injects may be larger than the MTU, as what a kernel has put together (GRO): it is taken whole.
+    const nic = { ringSize: RING, mbufs: RING + 64, rules: 1, mtu: 65535 };
     this.#nic = UserVeth.create(this.#module, { ...nic, name: "host", offloads: { ...offloads, lro: true } });
     this.#endpoint = UserVeth.create(this.#module, { ...nic, name: "endpoint", offloads: { tso: true } });
     this.#module.exports.cableConnect(this.#nic.handle, this.#endpoint.handle);
@@ -128,13 +128,23 @@ export class World {
 
   /** Puts everything back to the first moment: as new, but the code. */
   reset(): void {
-    this.#snapshot.restore();
+    this.#snapshot.restore(this.#untouched());
     this.#now = START_MICROS;
     this.#sent = [];
     this.isMute = false;
     this.onWait = () => false;
     this.stack.core.attach(this.stack.place.base);
     this.stack.core.poll(this.#now);
+  }
+
+  /** Elements of pools that were never used since the first moment are still as they were: most of the memory. */
+  #untouched(): Range[] {
+    const { core } = this.stack;
+    const ranges: Range[] = [];
+    for (let pool = 0; pool < POOL_COUNT; pool++) {
+      ranges.push({ from: core.poolUsedEnd(pool) >>> 0, to: core.poolEnd(pool) >>> 0 });
+    }
+    return ranges.sort((a, b) => a.from - b.from);
   }
 
   /** Takes what the stack has sent since the last call, in order. ARP is answered here and not part of it. */

@@ -55,6 +55,8 @@ export class PosixContext {
   readonly pointer: Uint32Array;
   readonly events: Int32Array;
   readonly data: Uint8Array;
+  /** Some socket has had SO_RCVLOWAT set: calls that block must ask. */
+  hasLowWater = false;
   readonly #heads: (Uint8Array | undefined)[] = [];
   #turn = -1;
   #current: ArrayBufferLike;

@@ -3,15 +3,19 @@
 
 import {
   AF_INET,
+  AF_UNSPEC,
   EINVAL,
   EOPNOTSUPP,
+  EPOLLRDHUP,
   ERROR_CODE,
+  ERROR_DATA,
   ERROR_ERRNO,
   ERROR_INFO,
   ERROR_OFFENDER,
   ERROR_ORIGIN,
   ERROR_TYPE,
   EXCHANGE_DATA_BYTES,
+  FIONREAD,
   IP_PKTINFO,
   IP_RECVERR,
   IP_RECVTOS,
@@ -19,10 +23,16 @@ import {
   IP_TOS,
   IP_TTL,
   IPPROTO_IP,
+  IPPROTO_TCP,
   MSG_CTRUNC,
+  MSG_EOR,
   MSG_ERRQUEUE,
   MSG_MORE,
   MSG_TRUNC,
+  MSG_ZEROCOPY,
+  SO_EE_ORIGIN_ZEROCOPY,
+  TCP_CM_INQ,
+  TCP_INQ,
 } from "../../assembly/layout.ts";
 import { formatAddress, parseAddress, portOf, type SocketAddress, type SocketAddressResult } from "./address.ts";
 import { type Bytes, invalidType, toBytes } from "./arguments.ts";
@@ -79,6 +89,8 @@ export interface MessageCalls {
   writev: (fd: number, iov: Bytes[]) => number;
 }
 
+/** Linux: MAX_SKB_FRAGS. */
+const FRAGMENTS_MAX = 17;
 /** Most buffers of one call (IOV_MAX of Linux). */
 const IOV_MAX = 1024;
 
@@ -100,6 +112,7 @@ export function createMessage(context: PosixContext, transfer: TransferCalls): M
     const control = controlOf(message.msg_control);
     if (control === undefined) return -EINVAL;
     if (length > EXCHANGE_DATA_BYTES && !isDatagram(fd)) return sendEach(fd, iov, length, flags);
+    if (flags & MSG_ZEROCOPY && iov.length > FRAGMENTS_MAX && !isDatagram(fd)) return sendParts(fd, iov, flags);
     const bytes = iov.length === 1 ? (iov[0] as Bytes) : gather(iov, room(length));
     const to = message.msg_name;
     if (control.ttl < 0 && control.tos < 0) {
@@ -126,6 +139,21 @@ export function createMessage(context: PosixContext, transfer: TransferCalls): M
     return done;
   }
 
+  /** Linux sends at most 17 of the application's buffers in one packet without copying: each such part is a record. */
+  function sendParts(fd: number, iov: Bytes[], flags: number): number {
+    let done = 0;
+    for (let i = 0; i < iov.length; i += FRAGMENTS_MAX) {
+      const part = iov.slice(i, i + FRAGMENTS_MAX);
+      const length = totalOf(part);
+      const isLast = i + FRAGMENTS_MAX >= iov.length;
+      const n = transfer.send(fd, gather(part, room(length)), isLast ? flags : (flags & ~MSG_ZEROCOPY) | MSG_EOR);
+      if (n < 0) return done > 0 ? done : n;
+      done += n;
+      if (n < length) break;
+    }
+    return done;
+  }
+
   function recvmsg(fd: number, message: MessageHeader, flags = 0): number {
     const iov = buffersOf(message);
     if (iov.length > IOV_MAX) return -EINVAL;
@@ -138,7 +166,8 @@ export function createMessage(context: PosixContext, transfer: TransferCalls): M
     if (iov.length !== 1) scatter(bytes.subarray(0, Math.min(n, length)), iov);
     message.msg_flags = 0;
     if (from.port === undefined) {
-      if (message.msg_control !== undefined) message.msg_control.length = 0;
+      if (flags & MSG_ERRQUEUE) message.msg_flags |= MSG_ERRQUEUE;
+      giveControl(message, flags & MSG_ERRQUEUE ? [errorMessage()] : streamMessages(fd, message));
       return n;
     }
     if (message.msg_name) Object.assign(message.msg_name, from);
@@ -159,16 +188,31 @@ export function createMessage(context: PosixContext, transfer: TransferCalls): M
 
   /** What the error queue held (IP_RECVERR). */
   function errorMessage(): ControlMessage {
+    const isZerocopy = args.getUint32(ERROR_ORIGIN, true) === SO_EE_ORIGIN_ZEROCOPY;
     const data: ExtendedError = {
       ee_errno: args.getUint32(ERROR_ERRNO, true),
       ee_origin: args.getUint32(ERROR_ORIGIN, true),
       ee_type: args.getUint32(ERROR_TYPE, true),
       ee_code: args.getUint32(ERROR_CODE, true),
       ee_info: args.getUint32(ERROR_INFO, true),
-      ee_data: 0,
-      offender: { family: AF_INET, address: formatAddress(args.getUint32(ERROR_OFFENDER, true)), port: 0 },
+      ee_data: args.getUint32(ERROR_DATA, true),
+      offender: {
+        family: isZerocopy ? AF_UNSPEC : AF_INET,
+        address: formatAddress(args.getUint32(ERROR_OFFENDER, true)),
+        port: 0,
+      },
     };
     return { cmsg_level: IPPROTO_IP, cmsg_type: IP_RECVERR, data };
+  }
+
+  /** TCP_INQ: the bytes that are left to read; 1 when it is the end that is left. */
+  function streamMessages(fd: number, message: MessageHeader): ControlMessage[] {
+    if (message.msg_control === undefined || core.getsockopt(fd, IPPROTO_TCP, TCP_INQ, context.argsAt, 4) < 0)
+      return [];
+    if (args.getInt32(0, true) === 0) return [];
+    const left = core.ioctl(fd, FIONREAD, 0);
+    const data = left > 0 ? left : core.pollEvents(fd) & EPOLLRDHUP ? 1 : 0;
+    return [{ cmsg_level: IPPROTO_TCP, cmsg_type: TCP_CM_INQ, data }];
   }
 
   /** What the options IP_RECVTTL, IP_RECVTOS and IP_PKTINFO ask for about the datagram that was just received. */

@@ -8,6 +8,7 @@ import {
   IPPROTO_IP,
   IPPROTO_TCP,
   SO_LINGER,
+  SO_RCVLOWAT,
   SO_RCVTIMEO,
   SO_SNDTIMEO,
   SOL_SOCKET,
@@ -72,6 +73,7 @@ export function createOptions(context: PosixContext): OptionCalls {
   const area = new Uint8Array(args.buffer, args.byteOffset, ARGS_BYTES);
 
   function setsockopt(fd: number, level: number, name: number, value: OptionValue): number {
+    if (level === SOL_SOCKET && name === SO_RCVLOWAT) context.hasLowWater = true;
     return core.setsockopt(fd, level, name, argsAt, encode(args, area, shapeOf(level, name), value));
   }
 

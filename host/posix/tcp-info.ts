@@ -8,7 +8,7 @@ const FIELDS = [
   ["tcpi_backoff", 1],
   ["tcpi_options", 1],
   ["tcpi_wscale", 1], // snd_wscale in the low, rcv_wscale in the high four bits
-  ["tcpi_app_limited", 1],
+  ["tcpi_app_limited", 1], // tcpi_delivery_rate_app_limited in the low bit, tcpi_fastopen_client_fail in the next two
   ["tcpi_rto", 4],
   ["tcpi_ato", 4],
   ["tcpi_snd_mss", 4],
@@ -57,10 +57,14 @@ const FIELDS = [
   ["tcpi_snd_wnd", 4],
   ["tcpi_rcv_wnd", 4],
   ["tcpi_rehash", 4],
+  ["tcpi_total_rto", 2],
+  ["tcpi_total_rto_recoveries", 2],
+  ["tcpi_total_rto_time", 4],
 ] as const;
 
 /** The fields of struct tcp_info; times in microseconds or milliseconds as tcp(7) has them. */
-export type TcpInfo = Record<(typeof FIELDS)[number][0] | "tcpi_snd_wscale" | "tcpi_rcv_wscale", number>;
+export type TcpInfo = Record<(typeof FIELDS)[number][0] | BitField, number>;
+type BitField = "tcpi_snd_wscale" | "tcpi_rcv_wscale" | "tcpi_delivery_rate_app_limited" | "tcpi_fastopen_client_fail";
 
 /** Reads the first `length` bytes of the structure at the start of `view`. */
 export function readTcpInfo(view: DataView, length: number): Partial<TcpInfo> {
@@ -69,6 +73,7 @@ export function readTcpInfo(view: DataView, length: number): Partial<TcpInfo> {
   for (const [name, bytes] of FIELDS) {
     if (at + bytes > length) break;
     if (bytes === 1) info[name] = view.getUint8(at);
+    else if (bytes === 2) info[name] = view.getUint16(at, true);
     else if (bytes === 4) info[name] = view.getUint32(at, true);
     else info[name] = Number(view.getBigUint64(at, true));
     at += bytes;
@@ -76,6 +81,10 @@ export function readTcpInfo(view: DataView, length: number): Partial<TcpInfo> {
   if (info.tcpi_wscale !== undefined) {
     info.tcpi_snd_wscale = info.tcpi_wscale & 15;
     info.tcpi_rcv_wscale = info.tcpi_wscale >> 4;
+  }
+  if (info.tcpi_app_limited !== undefined) {
+    info.tcpi_delivery_rate_app_limited = info.tcpi_app_limited & 1;
+    info.tcpi_fastopen_client_fail = (info.tcpi_app_limited >> 1) & 3;
   }
   return info;
 }

@@ -4,19 +4,26 @@
 
 import {
   EAGAIN,
+  EINPROGRESS,
   EOPNOTSUPP,
   EPOLLERR,
   EPOLLHUP,
+  EPOLLOUT,
   EPOLLRDHUP,
   EXCHANGE_DATA_BYTES,
   FIONREAD,
   MSG_DONTWAIT,
+  MSG_EOR,
   MSG_ERRQUEUE,
+  MSG_FASTOPEN,
   MSG_MORE,
   MSG_OOB,
   MSG_PEEK,
   MSG_TRUNC,
   MSG_WAITALL,
+  MSG_ZEROCOPY,
+  SO_ERROR,
+  SO_RCVLOWAT,
   SO_TYPE,
   SOCK_STREAM,
   SOL_SOCKET,
@@ -34,7 +41,9 @@ const RUN = 65536;
 /** Flags that only the core can answer for. */
 const PARTICULAR = MSG_PEEK | MSG_TRUNC | MSG_OOB | MSG_ERRQUEUE;
 /** Nothing more will come. */
-const ENDED = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+const ENDED = EPOLLRDHUP | EPOLLHUP;
+/** Flags about the end of the bytes: they go with the last of them only. */
+const FINAL = MSG_EOR | MSG_ZEROCOPY;
 
 /** `send(fd, buffer, flags?)`, or as in C `send(fd, buffer, length, flags)`. */
 export interface Transfer {
@@ -90,7 +99,7 @@ export function createTransfer(context: PosixContext): TransferCalls {
     data.set(buffer);
     context.touch();
     const n = coreSend(fd, dataAt, length, flags);
-    return n === length || (n < 0 && n !== -EAGAIN) ? n : sendRest(fd, buffer, flags, Math.max(n, 0));
+    return n === length ? n : sendShort(fd, buffer, flags, n);
   }
 
   function recv(fd: number, buffer: Bytes, a = 0, b?: number): number {
@@ -103,8 +112,16 @@ export function createTransfer(context: PosixContext): TransferCalls {
     }
     const n = receiveNow(fd, buffer, length, flags);
     if (n === -EAGAIN) return recvWaiting(fd, buffer, length, flags);
-    if (flags & MSG_WAITALL && n > 0 && n < length) return recvAll(fd, buffer, length, flags, n);
-    return n;
+    return n > 0 && n < length ? recvShort(fd, buffer, length, flags, n) : n;
+  }
+
+  /** Less than was asked for: enough, unless MSG_WAITALL or SO_RCVLOWAT says otherwise. */
+  function recvShort(fd: number, buffer: Bytes, length: number, flags: number, n: number): number {
+    if (flags & MSG_WAITALL) return recvAll(fd, buffer, length, flags, n);
+    if (!context.hasLowWater || flags & MSG_DONTWAIT || !isStream(fd)) return n;
+    core.getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, context.argsAt, 4);
+    const least = Math.min(length, context.args.getInt32(0, true));
+    return n >= least ? n : recvAll(fd, buffer, length, flags, n, least);
   }
 
   /** What can be received at once. */
@@ -151,23 +168,29 @@ export function createTransfer(context: PosixContext): TransferCalls {
 
   /** Waits until something can be received. */
   function recvWaiting(fd: number, buffer: Bytes, length: number, flags: number): number {
-    if (flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) return -EAGAIN;
+    if (flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE)) return -EAGAIN;
     const deadline = context.deadline(fd, 0);
     while (true) {
       const waited = context.wait(deadline);
       if (waited < 0) return waited;
       const n = receiveNow(fd, buffer, length, flags);
       if (n === -EAGAIN) continue;
-      if (flags & MSG_WAITALL && n > 0 && n < length) return recvAll(fd, buffer, length, flags, n);
-      return n;
+      return n > 0 && n < length ? recvShort(fd, buffer, length, flags, n) : n;
     }
   }
 
-  /** MSG_WAITALL on a stream: goes on until the buffer is full, the stream ends, or an error or timeout comes. */
-  function recvAll(fd: number, buffer: Bytes, length: number, flags: number, done: number): number {
+  /** On a stream: goes on until there are `least` bytes, the stream ends, or an error or timeout comes. */
+  function recvAll(
+    fd: number,
+    buffer: Bytes,
+    length: number,
+    flags: number,
+    done: number,
+    least: number = length,
+  ): number {
     if (flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE) || !isStream(fd)) return done;
     const deadline = context.deadline(fd, 0);
-    while (done < length) {
+    while (done < least) {
       if (core.ioctl(fd, FIONREAD, 0) > (flags & MSG_PEEK ? done : 0)) {
         const n = receiveMore(fd, buffer, flags & MSG_PEEK ? 0 : done, length, flags);
         if (n <= 0) return done;
@@ -175,7 +198,7 @@ export function createTransfer(context: PosixContext): TransferCalls {
         continue;
       }
       // An error is left for the next call to report.
-      if (core.pollEvents(fd) & ENDED || context.wait(deadline) < 0) return done;
+      if (core.errorPending(fd) !== 0 || core.pollEvents(fd) & ENDED || context.wait(deadline) < 0) return done;
     }
     return done;
   }
@@ -192,7 +215,7 @@ export function createTransfer(context: PosixContext): TransferCalls {
       const waited = context.wait(deadline);
       if (waited < 0) return done > 0 ? done : waited;
       // An error after the first bytes is left for the next call to report.
-      if (done > 0 && core.pollEvents(fd) & EPOLLERR) return done;
+      if (done > 0 && core.errorPending(fd) !== 0) return done;
       const n = sendNow(fd, done === 0 ? buffer : buffer.subarray(done), flags);
       if (n === -EAGAIN) continue;
       if (n < 0) return done > 0 ? done : n;
@@ -203,14 +226,37 @@ export function createTransfer(context: PosixContext): TransferCalls {
 
   function sendLarge(fd: number, buffer: Bytes, flags: number): number {
     const n = sendNow(fd, buffer, flags);
-    return n === buffer.length || (n < 0 && n !== -EAGAIN) ? n : sendRest(fd, buffer, flags, Math.max(n, 0));
+    return n === buffer.length ? n : sendShort(fd, buffer, flags, n);
+  }
+
+  /** The core has not taken all: `n` is what it said. */
+  function sendShort(fd: number, buffer: Bytes, flags: number, n: number): number {
+    if (n === -EINPROGRESS) return sendOpening(fd, buffer, flags);
+    return n < 0 && n !== -EAGAIN ? n : sendRest(fd, buffer, flags, Math.max(n, 0));
+  }
+
+  /** The call has sent a SYN (TCP Fast Open), perhaps with the first bytes: waits as connect() does, sends the rest. */
+  function sendOpening(fd: number, buffer: Bytes, flags: number): number {
+    const done = pointer[0] as number;
+    const deadline = flags & MSG_DONTWAIT ? -Infinity : context.deadline(fd, 1);
+    while (!(core.pollEvents(fd) & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
+      if (context.wait(deadline) < 0) return done > 0 ? done : -EINPROGRESS;
+    }
+    if (core.pollEvents(fd) & (EPOLLERR | EPOLLHUP)) {
+      core.getsockopt(fd, SOL_SOCKET, SO_ERROR, context.argsAt, 4);
+      const error = context.args.getInt32(0, true);
+      if (error !== 0) return -error;
+    }
+    if (done >= buffer.length) return done;
+    const rest = sendLarge(fd, buffer.subarray(done), flags & ~MSG_FASTOPEN);
+    return rest < 0 ? done || rest : done + rest;
   }
 
   /** What can be sent at once. */
   function sendNow(fd: number, buffer: Bytes, flags: number): number {
     const length = buffer.length;
     context.touch();
-    if (length <= SMALL || flags & MSG_OOB) return sendStaged(fd, buffer, flags);
+    if (length <= SMALL || flags & (MSG_OOB | FINAL)) return sendStaged(fd, buffer, flags);
     const source = context.addressIn(buffer);
     if (source >= 0) return coreSend(fd, source, length, flags);
     let done = 0;
@@ -231,9 +277,15 @@ export function createTransfer(context: PosixContext): TransferCalls {
 
   /** Through the exchange area; a datagram is larger than it in no case, a stream takes what fits. */
   function sendStaged(fd: number, buffer: Bytes, flags: number): number {
-    const fits = buffer.length <= EXCHANGE_DATA_BYTES;
-    data.set(fits ? buffer : buffer.subarray(0, EXCHANGE_DATA_BYTES));
-    return coreSend(fd, dataAt, fits ? buffer.length : EXCHANGE_DATA_BYTES, flags);
+    if (buffer.length <= EXCHANGE_DATA_BYTES) {
+      data.set(buffer);
+      return coreSend(fd, dataAt, buffer.length, flags);
+    }
+    data.set(buffer.subarray(0, EXCHANGE_DATA_BYTES));
+    const n = coreSend(fd, dataAt, EXCHANGE_DATA_BYTES, flags & FINAL ? (flags & ~FINAL) | MSG_MORE : flags);
+    if (!(flags & FINAL) || n < EXCHANGE_DATA_BYTES) return n;
+    const rest = sendStaged(fd, buffer.subarray(n), flags);
+    return rest < 0 ? n : n + rest;
   }
 
   function sendto(
@@ -262,6 +314,7 @@ export function createTransfer(context: PosixContext): TransferCalls {
     context.touch();
     let n = core.sendto(fd, dataAt, part.length, flags, address, port);
     if (n === length) return n;
+    if (n === -EINPROGRESS) return sendOpening(fd, buffer, flags);
     if (n === -EAGAIN && !(flags & MSG_DONTWAIT)) {
       const deadline = context.deadline(fd, 1);
       while (n === -EAGAIN) {

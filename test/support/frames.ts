@@ -226,6 +226,9 @@ export interface TcpOptions {
   /** TSval, TSecr. */
   timestamps?: [number, number];
   sack?: [number, number][];
+  /** Fast Open's cookie in hex, "" for a request; the second is the experimental form. */
+  fastopen?: string;
+  fastopenExp?: string;
 }
 
 export interface TcpFields {
@@ -273,12 +276,16 @@ function optionBytes(options: TcpOptions | readonly number[]): number[] {
   const bytes: number[] = [];
   const word = (value: number): number[] => [24, 16, 8, 0].map((shift) => (value >>> shift) & 255);
   if (!("length" in options)) {
-    const { mss, wscale, sackPermitted, timestamps, sack } = options;
+    const { mss, wscale, sackPermitted, timestamps, sack, fastopen, fastopenExp } = options;
     if (mss !== undefined) bytes.push(2, 4, mss >>> 8, mss & 255);
     if (sackPermitted) bytes.push(...(timestamps ? [] : [1, 1]), 4, 2);
     if (timestamps) bytes.push(...(sackPermitted ? [] : [1, 1]), 8, 10, ...timestamps.flatMap(word));
     if (wscale !== undefined) bytes.push(1, 3, 3, wscale);
     if (sack) bytes.push(1, 1, 5, 2 + sack.length * 8, ...sack.flat().flatMap(word));
+    if (fastopen !== undefined) bytes.push(34, 2 + fastopen.length / 2, ...Buffer.from(fastopen, "hex"));
+    if (fastopenExp !== undefined) {
+      bytes.push(254, 4 + fastopenExp.length / 2, 0xf9, 0x89, ...Buffer.from(fastopenExp, "hex"));
+    }
   } else {
     bytes.push(...options);
   }

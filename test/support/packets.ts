@@ -182,6 +182,9 @@ function tcpOptions(bytes: Uint8Array): TcpOptions {
       options.sack = [];
       for (let at = i + 2; at < i + length; at += 8) options.sack.push([v.getUint32(at), v.getUint32(at + 4)]);
     }
+    const hex = (from: number): string => Buffer.from(bytes.subarray(from, i + length)).toString("hex");
+    if (kind === 34) options.fastopen = hex(i + 2);
+    if (kind === 254 && v.getUint16(i + 2) === 0xf989) options.fastopenExp = hex(i + 4);
     if (kind === 8) options.timestamps = [v.getUint32(i + 2), v.getUint32(i + 6)];
     i += length;
   }

@@ -1,183 +1,152 @@
-// One connection of the stack with a peer that the test plays, number by number.
-//
-//   const peer = TcpPeer.open({ isn: 0xffffff00 });      // the peer has connected
-//   peer.say("data", { at: 0 });                         // at: bytes behind its first one
-//   expect(peer.latest().ack).to.equal(peer.first + 4);
+// The other end of one TCP connection, by hand: segments with relative numbers to the stack under test, and what it
+// answers as one line each, in packetdrill's spelling: "P. 1:101(100) ack 11".
 
-import { IPPROTO_TCP, SHUT_WR, SIOCOUTQ, SOCK_NONBLOCK, TCP_INFO, TCP_NODELAY } from "../../assembly/layout.ts";
-import { type Body, bytesOf, ether, HOST, ip, ipv4, PEER, tcp, type TcpFields, type TcpOptions } from "./frames.ts";
-import { type HarnessOptions, type StackHarness, stackHarness } from "./harness.ts";
-import type { TcpHeader } from "./packets.ts";
-
-const STACK_PORT = 4000;
-const PEER_PORT = 80;
-/** The clock of initial sequence numbers ticks so often in a microsecond (assembly/tcp/isn.ts). */
-const ISN_TICKS = 16;
-const WRAP = 2 ** 32;
-
-/** A segment that the stack has sent. */
-export interface Segment extends TcpHeader {
-  bytes: number;
-}
+import { expect } from "chai";
+import * as layout from "../../assembly/layout.ts";
+import { type Body, bytesOf, HOST, icmp, ip, ipv4, PEER, tcp, type TcpOptions } from "./frames.ts";
+import type { StackHarness } from "./harness.ts";
+import type { Packet } from "./packets.ts";
 
 export interface PeerOptions {
-  /** The peer's initial sequence number. */
-  isn?: number;
-  /** The peer's TSval; undefined: it does without timestamps. */
-  stamp?: number | undefined;
-  harness?: HarnessOptions;
+  /** Port of the peer and of the stack. */
+  port?: number;
+  local?: number;
+  address?: string;
+  host?: string;
+  /** Initial sequence number of the peer. */
+  iss?: number;
+}
+
+interface SegmentFields {
+  seq?: number;
+  ack?: number;
+  win?: number;
+  options?: TcpOptions;
+  data?: Body;
+  tos?: number;
 }
 
 export class TcpPeer {
   readonly h: StackHarness;
-  readonly fd: number;
-  /** Sequence number of the peer's first byte. */
-  readonly first: number;
-  /** TSval of what the peer sends. */
-  stamp: number | undefined;
-  /** Behind what the peer has sent in order. */
-  #next: number;
-  /** What the peer acknowledges, and its window. */
-  #ack = 0;
-  #window = 65535;
-  #echo = 0;
-  #latest: Segment | undefined;
-  readonly #seen: Segment[] = [];
+  port: number;
+  local: number;
+  readonly address: string;
+  readonly host: string;
+  iss: number;
+  /** The stack's initial sequence number, as its first SYN has told. */
+  irs: number | undefined;
+  /** Window scale that the peer's own windows have. */
+  scale = 0;
 
-  /** The peer connects. */
-  static open(options: PeerOptions = {}): TcpPeer {
-    return new TcpPeer(options, (peer) => {
-      const { h } = peer;
-      const listener = h.tcp({ bind: `:${STACK_PORT}` });
-      h.core.listen(listener, 1);
-      peer.#send({ seq: peer.first - 1, ack: 0, flags: "S", options: peer.#synOptions() }, "");
-      peer.#send({}, "");
-      const fd = h.ok(h.core.accept(listener, SOCK_NONBLOCK));
-      h.core.close(listener);
-      return fd;
-    });
+  constructor(h: StackHarness, options: PeerOptions = {}) {
+    this.h = h;
+    this.port = options.port ?? 5000;
+    this.local = options.local ?? 80;
+    this.address = options.address ?? PEER.address;
+    this.host = options.host ?? HOST.address;
+    this.iss = options.iss ?? 1_000_000;
   }
 
-  /** The stack connects, and sends a few bytes, so that the next one is `ahead` bytes in front of 2^32. */
-  static nearWrap(ahead: number, options: PeerOptions = {}): TcpPeer {
-    let filler = 0;
-    const peer = new TcpPeer({ isn: 1000, stamp: 1, ...options }, ({ h }) => {
-      const fd = h.tcp({ bind: `:${STACK_PORT}` });
-      h.setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-      const ports = STACK_PORT * 65536 + PEER_PORT;
-      const isn = h.core.initialSequence(ip(HOST.address), ip(PEER.address), ports) >>> 0;
-      const ticks = (2 * WRAP - ahead - 1 - isn) % WRAP;
-      filler = ticks % ISN_TICKS;
-      h.advance((ticks - filler) / ISN_TICKS / 1000);
-      h.core.connect(fd, ip(PEER.address), PEER_PORT);
-      return fd;
-    });
-    peer.#collect();
-    peer.#send({ seq: peer.first - 1, flags: "SA", options: peer.#synOptions() }, "");
-    if (filler > 0) peer.write(new Uint8Array(filler));
-    peer.ack(WRAP - ahead);
-    peer.segments();
-    return peer;
+  /** Sends a segment; `seq` and `ack` count from the initial sequence numbers. */
+  say(flags: string, { seq = 0, ack, win = 32792, options = {}, data = "", tos = 0 }: SegmentFields = {}): void {
+    const letters = flags.replace(".", "A");
+    const segment = tcp(
+      {
+        from: this.port,
+        to: this.local,
+        seq: (this.iss + seq) >>> 0,
+        ack: ack === undefined ? 0 : ((this.irs ?? 0) + ack) >>> 0,
+        flags: letters,
+        window: win,
+        options,
+      },
+      data,
+    );
+    this.h.receive(ipv4({ from: this.address, to: this.host, tos }, segment));
   }
 
-  private constructor({ isn = 1000, stamp, harness = {} }: PeerOptions, open: (peer: TcpPeer) => number) {
-    this.h = stackHarness(harness);
-    this.first = (isn + 1) >>> 0;
-    this.#next = this.first;
-    this.stamp = stamp;
-    this.fd = open(this);
+  /** An ICMP error about a segment of the stack with this relative number. */
+  icmpError(type: number, code: number, seq: number, mtu = 0, payload = 8): void {
+    const quoted = tcp({ from: this.local, to: this.port, seq: ((this.irs ?? 0) + seq) >>> 0, flags: "A" });
+    const bytes = bytesOf(ipv4({ from: this.host, to: this.address, total: 1500 }, quoted)).subarray(0, 20 + payload);
+    this.h.receive(ipv4({ from: this.address, to: this.host }, icmp({ type, code, rest: mtu }, bytes)));
   }
 
-  /** The peer sends a segment, `at` bytes behind its first. */
-  say(body: Body, { at = 0, ...fields }: TcpFields & { at?: number } = {}): void {
-    const seq = (this.first + at) >>> 0;
-    this.#send({ seq, ...fields }, body);
-    if (seq === this.#next) this.#next = (seq + bytesOf(body).length + Number(fields.flags?.includes("F") ?? 0)) >>> 0;
+  /** What the stack has sent to this peer since the last call, one line each. */
+  heard(): string[] {
+    return this.packets().map((packet) => this.line(packet));
   }
 
-  /** The peer acknowledges, and may say more. */
-  ack(ack: number, { window, sack }: { window?: number; sack?: [number, number][] } = {}): void {
-    this.#ack = ack >>> 0;
-    if (window !== undefined) this.#window = window;
-    this.#send({ options: { ...this.#stamps(), ...(sack ? { sack } : {}) } }, "");
-  }
-
-  /** The stack's application sends. */
-  write(data: Uint8Array | string, flags = 0): number {
-    const taken = this.h.send(this.fd, data, undefined, flags);
-    this.#collect();
-    return taken;
-  }
-
-  /** The stack's application reads. @throws {Error} with the name of an error */
-  read(flags = 0): Uint8Array {
-    const bytes = this.h.read(this.fd, 65536, flags);
-    if (typeof bytes === "string") throw new Error(bytes);
-    this.#collect();
-    return bytes;
-  }
-
-  shutdown(): void {
-    this.h.core.shutdown(this.fd, SHUT_WR);
-    this.#collect();
-  }
-
-  /** Lets milliseconds pass. */
-  advance(millis: number): void {
-    this.h.advance(millis);
-    this.#collect();
-  }
-
-  /** The segments that the stack has sent since the last call. */
-  segments(): Segment[] {
-    this.#collect();
-    return this.#seen.splice(0);
-  }
-
-  /** The latest segment of the stack. */
-  latest(): Segment {
-    this.#collect();
-    if (this.#latest === undefined) throw new Error("The stack has said nothing.");
-    return this.#latest;
-  }
-
-  /** TCP_* */
-  state(): number {
-    return this.h.option(this.fd, IPPROTO_TCP, TCP_INFO) & 255;
-  }
-
-  counter(name: string): number {
-    return this.h.counter(name);
-  }
-
-  /** Bytes that the stack holds for the peer. */
-  unacknowledged(): number {
-    return this.h.core.ioctl(this.fd, SIOCOUTQ, 0);
-  }
-
-  #send(fields: TcpFields, body: Body): void {
-    const own = { from: PEER_PORT, to: STACK_PORT, seq: this.#next, ack: this.#ack, window: this.#window };
-    const all = { ...own, options: this.#stamps(), ...fields };
-    this.h.receive(ether(ipv4(tcp(all, bytesOf(body)))));
-    this.#collect();
-  }
-
-  #stamps(): TcpOptions {
-    return this.stamp === undefined ? {} : { timestamps: [this.stamp, this.#echo] };
-  }
-
-  #synOptions(): TcpOptions {
-    return { mss: 1460, sackPermitted: true, ...this.#stamps() };
-  }
-
-  #collect(): void {
-    for (const { tcp: header, payload } of this.h.sent()) {
-      if (header === undefined) continue;
-      const segment = { ...header, bytes: payload.length };
-      this.#latest = segment;
-      this.#seen.push(segment);
-      this.#echo = header.options.timestamps?.[0] ?? this.#echo;
-      if (header.flags.includes("S")) this.#ack = (header.seq + 1) >>> 0;
+  packets(): Packet[] {
+    const packets = this.h.sent().filter((packet) => packet.tcp?.to === this.port && packet.ip?.to === this.address);
+    for (const { tcp: header } of packets) {
+      if (header?.flags.includes("S")) this.irs = header.seq;
     }
+    return packets;
   }
+
+  /** Expects exactly these segments. */
+  hears(...lines: string[]): void {
+    expect(this.heard()).to.deep.equal(lines);
+  }
+
+  line({ tcp: header, payload }: Packet): string {
+    if (header === undefined) return "no TCP";
+    const seq = (header.seq - (this.irs ?? header.seq)) >>> 0;
+    const letters = header.flags.replace("A", ".");
+    const ordered = [..."FSRPUEC."].filter((letter) => letters.includes(letter)).join("");
+    const ack = header.flags.includes("A") ? ` ack ${(header.ack - this.iss) >>> 0}` : "";
+    const { fastopen, fastopenExp } = header.options;
+    const cookie = fastopen === undefined ? "" : ` FO ${fastopen}`.trimEnd();
+    const exp = fastopenExp === undefined ? "" : ` FOEXP ${fastopenExp}`.trimEnd();
+    return `${ordered} ${seq}:${seq + payload.length}(${payload.length})${ack}${cookie}${exp}`;
+  }
+
+  /** accept() on the stack's listener, or the name of the error. */
+  static accept(h: StackHarness, listener: number): number {
+    return h.core.accept(listener, layout.SOCK_NONBLOCK);
+  }
+}
+
+/** A listening socket of the stack on `port`, with SO_REUSEADDR as servers have it. */
+export function listenOn(h: StackHarness, port = 80, backlog = 16): number {
+  const fd = h.tcp();
+  h.ok(h.setOption(fd, layout.SOL_SOCKET, layout.SO_REUSEADDR, 1));
+  h.ok(h.core.bind(fd, 0, port));
+  h.ok(h.core.listen(fd, backlog));
+  return fd;
+}
+
+/** Starts a connection of the stack to the peer, not blocking; the result of connect(). */
+export function connectTo(h: StackHarness, peer: TcpPeer, fd: number): number {
+  const result = h.core.connect(fd, ip(peer.address), peer.port);
+  h.ok(h.core.getsockname(fd));
+  peer.local = h.exchangeWord(4);
+  return result;
+}
+
+/** A connection that the peer has opened to a listener of the stack on port 80. */
+export interface Passive {
+  peer: TcpPeer;
+  /** The accepted socket. */
+  fd: number;
+  listener: number;
+}
+
+/** Lets the peer open a connection; `syn` are the options of its SYN. */
+export function opened(h: StackHarness, syn: TcpOptions = { mss: 1000 }, options: PeerOptions = {}): Passive {
+  const listener = listenOn(h, options.local);
+  const peer = new TcpPeer(h, options);
+  peer.say("S", { options: syn });
+  peer.heard();
+  peer.say(".", { seq: 1, ack: 1 });
+  return { peer, fd: h.ok(TcpPeer.accept(h, listener)), listener };
+}
+
+/** TCP_INFO of a socket: its words by byte offset. */
+export function infoOf(h: StackHarness, fd: number): (offset: number) => number {
+  const at = h.core.exchange() + layout.EXCHANGE_ARGS;
+  expect(h.core.getsockopt(fd, layout.IPPROTO_TCP, layout.TCP_INFO, at, 512)).to.equal(248);
+  const words = Array.from({ length: 62 }, (_, i) => h.exchangeWord(layout.EXCHANGE_ARGS + 4 * i));
+  return (offset) => words[offset >> 2]!;
 }
