@@ -232,6 +232,23 @@ describe("the clock jumps ahead", function () {
     });
   }
 
+  it("by 24 days, with a timer that is set for 23 days more while the others catch up", () => {
+    const wired = new Wired({ sysctls: { TCP_KEEPALIVE_TIME: DAY, TCP_KEEPALIVE_INTVL: 23 * DAY } });
+    const ends = wired.connect();
+    wired.a.setOption(ends.a, SOL_SOCKET, SO_KEEPALIVE, 1);
+    wired.advance(100);
+    for (const stack of [wired.a, wired.b]) stack.jump(stack.now + 24 * DAY);
+    // The probe is lost: the next one comes when its time has, and is not looked after at every millisecond until then.
+    const start = performance.now();
+    expect(wired.settle(() => true)).to.equal(1);
+    expect(performance.now() - start, "milliseconds that the jump takes").to.be.below(2000);
+    wired.advance(22 * DAY);
+    expect(wired.a.counter("TCP_KEEPALIVE_PROBES")).to.equal(1);
+    wired.advance(1.5 * DAY);
+    expect(wired.a.counter("TCP_KEEPALIVE_PROBES")).to.equal(2);
+    wired.exchange(ends, 10_000, 1);
+  });
+
   it("by 200 years", () => {
     const wired = new Wired();
     const ends = wired.connect();

@@ -132,8 +132,11 @@ describe("the peer's clock", () => {
   it("runs backwards: all is refused with an ACK, within limits, until it is right again", () => {
     const peer = TcpPeer.open({ stamp: 1_000_000, harness: { sysctls: { TCP_CHALLENGE_ACK_LIMIT: 100 } } });
     peer.segments();
-    for (let i = 0; i < 1000; i++) expect(takes(peer, 999_000 - i, 0)).to.be.false;
-    expect(peer.segments()).to.have.length(100);
+    for (let i = 0; i < 500; i++) expect(takes(peer, 999_000 - i, 0)).to.be.false;
+    // Data is always answered, what might be half of an ACK war is not (Linux: tcp_oow_rate_limited).
+    expect(peer.segments()).to.have.length(500);
+    for (let i = 0; i < 500; i++) peer.say("", { at: 0 });
+    expect(peer.segments().length).to.be.within(1, 100);
     expect(peer.counter("TCP_PAWS_REJECTED")).to.equal(1000);
     expect(peer.state()).to.equal(1);
     expect(takes(peer, 1_000_001, 0)).to.be.true;

@@ -56,6 +56,7 @@ class NicPair {
   readonly #strips: boolean;
   #sent = 0;
   #came = 0;
+  #dropped = 0;
 
   constructor(random: Random, corpus: readonly Sample[]) {
     this.#random = random;
@@ -160,7 +161,8 @@ class NicPair {
       if (turn === 100) throw this.#failure(frame, "it was not taken");
       this.#receive();
     }
-    if (work?.flags) this.#checkLengths(frame, work.flags, this.#receive());
+    const said = frame.subarray(0, claimed ?? frame.length);
+    if (work?.flags) this.#checkLengths(said, work.flags, this.#receive());
   }
 
   /** Without segmentation, a frame comes as long as it was, but for tags; segments carry no more than was sent. */
@@ -170,6 +172,18 @@ class NicPair {
     const isRight = isCut ? bytes <= frame.length + came.length * HEADERS_MAX : came.length <= 1;
     const isLong = !isCut && came.length === 1 && Math.abs(bytes - frame.length) > TAG_BYTES;
     if (!isRight || isLong) throw this.#failure(frame, `${came.length} frames of ${bytes} bytes came`);
+    if (came.length > 0 || frame.length < 14) return;
+    const drops = this.#drops();
+    if (drops === this.#dropped) throw this.#failure(frame, "nothing came, and no drop was counted");
+    this.#dropped = drops;
+  }
+
+  /** Frames that were refused or lost, by the counters of both NICs. */
+  #drops(): number {
+    const [out, into] = [this.#from.xstats(), this.#to.xstats()];
+    const sent = (out["tx_errors"] ?? 0) + (out["tx_oversize_errors"] ?? 0);
+    const lost = ["rx_missed_errors", "rx_mbuf_allocation_errors", "rx_oversize_errors", "rx_filtered_packets"];
+    return lost.reduce((sum, name) => sum + (into[name] ?? 0), sent);
   }
 
   #receive(): ReceivedPacket[] {
