@@ -13,7 +13,7 @@ import {
 } from "../layout";
 import { Netif } from "../net/netif";
 import { ipv4Mtu } from "../net/pmtu";
-import { nowMillis, stack, sysctl } from "../stack";
+import { nowMicros, nowMillis, stack, sysctl } from "../stack";
 import { TIMESTAMPS_BYTES } from "../wire/tcp";
 import { CHRONO_BUFFER, CHRONO_BUSY, CHRONO_WINDOW, chronoMillis } from "./chronograph";
 import { FO_CHILD, FO_DATA_ACKED, FO_FAIL_SHIFT, fastopenOf } from "./fastopen";
@@ -56,6 +56,10 @@ export function tcpInfo(t: Tcb, value: usize, length: u32): i32 {
     historyInfo(t, f, value);
   } else {
     store<u32>(value, u32(t.state == TCP_SYN_SENT || (t.tflags & TF_SOLO) != 0), 24);
+    // Without a Flight the last ACK is that of a segment that was alone (solo.ts), or came with data.
+    const acked = (nowMicros - t.sentMicros) / 1000;
+    if (!(t.tflags & TF_SOLO) && t.state != TCP_SYN_SENT)
+      store<u32>(value, min(acked, nowMillis - t.lastRcvMillis), 56);
     store<u32>(value, sysctl(SYSCTL_TCP_REORDERING), 88);
   }
   return INFO_BYTES;

@@ -72,6 +72,8 @@ export function soloAck(t: Tcb, ack: u32): void {
     cleanQueue(t, ack);
     t.tflags &= ~(TF_SOLO | TF_LOSS_PROBE | TF_REO_TIMER | TF_CWND_LIMITED);
     t.armed &= ~u8(ARMED_RTO);
+    // From now on the word tells when the ACK came (info.ts).
+    t.sentMicros = nowMicros;
     // Of 100,000 connections each would be looked at once more, in vain and far from any cache.
     if (t.armed == 0) timerCancel(t);
   }
