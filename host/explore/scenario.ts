@@ -186,6 +186,7 @@ export const WORLDS: readonly World[] = [
     ],
     sysctl: {
       tcp_syn_retries: 2,
+      tcp_syn_linear_timeouts: 0, // they would come on top
       tcp_synack_retries: 2,
       tcp_retries2: 3,
       tcp_orphan_retries: 2,
