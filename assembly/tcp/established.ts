@@ -12,8 +12,6 @@ import {
   EPOLLRDHUP,
   FIN,
   MIB_TCP_ABORT_ON_DATA,
-  MIB_TCP_CHALLENGE_ACKS,
-  MIB_TCP_CHALLENGE_LIMITED,
   MIB_TCP_DUP_SEGS,
   MIB_TCP_ECN_CE_RECEIVED,
   MIB_TCP_OUT_OF_WINDOW,
@@ -21,7 +19,7 @@ import {
   MIB_TCP_RCV_PRUNED,
   RST,
   SYN,
-  SYSCTL_TCP_CHALLENGE_ACK_LIMIT,
+  SYSCTL_TCP_STDURG,
   TCP_CLOSE_WAIT,
   TCP_CLOSING,
   TCP_ESTABLISHED,
@@ -33,10 +31,11 @@ import {
 } from "../layout";
 import { socketNotify } from "../socket/notify";
 import { SF_KEEPALIVE, SF_WANT_SPACE, SHUT_READ, SocketExtra } from "../socket/socket";
-import { count, nowMillis, stack, sysctl } from "../stack";
+import { count, nowMillis, sysctl } from "../stack";
 import { ACKED_FUTURE, ACKED_TOO_OLD, tcpAck } from "./ack";
 import { appendPayload, islandInsert, islandsDrain, noteDsack } from "./assembler";
 import { hasSendSpace } from "./api";
+import { challengeAck, dupAck } from "./challenge";
 import { orphanTimer, skipsFinWait2, tcpDone, toTimeWait } from "./close";
 import { fastopenStrayFin, fastopenStrayReset } from "./fastopen-client";
 import { ackSoon, resetSegment } from "./input";
@@ -104,7 +103,7 @@ export function establishedInput(t: Tcb): void {
   }
   if (result == ACKED_FUTURE) {
     // "If the ACK acks something not yet sent, then send an ACK, drop the segment, and return"
-    limitedAck(t);
+    challengeAck(t);
     return;
   }
   if (!acknowledgedFin(t)) return;
@@ -117,7 +116,8 @@ function acceptable(t: Tcb): bool {
   if (t.tflags & TF_TIMESTAMPS && segHasTs && i32(segTsVal - t.tsRecent) < 0 && !(segFlags & RST)) {
     if (nowMillis - t.tsRecentMillis < PAWS_DAYS_MILLIS && !isHarmless(t)) {
       count(MIB_TCP_PAWS_REJECTED);
-      limitedAck(t);
+      noteDuplicate(t, segSeq + segLength());
+      dupAck(t);
       return false;
     }
   }
@@ -133,12 +133,8 @@ function acceptable(t: Tcb): bool {
     challengeAck(t);
     return false;
   }
-  if (segDataLen > 0 || segFlags & FIN) {
-    noteDuplicate(t, end);
-    sendAck(t);
-  } else {
-    limitedAck(t);
-  }
+  if (segDataLen > 0 || segFlags & FIN) noteDuplicate(t, end);
+  dupAck(t);
   return false;
 }
 
@@ -149,7 +145,7 @@ function isHarmless(t: Tcb): bool {
 
 /** Data that came before is reported by a D-SACK (RFC 2883). */
 function noteDuplicate(t: Tcb, end: u32): void {
-  if (!seqLt(segSeq, t.rcvNxt)) return;
+  if (end == segSeq || !seqLt(segSeq, t.rcvNxt)) return;
   count(MIB_TCP_DUP_SEGS);
   const f = flightOf(t);
   if (f !== null) noteDsack(f, segSeq, seqLt(end, t.rcvNxt) ? end : t.rcvNxt);
@@ -170,27 +166,6 @@ function matchesSackEdge(t: Tcb): bool {
   if (t.flight == 0) return false;
   const f = changetype<Flight>(t.flight);
   return f.islandTail != 0 && f.islandCount > 0 && segSeq == changetype<Island>(f.islandTail).endSeq;
-}
-
-/** A challenge ACK, limited for the whole stack (RFC 5961 section 7 and 10). */
-export function challengeAck(t: Tcb): void {
-  const second = nowMillis / 1000;
-  if (second != stack.challengeSecond) {
-    stack.challengeSecond = second;
-    stack.challengeCount = 0;
-  }
-  if (stack.challengeCount >= sysctl(SYSCTL_TCP_CHALLENGE_ACK_LIMIT)) {
-    count(MIB_TCP_CHALLENGE_LIMITED);
-    return;
-  }
-  stack.challengeCount++;
-  count(MIB_TCP_CHALLENGE_ACKS);
-  sendAck(t);
-}
-
-/** An ACK for a segment that is not acceptable; the stack-wide limit keeps two peers from an ACK war. */
-function limitedAck(t: Tcb): void {
-  challengeAck(t);
 }
 
 /** Is our FIN acknowledged, and what follows? False when the connection is gone. */
@@ -435,7 +410,9 @@ function ecnMarks(t: Tcb): void {
 /** Urgent data: the byte before the pointer is taken out of line by recv(MSG_OOB) (RFC 6093). */
 function urgent(t: Tcb): void {
   if (!mayReceive(i32(t.state)) || segUrgent == 0) return;
-  const up = segSeq + segUrgent - 1;
+  // RFC 1122 4.2.2.4 has the pointer at the last urgent byte, everybody else behind it (RFC 6093 3.1)
+  const index = segUrgent - (sysctl(SYSCTL_TCP_STDURG) ? 0 : 1);
+  const up = segSeq + index;
   if (seqLt(up, t.rcvNxt)) return;
   const f = flightOf(t);
   if (f === null) return;
@@ -443,8 +420,8 @@ function urgent(t: Tcb): void {
   f.rcvUp = up;
   f.urgentByte = 0xffffffff;
   t.tflags |= TF_URGENT;
-  if (segUrgent <= segDataLen && u32(segData) + segUrgent <= segMbuf.data + segMbuf.dataLen) {
-    f.urgentByte = load<u8>(segData + segUrgent - 1);
+  if (index < segDataLen && u32(segData) + index < segMbuf.data + segMbuf.dataLen) {
+    f.urgentByte = load<u8>(segData + index);
   }
   socketNotify(t, EPOLLPRI);
 }

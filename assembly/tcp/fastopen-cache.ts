@@ -1,10 +1,7 @@
 // What a Fast Open client remembers: cookies and MSS of servers, and when middleboxes made it stop for a while.
 // Read first: RFC 7413 sections 4.1.3 (the client's cache) and 7.1 (middleboxes); Linux net/ipv4/tcp_metrics.c.
 
-import {
-  MIB_TCP_FASTOPEN_BLACKHOLE,
-  SYSCTL_TCP_FASTOPEN_BLACKHOLE_TIMEOUT_SEC,
-} from "../layout";
+import { MIB_TCP_FASTOPEN_BLACKHOLE, SYSCTL_TCP_FASTOPEN_BLACKHOLE_TIMEOUT_SEC } from "../layout";
 import { keyedHash } from "../hash";
 import { count, nowMillis, stack, sysctl } from "../stack";
 

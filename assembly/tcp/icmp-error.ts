@@ -4,6 +4,7 @@
 import {
   EPOLLERR,
   KIND_TCP,
+  MIB_TCP_OUT_OF_WINDOW_ICMPS,
   MIB_TCP_PMTU_REDUCTIONS,
   SYN,
   SYSCTL_TCP_MIN_SND_MSS,
@@ -54,7 +55,10 @@ export function tcpIcmpError(
   if (state == TCP_CLOSED || state == TCP_LISTEN) return;
   const seq = get32(segment + 4);
   const una = fastopenPending(t) ? t.iss : t.sndUna;
-  if (seqLt(seq, una) || seqGt(seq, t.sndNxt)) return;
+  if (seqLt(seq, una) || seqGt(seq, t.sndNxt)) {
+    count(MIB_TCP_OUT_OF_WINDOW_ICMPS);
+    return;
+  }
   if (type == ICMP_UNREACHABLE && code == CODE_FRAGMENTATION_NEEDED) {
     if (t.pmtuDiscover != 0) pathMtu(t, mtu);
     return;
@@ -70,8 +74,9 @@ export function tcpIcmpError(
 }
 
 /**
- * Does an error end a connection in SYN-RECEIVED? A simultaneous open, and one that was opened by its SYN alone and that
- * nobody has accepted yet, by any; an embryonic one when the peer cannot be reached (Linux: tcp_v4_err, tcp_req_err).
+ * Does an error end a connection in SYN-RECEIVED? Any error ends a simultaneous open, and a connection that was opened by
+ * its SYN alone and that nobody has accepted yet; an embryonic one is ended when the peer cannot be reached (Linux:
+ * tcp_v4_err, tcp_req_err).
  */
 function dies(t: Tcb, type: u32, code: u32): bool {
   if (fastopenPending(t)) return t.parent != 0;

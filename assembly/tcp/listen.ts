@@ -39,7 +39,18 @@ import { initialSequence, timestampOffset } from "./isn";
 import { sendSyn, tcpRoute } from "./output";
 import { segFlags, segSeq } from "./segment";
 import { EV_PASSIVE_OPEN, EV_SYN, setState } from "./state";
-import { ARMED_RTO, TF_ACCEPTED, TF_CORK, TF_ECN, TF_IN_FLOW, TF_NODELAY, TF_ORPHAN, Tcb, sndQueue, tcbAlloc } from "./tcb";
+import {
+  ARMED_RTO,
+  TF_ACCEPTED,
+  TF_CORK,
+  TF_ECN,
+  TF_IN_FLOW,
+  TF_NODELAY,
+  TF_ORPHAN,
+  Tcb,
+  sndQueue,
+  tcbAlloc,
+} from "./tcb";
 import { armTimer } from "./timers";
 import { advertise, initialFlags, takePeerOptions, tcbDefaults } from "./open";
 

@@ -209,7 +209,7 @@ function giveFastopenKey(t: Tcb, value: usize, length: u32): i32 {
 /** Bytes; 0 for none. No clamp is smaller than half of the smallest buffer (Linux). */
 function setWindowClamp(t: Tcb, extra: SocketExtra, bytes: u32): i32 {
   const before = extra.windowClamp;
-  extra.windowClamp = bytes == 0 ? 0 : max(bytes, <u32>SOCK_MIN_RCVBUF >>> 1);
+  extra.windowClamp = bytes == 0 ? 0 : max(bytes, (<u32>SOCK_MIN_RCVBUF) >>> 1);
   if (t.state != TCP_CLOSED && t.state != TCP_LISTEN) windowClamped(t, before, extra.windowClamp);
   return 0;
 }

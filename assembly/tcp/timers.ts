@@ -17,6 +17,7 @@ import {
   SYSCTL_TCP_RETRIES1,
   SYSCTL_TCP_RETRIES2,
   SYSCTL_TCP_RTO_MIN,
+  SYSCTL_TCP_THIN_LINEAR_TIMEOUTS,
   ETIMEDOUT,
   TCP_ESTABLISHED,
   TCP_FIN_WAIT_2,
@@ -68,6 +69,9 @@ import { corkHolds, retransmit, retransmitLost, sendPart, tcpOutput, unsentBytes
 
 /** Least delayed-ACK time, Linux's TCP_ATO_MIN, ms. */
 export const ATO_MIN_MILLIS: u32 = 40;
+/** Linux: tcp_stream_is_thin, TCP_THIN_LINEAR_RETRIES. */
+const THIN_SEGMENTS: u32 = 4;
+const THIN_RETRIES: u32 = 6;
 /** Idle time after which a connection gives its Flight back, ms; a second when the pool runs low. */
 const FLIGHT_IDLE_MILLIS: u32 = 30000;
 const FLIGHT_IDLE_SHORT_MILLIS: u32 = 1000;
@@ -254,9 +258,16 @@ function retransmissionTimeout(t: Tcb, f: Flight): bool {
     return true;
   }
   if (f.undoMarker != 0) f.undoRetrans = f.undoRetrans == u32.MAX_VALUE ? 1 : f.undoRetrans + 1;
-  if (t.backoff < 16) t.backoff++;
+  if (isThin(t, f)) t.backoff = 0;
+  else if (t.backoff < 16) t.backoff++;
   armTimer(t, ARMED_RTO, backedOffRto(t));
   return true;
+}
+
+/** Too few segments for a fast retransmit: with tcp_thin_linear_timeouts the first timeouts stay short. */
+function isThin(t: Tcb, f: Flight): bool {
+  if (!sysctl(SYSCTL_TCP_THIN_LINEAR_TIMEOUTS) || t.state != TCP_ESTABLISHED) return false;
+  return f.packetsOut < THIN_SEGMENTS && u32(t.retransmits) <= THIN_RETRIES;
 }
 
 /** RACK's reordering timer: what is still missing is lost (RFC 8985 6.3). */
