@@ -67,6 +67,7 @@ import {
 } from "./stack";
 import { sysctlDefaults } from "./sysctl";
 import { ACK_LIST_BYTES, ackListFlush } from "./tcp/input";
+import { CHALLENGE_BYTES } from "./tcp/challenge";
 import { fastopenDefaultKey } from "./tcp/fastopen";
 import { FASTOPEN_BYTES, fastopenClearPauses } from "./tcp/fastopen-cache";
 import { outputAttach } from "./tcp/output";
@@ -184,6 +185,7 @@ function placeParts(cfg: usize): void {
   place(TRAIN_BYTES);
   place(TX_WAIT_BYTES);
   place(FASTOPEN_BYTES);
+  place(CHALLENGE_BYTES);
   place(netifBytes(cfg));
   place(arpBytes(cfg));
   place(routeBytes(cfg));
@@ -224,6 +226,7 @@ export function init(base: usize, cfg: usize, now: f64): i32 {
   stack.train = place(TRAIN_BYTES);
   stack.txWait = place(TX_WAIT_BYTES);
   stack.fastopen = place(FASTOPEN_BYTES);
+  stack.challenges = place(CHALLENGE_BYTES);
   // Pools come last in memory, but the parts need them: their place is behind the parts.
   const parts = cursor;
   cursor = u32(base) + STACK_HEAD_BYTES;

@@ -60,6 +60,8 @@ export class Stack {
   txWait: u32;
   /** Cookies of Fast Open servers (tcp/fastopen-cache.ts). */
   fastopen: u32;
+  /** Who has lately got an ACK for a segment that was not acceptable (tcp/challenge.ts). */
+  challenges: u32;
   /** Serial number of the next listener. */
   listenerSerial: u32;
 }

@@ -6,7 +6,21 @@ import { OribiError, optionError } from "./errors.ts";
 
 /** Names whose value Linux gives in another form than the core keeps it. */
 const CONGESTION = ["reno", "cubic"] as const;
-const SECONDS = new Set(["tcp_fin_timeout", "tcp_keepalive_time", "tcp_keepalive_intvl", "ipfrag_time"]);
+/** How many of the core's units (milliseconds) one of Linux's is. */
+const UNITS: Readonly<Record<string, number>> = {
+  tcp_fin_timeout: 1000,
+  tcp_keepalive_time: 1000,
+  tcp_keepalive_intvl: 1000,
+  ipfrag_time: 1000,
+  tcp_rto_min_us: 0.001,
+};
+/** Unsigned in Linux; -1 is the largest there. */
+const UNSIGNED = new Set(["tcp_notsent_lowat"]);
+/** Linux: 0 means another number. */
+const ZERO_MEANS: Readonly<Record<string, number>> = {
+  icmp_ratelimit: 0x7fffffff, // no limit
+  tcp_orphan_retries: 8,
+};
 
 const INDICES = new Map(
   Object.entries(layout)
@@ -17,6 +31,8 @@ INDICES.set("tcp_congestion_control", layout.SYSCTL_TCP_CONGESTION);
 INDICES.delete("tcp_congestion");
 INDICES.set("tcp_rto_max_ms", layout.SYSCTL_TCP_RTO_MAX);
 INDICES.delete("tcp_rto_max");
+INDICES.set("tcp_rto_min_us", layout.SYSCTL_TCP_RTO_MIN);
+INDICES.set("icmp_msgs_per_sec", layout.SYSCTL_ICMP_RATELIMIT);
 // Written as text: readKey(), writeKey()
 INDICES.delete("tcp_fastopen_key");
 INDICES.delete("tcp_fastopen_keys");
@@ -60,7 +76,7 @@ export function readSysctl(core: SysctlExports, name: string): number | string {
   const [short, index] = indexOf(name);
   const value = core.sysctlGet(index) >>> 0;
   if (short === "tcp_congestion_control") return CONGESTION[value] ?? String(value);
-  return SECONDS.has(short) ? value / 1000 : value;
+  return Math.round(value / (UNITS[short] ?? 1));
 }
 
 /**
@@ -85,10 +101,13 @@ export function writeSysctl(core: SysctlExports, name: string, value: number | s
     return;
   }
   const number = typeof value === "number" ? value : Number(value);
-  if (!Number.isInteger(number) || number < 0 || number > 0x7fffffff) {
-    throw optionError(name, value, "an integer from 0 to 2147483647");
+  const least = UNSIGNED.has(short) ? -1 : 0;
+  const most = UNSIGNED.has(short) ? 0xffffffff : 0x7fffffff;
+  if (value === "" || !Number.isInteger(number) || number < least || number > most) {
+    throw optionError(name, value, `an integer from ${least} to ${most}`);
   }
-  core.sysctlSet(index, SECONDS.has(short) ? number * 1000 : number);
+  const meant = number === 0 ? (ZERO_MEANS[short] ?? 0) : number;
+  core.sysctlSet(index, Math.ceil(meant * (UNITS[short] ?? 1)) >>> 0);
 }
 
 /** As Linux: fewer numbers than there are leave the others as they are. */
@@ -115,7 +134,9 @@ function readKey(core: SysctlExports): string {
 
 function writeKey(core: SysctlExports, name: string, text: string): void {
   const keys = text.trim().split(",");
-  const words = keys.flatMap((key) => /^([\da-f]{1,8})-([\da-f]{1,8})-([\da-f]{1,8})-([\da-f]{1,8})$/i.exec(key)?.slice(1));
+  const words = keys.flatMap((key) =>
+    /^([\da-f]{1,8})-([\da-f]{1,8})-([\da-f]{1,8})-([\da-f]{1,8})$/i.exec(key)?.slice(1),
+  );
   if (keys.length > 2 || words.includes(undefined)) {
     throw optionError(name, text, "four hexadecimal words joined by dashes, or two such keys with a comma");
   }

@@ -1,4 +1,4 @@
-// Options of TCP sockets beside those of posix-options.test.ts: marks for waiting readers and writers, FIN-WAIT-2, clamps.
+// Options of TCP sockets beside those of posix-options.test.ts: when readers and writers wait, FIN-WAIT-2, clamps.
 // Read first: tcp(7), socket(7).
 
 import { expect } from "chai";
@@ -170,7 +170,7 @@ describe("the receive window", () => {
     for (let i = 1; i < 40; i++) peer.say(".", { seq: 1 + i * 1000, ack: 1, data: pattern(1000) });
     const last = peer.packets().at(-1)!;
     expect(last.tcp!.window << 7).to.be.greaterThan(100_000);
-    expect(infoOf(h, fd)(64)).to.be.at.least(last.tcp!.window << 7 >>> 1);
+    expect(infoOf(h, fd)(64)).to.be.at.least((last.tcp!.window << 7) >>> 1);
   });
 
   it("stays below TCP_WINDOW_CLAMP", () => {

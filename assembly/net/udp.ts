@@ -13,7 +13,6 @@ import {
   EXCHANGE_DESTINATION,
   EXCHANGE_NETIF,
   IPPROTO_UDP,
-  IP_PMTUDISC_WANT,
   KIND_FREE,
   KIND_UDP,
   MSG_ERRQUEUE,
@@ -29,6 +28,7 @@ import { extraFree } from "../socket/extra";
 import { SF_BOUND_ADDRESS, SHUT_READ, SHUT_WRITE } from "../socket/socket";
 import { poolAt, stack, sysctl } from "../stack";
 import { errorQueueCount, errorQueueRead } from "./error-queue";
+import { defaultPmtuDiscover } from "./pmtu";
 import { udpRoute, udpUncork } from "./udp-output";
 import { UDP_SOCKET_BYTES, UdpSocket, recordDrop, recordFirst, recordRead } from "./udp-socket";
 
@@ -44,7 +44,7 @@ export function udpSocket(): usize {
   const s = changetype<UdpSocket>(at);
   s.fd = -1;
   s.kind = u8(KIND_UDP);
-  s.pmtuDiscover = u8(IP_PMTUDISC_WANT);
+  s.pmtuDiscover = u8(defaultPmtuDiscover());
   s.rcvBuf = sysctl(SYSCTL_UDP_RMEM);
   s.sndBuf = sysctl(SYSCTL_UDP_WMEM);
   return at;

@@ -19,6 +19,11 @@ import {
   TxSeg,
 } from "./tcb";
 
+/** Bits of tcp_recovery. */
+const RECOVERY_RACK: u32 = 1;
+const RECOVERY_STATIC_WINDOW: u32 = 2;
+const RECOVERY_NO_DUPTHRESH: u32 = 4;
+
 /** Flight.rackFlags */
 export const RACK_REORDER_SEEN: u32 = 1;
 export const RACK_ADVANCED: u32 = 2;
@@ -26,7 +31,7 @@ export const RACK_DSACK_SEEN: u32 = 4;
 
 /** RACK serves connections with SACK; the others count duplicate ACKs. */
 export function usesRack(t: Tcb): bool {
-  return (t.tflags & TF_SACK) != 0 && sysctl(SYSCTL_TCP_RECOVERY) != 0;
+  return (t.tflags & TF_SACK) != 0 && (sysctl(SYSCTL_TCP_RECOVERY) & RECOVERY_RACK) != 0;
 }
 
 /** True when (time 1, end 1) was sent after (time 2, end 2). */
@@ -52,13 +57,14 @@ export function rackAdvance(t: Tcb, f: Flight, s: TxSeg): void {
 function reorderingWindow(t: Tcb, f: Flight): u32 {
   if (!(f.rackFlags & RACK_REORDER_SEEN)) {
     if (t.caState >= CA_RECOVERY) return 0;
-    if (f.sackedOut >= f.reordering) return 0;
+    if (f.sackedOut >= f.reordering && !(sysctl(SYSCTL_TCP_RECOVERY) & RECOVERY_NO_DUPTHRESH)) return 0;
   }
   return min((f.minRttMicros >>> 2) * u32(f.reoWndSteps), t.srtt8 >>> 3);
 }
 
 /** Adapts the reordering window to D-SACKs (6.2 step 4). */
 export function rackUpdateReoWnd(t: Tcb, f: Flight, delivered: bool): void {
+  if (sysctl(SYSCTL_TCP_RECOVERY) & RECOVERY_STATIC_WINDOW) return;
   if (!delivered || !f.rackDsackRound) {
     f.rackFlags &= ~RACK_DSACK_SEEN;
     if (!delivered && f.rackDsackRound) return;
@@ -113,7 +119,8 @@ export function updateMinRtt(f: Flight, micros: u32): void {
  * The probe timeout in ms (7.2): two round trips, more for a single segment, whose ACK may be delayed. 0: no probe now.
  */
 export function probeTimeout(t: Tcb, f: Flight): u32 {
-  if (!usesRack(t) || !sysctl(SYSCTL_TCP_EARLY_RETRANS)) return 0;
+  const early = sysctl(SYSCTL_TCP_EARLY_RETRANS);
+  if (!usesRack(t) || (early != 3 && early != 4)) return 0;
   if (f.packetsOut == 0 || t.caState > CA_DISORDER || f.sackedOut > 0 || f.tlpHighSeq != 0) return 0;
   if (t.caState != CA_OPEN) return 0;
   if (t.srtt8 == 0) return 0;

@@ -143,11 +143,8 @@ export class Tcb extends Socket {
   synPrev: u32;
   /** When to look whether the Flight is still needed, ms. */
   idleAt: u32;
-  /**
-   * While the connection opens: when the first SYN left, us. Afterwards: when a segment that could not be taken was
-   * answered last, ms; 0: never.
-   */
-  synOrChallenge: u32;
+  /** When the first SYN left, us. */
+  synMicros: u32;
 }
 export const TCB_BYTES: u32 = 256;
 if (offsetof<Tcb>() > TCB_BYTES) ERROR("Tcb layout");

@@ -14,6 +14,7 @@ import {
   POOL_TIME_WAIT,
   RST,
   SYN,
+  SYSCTL_TCP_RFC1337,
   SYSCTL_TCP_TIME_WAIT,
   SYSCTL_TCP_TW_REUSE,
   TCP_TIME_WAIT,
@@ -23,6 +24,7 @@ import { Pool, poolAlloc, poolFree } from "../memory/pool";
 import { Socket } from "../socket/socket";
 import { count, nowMillis, poolAt, stack, sysctl } from "../stack";
 import { Timer, timerArm, timerCancel } from "../timer";
+import { isLimited } from "./challenge";
 import { sendBare } from "./output";
 import { segFlags, segHasTs, segLength, segSeq, segTsVal } from "./segment";
 import { seqGt } from "./sequence";
@@ -119,7 +121,8 @@ export function timeWaitInput(w: TimeWait): bool {
   const length = segLength();
   if (!old && segSeq == w.rcvNxt && (length == 0 || segFlags & RST)) {
     if (segFlags & RST) {
-      // As Linux without tcp_rfc1337: an exact reset ends the wait
+      // An exact reset ends the wait, unless one guards against that (RFC 1337)
+      if (sysctl(SYSCTL_TCP_RFC1337)) return false;
       count(MIB_TCP_TIME_WAIT_KILLED);
       timeWaitFree(w);
       return false;
@@ -140,7 +143,9 @@ export function timeWaitInput(w: TimeWait): bool {
   if (old) count(MIB_TCP_PAWS_REJECTED);
   if (!(segFlags & RST)) {
     if (old || segFlags & ACK || segFlags & FIN) restart(w);
-    answer(w);
+    // An ACK loop with a peer that is as wrong about us must end.
+    const data = length != 0 && !(segFlags & SYN);
+    if (data || !isLimited(u32(changetype<usize>(w)) ^ w.sndNxt)) answer(w);
   }
   return false;
 }

@@ -195,14 +195,19 @@ export function createMessage(context: PosixContext, transfer: TransferCalls): M
       ee_code: args.getUint32(ERROR_CODE, true),
       ee_info: args.getUint32(ERROR_INFO, true),
       ee_data: args.getUint32(ERROR_DATA, true),
-      offender: { family: isZerocopy ? AF_UNSPEC : AF_INET, address: formatAddress(args.getUint32(ERROR_OFFENDER, true)), port: 0 },
+      offender: {
+        family: isZerocopy ? AF_UNSPEC : AF_INET,
+        address: formatAddress(args.getUint32(ERROR_OFFENDER, true)),
+        port: 0,
+      },
     };
     return { cmsg_level: IPPROTO_IP, cmsg_type: IP_RECVERR, data };
   }
 
   /** TCP_INQ: the bytes that are left to read; 1 when it is the end that is left. */
   function streamMessages(fd: number, message: MessageHeader): ControlMessage[] {
-    if (message.msg_control === undefined || core.getsockopt(fd, IPPROTO_TCP, TCP_INQ, context.argsAt, 4) < 0) return [];
+    if (message.msg_control === undefined || core.getsockopt(fd, IPPROTO_TCP, TCP_INQ, context.argsAt, 4) < 0)
+      return [];
     if (args.getInt32(0, true) === 0) return [];
     const left = core.ioctl(fd, FIONREAD, 0);
     const data = left > 0 ? left : core.pollEvents(fd) & EPOLLRDHUP ? 1 : 0;

@@ -64,8 +64,7 @@ const FIELDS = [
 
 /** The fields of struct tcp_info; times in microseconds or milliseconds as tcp(7) has them. */
 export type TcpInfo = Record<(typeof FIELDS)[number][0] | BitField, number>;
-type BitField =
-  "tcpi_snd_wscale" | "tcpi_rcv_wscale" | "tcpi_delivery_rate_app_limited" | "tcpi_fastopen_client_fail";
+type BitField = "tcpi_snd_wscale" | "tcpi_rcv_wscale" | "tcpi_delivery_rate_app_limited" | "tcpi_fastopen_client_fail";
 
 /** Reads the first `length` bytes of the structure at the start of `view`. */
 export function readTcpInfo(view: DataView, length: number): Partial<TcpInfo> {
