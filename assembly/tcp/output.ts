@@ -29,14 +29,13 @@ import { Netif } from "../net/netif";
 import { routeLookup, routeNetif, routeNextHop } from "../net/route";
 import { count, nowMillis, poolAt, stack, sysctl } from "../stack";
 import { checksum, fold, pseudoSum, sumBytes, swapSum } from "../wire/checksum";
-import { put16, put32 } from "../wire/bytes";
+import { put32 } from "../wire/bytes";
 import { OPT_MSS, TCP_CHECKSUM, TCP_HEADER_BYTES, TIMESTAMPS_BYTES, TIMESTAMPS_WORD } from "../wire/tcp";
 import { fastopenOffer, fastopenOption } from "./fastopen";
 import { sackBlocksWrite, sackBlocksBytes } from "./assembler";
 import { seqLt } from "./sequence";
 import {
   ARMED_ACK,
-  Flight,
   TF_ACK_NOW,
   TF_ACK_PENDING,
   TF_CWR_PENDING,
