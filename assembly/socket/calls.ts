@@ -38,6 +38,7 @@ import {
   SHUT_RD,
   SHUT_RDWR,
   SHUT_WR,
+  SIOCATMARK,
   SIOCOUTQ,
   SIOCOUTQNSD,
   SOCK_CLOEXEC,
@@ -54,6 +55,7 @@ import {
 import { udpBind, udpClose, udpConnect, udpPending, udpSocket } from "../net/udp";
 import { stack, sysctl } from "../stack";
 import {
+  listenerPending,
   tcpAccept,
   tcpClose,
   tcpConnect,
@@ -64,6 +66,7 @@ import {
   tcpShutdown,
   tcpSocket,
   tcpUnsent,
+  urgentAtMark,
 } from "../tcp/api";
 import { bindMayListen, bindSocket } from "./bind";
 import { fdAlloc, fdAvailable, fdGet, fdFree } from "./descriptor";
@@ -140,6 +143,13 @@ export function accept(fd: i32, flags: i32): i32 {
   const child = changetype<Socket>(usize(at));
   child.flags &= ~u16(SF_NONBLOCK);
   return describe(child, flags);
+}
+
+/** Connections that wait for accept(): for who takes from several listeners in turn. -EBADF, -EINVAL. */
+export function acceptPending(fd: i32): i32 {
+  const s = fdGet(fd);
+  if (s === null) return -EBADF;
+  return s.kind == KIND_LISTENER ? i32(listenerPending(tcbOf(s))) : -EINVAL;
 }
 
 /** connect(2): 0 (UDP), -EINPROGRESS, -EALREADY, -EISCONN, -ECONNREFUSED and others. */
@@ -259,7 +269,7 @@ export function fcntl(fd: i32, command: i32, argument: i32): i32 {
   }
 }
 
-/** ioctl(2): FIONREAD, SIOCOUTQ, SIOCOUTQNSD return their figure; FIONBIO takes its argument by value. */
+/** ioctl(2): FIONREAD, SIOCOUTQ, SIOCOUTQNSD, SIOCATMARK return their figure; FIONBIO takes its argument by value. */
 export function ioctl(fd: i32, request: i32, argument: i32): i32 {
   const s = fdGet(fd);
   if (s === null) return -EBADF;
@@ -274,6 +284,8 @@ export function ioctl(fd: i32, request: i32, argument: i32): i32 {
       return datagrams ? 0 : i32(tcpOutq(tcbOf(s)));
     case SIOCOUTQNSD:
       return datagrams ? -ENOTTY : i32(tcpUnsent(tcbOf(s)));
+    case SIOCATMARK:
+      return datagrams ? -ENOTTY : i32(urgentAtMark(tcbOf(s)));
     default:
       return -ENOTTY;
   }

@@ -3,7 +3,6 @@
 
 import {
   EAGAIN,
-  EINVAL,
   ENOBUFS,
   ENOTCONN,
   EOPNOTSUPP,
@@ -12,7 +11,6 @@ import {
   EPOLLHUP,
   EPOLLIN,
   EPOLLOUT,
-  EPOLLPRI,
   EPOLLRDHUP,
   EXCHANGE_ARGS,
   MSG_EOR,
@@ -38,7 +36,7 @@ import { queueConsume, queueCopyOut } from "../memory/chunk";
 import { errorQueueCount } from "../net/error-queue";
 import { Netif, netifFlush } from "../net/netif";
 import { socketNotify } from "../socket/notify";
-import { SF_OOBINLINE, SF_SNDBUF_LOCKED, SF_WANT_SPACE, SHUT_READ, SHUT_WRITE, SocketExtra } from "../socket/socket";
+import { SF_SNDBUF_LOCKED, SF_WANT_SPACE, SHUT_READ, SHUT_WRITE, SocketExtra } from "../socket/socket";
 import { stack, sysctl } from "../stack";
 import { closeSending, tcpDone } from "./close";
 import { tcpDisconnect } from "./disconnect";
@@ -47,23 +45,31 @@ import { fastopenSend } from "./fastopen-client";
 import { readThreshold } from "./established";
 import { markSent } from "./marks";
 import { tcbDefaults } from "./open";
-import { sendAck } from "./output";
+import { currentMss, sendAck } from "./output";
 import { flightOf, inFlight } from "./scoreboard";
-import { Flight, TF_MORE, TF_URGENT, Tcb, rcvQueue, sndQueue, tcbAlloc } from "./tcb";
+import { CA_OPEN, Flight, TF_ACCEPTED, TF_CORK, TF_MORE, TF_NODELAY, Tcb, rcvQueue, sndQueue, tcbAlloc } from "./tcb";
 import { tcpOutputWritten, unsentBytes } from "./transmit";
+import {
+  receiveUrgent,
+  urgentEvents,
+  urgentPassed,
+  urgentPending,
+  urgentReadable,
+  urgentSend,
+  urgentSkip,
+} from "./urgent";
 import { readWantsAck, tuneRcvBuf } from "./window";
 
 export { tcpClose } from "./close";
-export { listenerEvents, tcpAccept, tcpListen } from "./listen";
+export { listenerEvents, listenerPending, tcpAccept, tcpListen } from "./listen";
 export { tcpDisconnect } from "./disconnect";
 export { tcpConnect } from "./open";
+export { urgentAtMark } from "./urgent";
 
 /** Bytes received before a connection's receive buffer is tuned. */
 const TUNE_FROM_BYTES: u32 = 32768;
 /** Limit of unsent bytes that is none. */
 const NOTSENT_NONE: u32 = 0x7fffffff;
-/** Flight.urgentByte when there is no byte to read. */
-const NO_URGENT_BYTE: u32 = 0xffffffff;
 
 /** A new TCB in CLOSED, or 0 when there is none left. */
 export function tcpSocket(): usize {
@@ -98,8 +104,8 @@ function sendState(t: Tcb): i32 {
   return state == TCP_SYN_SENT || state == TCP_SYN_RECEIVED ? -EAGAIN : -EPIPE;
 }
 
-/** Room in the send queue, or a negative errno. */
-function sendRoom(t: Tcb): i32 {
+/** Room in the send queue for some of `length` bytes, or a negative errno. */
+function sendRoom(t: Tcb, length: u32): i32 {
   const state = sendState(t);
   if (state < 0) return state;
   const limit = sendLimit(t);
@@ -110,7 +116,8 @@ function sendRoom(t: Tcb): i32 {
     t.flags |= u16(SF_WANT_SPACE);
     return -EAGAIN;
   }
-  if (flightOf(t) === null) return -ENOBUFS;
+  // A request that fits one segment goes alone (solo.ts); more needs the Flight.
+  if (t.flight == 0 && (t.sndBytes > 0 || length > currentMss(t)) && flightOf(t) === null) return -ENOBUFS;
   return room;
 }
 
@@ -133,7 +140,7 @@ function notsentRoom(t: Tcb, most: u32): i32 {
 /** send(2): bytes taken, or -EAGAIN, -EPIPE, -ENOBUFS, the pending error. */
 export function tcpSend(t: Tcb, data: usize, length: u32, flags: i32): i32 {
   if (flags & MSG_FASTOPEN) return fastopenSend(t, data, length, flags, 0, 0);
-  const room = sendRoom(t);
+  const room = sendRoom(t, length);
   if (room < 0) return defersOpen(t) ? fastopenSend(t, data, length, flags, 0, 0) : room;
   if (length == 0) return 0;
   const taken = queueAppend(sndQueue(t), data, min(length, u32(room)));
@@ -158,10 +165,7 @@ function noChunk(t: Tcb): i32 {
 function pushed(t: Tcb, flags: i32, whole: bool): void {
   if (flags & MSG_MORE) t.tflags |= TF_MORE;
   else t.tflags &= ~TF_MORE;
-  if (flags & MSG_OOB && whole) {
-    changetype<Flight>(t.flight).sndUp = t.sndUna + t.sndBytes;
-    t.tflags |= TF_URGENT;
-  }
+  if (flags & MSG_OOB && whole) urgentSend(t);
   tcpOutputWritten(t, (flags & MSG_MORE) != 0);
   flush(t);
 }
@@ -171,7 +175,7 @@ function pushed(t: Tcb, flags: i32, whole: bool): void {
  * -EOPNOTSUPP: the connection opens with this data, send() must be used.
  */
 export function tcpReserve(t: Tcb, want: u32): i32 {
-  const room = sendRoom(t);
+  const room = sendRoom(t, want);
   if (room < 0) return defersOpen(t) ? -EOPNOTSUPP : room;
   const tail = queueTail(sndQueue(t), want);
   if (tail === null) return noChunk(t);
@@ -201,43 +205,23 @@ function nothingToRead(t: Tcb): i32 {
   return -EAGAIN;
 }
 
-/** Bytes that may be read now: up to the urgent mark, the urgent byte itself taken out unless SO_OOBINLINE. */
-function readable(t: Tcb, take: bool): u32 {
-  if (!(t.tflags & TF_URGENT) || t.flight == 0 || t.flags & SF_OOBINLINE) return t.rcvBytes;
-  const f = changetype<Flight>(t.flight);
-  const head = t.rcvNxt - u32((t.shut & SHUT_READ) != 0 && t.state != TCP_ESTABLISHED ? 1 : 0) - t.rcvBytes;
-  const before = i32(f.rcvUp - head);
-  if (before < 0 || u32(before) >= t.rcvBytes) return t.rcvBytes;
-  if (before > 0) return u32(before);
-  if (take) queueConsume(rcvQueue(t), 1);
-  return take ? t.rcvBytes : t.rcvBytes - 1;
-}
-
 /** recv(2): bytes received, 0 at the end of the stream, or a negative errno. */
 export function tcpReceive(t: Tcb, data: usize, length: u32, flags: i32): i32 {
   if (flags & MSG_OOB) return receiveUrgent(t, data, length, flags);
   if (t.rcvBytes == 0) return nothingToRead(t);
-  const n = min(length, readable(t, (flags & MSG_PEEK) == 0));
+  const take = (flags & MSG_PEEK) == 0;
+  const skip = take ? 0 : urgentSkip(t);
+  const n = min(length, urgentReadable(t, take));
   if (n == 0) return length == 0 ? 0 : nothingToRead(t);
-  if (!(flags & MSG_TRUNC)) queueCopyOut(rcvQueue(t), 0, data, n);
+  if (!(flags & MSG_TRUNC)) queueCopyOut(rcvQueue(t), skip, data, n);
   if (!(flags & MSG_PEEK)) tcpConsume(t, n);
   return i32(n);
-}
-
-function receiveUrgent(t: Tcb, data: usize, length: u32, flags: i32): i32 {
-  if (t.flight == 0 || t.flags & SF_OOBINLINE || !(t.tflags & TF_URGENT)) return -EINVAL;
-  const f = changetype<Flight>(t.flight);
-  if (f.urgentByte == NO_URGENT_BYTE) return -EAGAIN;
-  if (length == 0) return 0;
-  store<u8>(data, u8(f.urgentByte));
-  if (!(flags & MSG_PEEK)) f.urgentByte = NO_URGENT_BYTE;
-  return 1;
 }
 
 /** Length of the first run of received bytes (address at EXCHANGE_ARGS), 0 at the end, or a negative errno. */
 export function tcpPeek(t: Tcb): i32 {
   if (t.rcvBytes == 0) return nothingToRead(t);
-  const n = readable(t, true);
+  const n = urgentReadable(t, true);
   if (n == 0) return nothingToRead(t);
   const head = changetype<Chunk>(t.rcvHead);
   store<u32>(usize(stack.exchange) + EXCHANGE_ARGS, u32(chunkData(head)));
@@ -247,8 +231,10 @@ export function tcpPeek(t: Tcb): i32 {
 /** The application has taken `length` bytes: buffers go back, the window may open. */
 export function tcpConsume(t: Tcb, length: u32): void {
   queueConsume(rcvQueue(t), length);
-  // A connection that only receives needs its Flight for autotuning, but not for a few requests.
-  const f = t.flight == 0 && t.rcvNxt - t.irs > TUNE_FROM_BYTES ? flightOf(t) : changetype<Flight>(t.flight);
+  urgentPassed(t);
+  // A connection that only receives needs its Flight for autotuning, but not for requests.
+  const bulk = u32(t.rcvMss) << 1 > u32(t.advMss) && t.rcvNxt - t.irs > TUNE_FROM_BYTES;
+  const f = t.flight == 0 && bulk ? flightOf(t) : changetype<Flight>(t.flight);
   if (changetype<usize>(f) != 0) tuneRcvBuf(t, changetype<Flight>(changetype<usize>(f)));
   if (t.state != TCP_CLOSED && readWantsAck(t, length)) {
     sendAck(t);
@@ -288,7 +274,7 @@ export function tcpEvents(t: Tcb): u32 {
     if (t.rcvBytes > 0 && t.rcvBytes >= min(readThreshold(t), t.rcvBuf >>> 1)) events |= EPOLLIN;
     if (shut & SHUT_WRITE || hasSendSpace(t)) events |= EPOLLOUT;
     else t.flags |= u16(SF_WANT_SPACE);
-    if (t.tflags & TF_URGENT && t.flight != 0 && changetype<Flight>(t.flight).urgentByte <= 255) events |= EPOLLPRI;
+    events |= urgentEvents(t);
   }
   if (t.error != 0 || (t.extra != 0 && errorQueueCount(t) != 0)) events |= EPOLLERR;
   return events;
@@ -303,7 +289,7 @@ export function hasSendSpace(t: Tcb): bool {
 
 /** FIONREAD: bytes that recv() would give now. */
 export function tcpReadable(t: Tcb): u32 {
-  return readable(t, false);
+  return urgentPending(t);
 }
 
 /** SIOCOUTQ: bytes that the peer has not acknowledged. */

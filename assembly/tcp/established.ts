@@ -8,7 +8,6 @@ import {
   EPOLLHUP,
   EPOLLIN,
   EPOLLOUT,
-  EPOLLPRI,
   EPOLLRDHUP,
   FIN,
   MIB_TCP_ABORT_ON_DATA,
@@ -19,19 +18,19 @@ import {
   MIB_TCP_RCV_PRUNED,
   RST,
   SYN,
-  SYSCTL_TCP_STDURG,
   TCP_CLOSE_WAIT,
   TCP_CLOSING,
   TCP_ESTABLISHED,
   TCP_FIN_WAIT_1,
   TCP_FIN_WAIT_2,
   TCP_LAST_ACK,
+  TCP_SYN_RECEIVED,
   URG,
   CWR,
 } from "../layout";
 import { socketNotify } from "../socket/notify";
 import { SF_KEEPALIVE, SF_WANT_SPACE, SHUT_READ, SocketExtra } from "../socket/socket";
-import { count, nowMillis, sysctl } from "../stack";
+import { count, nowCoarse, nowMillis } from "../stack";
 import { ACKED_FUTURE, ACKED_TOO_OLD, tcpAck } from "./ack";
 import { appendPayload, islandInsert, islandsDrain, noteDsack } from "./assembler";
 import { hasSendSpace } from "./api";
@@ -41,22 +40,9 @@ import { fastopenStrayFin, fastopenStrayReset } from "./fastopen-client";
 import { ackSoon, resetSegment } from "./input";
 import { sendAck } from "./output";
 import { flightOf } from "./scoreboard";
-import {
-  segAck,
-  segData,
-  segDataLen,
-  segFlags,
-  segHasTs,
-  segLength,
-  segMbuf,
-  segSeq,
-  segTos,
-  segTrimFront,
-  segTsVal,
-  segUrgent,
-} from "./segment";
+import { segAck, segDataLen, segFlags, segHasTs, segLength, segSeq, segTos, segTrimFront, segTsVal } from "./segment";
 import { seqGe, seqGt, seqLe, seqLt } from "./sequence";
-import { EV_FIN, EV_FIN_ACKED, setState } from "./state";
+import { EV_FIN, EV_FIN_ACKED, setState, mayReceive } from "./state";
 import {
   ARMED_ACK,
   ARMED_KEEP,
@@ -76,9 +62,10 @@ import {
   Tcb,
   rcvQueue,
 } from "./tcb";
-import { PAWS_DAYS_MILLIS } from "./time-wait";
+import { PAWS_DAYS_COARSE } from "./time-wait";
 import { ATO_MIN_MILLIS, armTimer, keepIdle } from "./timers";
 import { hasUnsent, tcpOutput } from "./transmit";
+import { urgentInput } from "./urgent";
 import { growWindow, measureRcvRtt, newWindow, openWindow } from "./window";
 
 /** The current segment belongs to `t`, whose state is ESTABLISHED or later. Frees `t` when that ends it. */
@@ -107,14 +94,14 @@ export function establishedInput(t: Tcb): void {
     return;
   }
   if (!acknowledgedFin(t)) return;
-  if (segFlags & URG) urgent(t);
+  if (segFlags & URG || t.tflags & TF_URGENT) urgentInput(t);
   if (segDataLen > 0 || segFlags & FIN) takeData(t);
 }
 
 /** PAWS, then the sequence check (RFC 9293 3.10.7.4 first; RFC 7323 5.3 R1 to R4). */
 function acceptable(t: Tcb): bool {
   if (t.tflags & TF_TIMESTAMPS && segHasTs && i32(segTsVal - t.tsRecent) < 0 && !(segFlags & RST)) {
-    if (nowMillis - t.tsRecentMillis < PAWS_DAYS_MILLIS && !isHarmless(t)) {
+    if (nowCoarse - t.tsRecentCoarse < PAWS_DAYS_COARSE && !isHarmless(t)) {
       count(MIB_TCP_PAWS_REJECTED);
       noteDuplicate(t, segSeq + segLength());
       dupAck(t);
@@ -209,14 +196,10 @@ export function wakeWriter(t: Tcb): void {
 /** RFC 7323 4.3: TS.Recent follows segments that lie at the left edge of what was last acknowledged. */
 export function noteTimestamp(t: Tcb): void {
   if (!(t.tflags & TF_TIMESTAMPS) || !segHasTs || seqGt(segSeq, t.rcvWup)) return;
-  if (i32(segTsVal - t.tsRecent) >= 0 || nowMillis - t.tsRecentMillis >= PAWS_DAYS_MILLIS) {
+  if (i32(segTsVal - t.tsRecent) >= 0 || nowCoarse - t.tsRecentCoarse >= PAWS_DAYS_COARSE) {
     t.tsRecent = segTsVal;
-    t.tsRecentMillis = nowMillis;
+    t.tsRecentCoarse = nowCoarse;
   }
-}
-
-function mayReceive(state: i32): bool {
-  return state == TCP_ESTABLISHED || state == TCP_FIN_WAIT_1 || state == TCP_FIN_WAIT_2;
 }
 
 /** Data and FIN (RFC 9293 3.10.7.4 seventh and eighth). */
@@ -405,25 +388,6 @@ function ecnMarks(t: Tcb): void {
     t.tflags |= TF_ECE_DEMAND;
     enterQuickAck(t);
   }
-}
-
-/** Urgent data: the byte before the pointer is taken out of line by recv(MSG_OOB) (RFC 6093). */
-function urgent(t: Tcb): void {
-  if (!mayReceive(i32(t.state)) || segUrgent == 0) return;
-  // RFC 1122 4.2.2.4 has the pointer at the last urgent byte, everybody else behind it (RFC 6093 3.1)
-  const index = segUrgent - (sysctl(SYSCTL_TCP_STDURG) ? 0 : 1);
-  const up = segSeq + index;
-  if (seqLt(up, t.rcvNxt)) return;
-  const f = flightOf(t);
-  if (f === null) return;
-  if (t.tflags & TF_URGENT && seqLe(up, f.rcvUp)) return;
-  f.rcvUp = up;
-  f.urgentByte = 0xffffffff;
-  t.tflags |= TF_URGENT;
-  if (index < segDataLen && u32(segData) + index < segMbuf.data + segMbuf.dataLen) {
-    f.urgentByte = load<u8>(segData + index);
-  }
-  socketNotify(t, EPOLLPRI);
 }
 
 /** A connection has been established: keepalive runs, what waits is sent. */

@@ -113,7 +113,9 @@ function synAcked(t: Tcb): void {
 /** The handshake's round trip; after a repeated SYN only the timestamps can tell which one was answered (Karn). */
 export function sampleSyn(t: Tcb): void {
   if (t.synRetries == 0) {
-    rttSample(t, nowMicros - t.synMicros);
+    const rtt = max<u32>(nowMicros - t.sentMicros, 1);
+    rttSample(t, rtt);
+    t.minRttMicros = rtt;
   } else if (segHasTs && t.tflags & TF_TIMESTAMPS && segTsEcr != 0) {
     rttSample(t, min<u32>(nowMillis + t.tsOffset - segTsEcr, 60000) * 1000);
   } else {

@@ -19,7 +19,6 @@ import {
   SYSCTL_TCP_ECN_FALLBACK,
   TX_L4_CSUM,
   TX_TSO,
-  URG,
 } from "../layout";
 import { Chunk, chunkCopySum, chunkData } from "../memory/chunk";
 import { copyBytes } from "../memory/copy";
@@ -49,6 +48,7 @@ import {
   Tcb,
 } from "./tcb";
 import { armTimer } from "./timers";
+import { putUrgent } from "./urgent";
 import { selectWindow } from "./window";
 
 let txPool: Pool = changetype<Pool>(0);
@@ -365,14 +365,4 @@ function sealBare(m: Mbuf, h: usize, nif: Netif, local: u32, remote: u32): void 
   } else {
     store<u16>(h, u16(checksum(pseudo + sumBytes(h, m.pktLen))), TCP_CHECKSUM);
   }
-}
-
-/** The urgent pointer as every stack sends it: it points behind the urgent byte (RFC 6093 3.1). */
-function putUrgent(t: Tcb, h: usize, seq: u32): void {
-  const up = changetype<Flight>(t.flight).sndUp;
-  const distance = up - seq;
-  if (i32(distance) <= 0) return;
-  if (distance > 65535) return;
-  store<u8>(h, load<u8>(h, 13) | URG, 13);
-  put16(h + 18, distance);
 }

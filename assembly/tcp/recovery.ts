@@ -132,6 +132,11 @@ function tryUndoDsack(t: Tcb, f: Flight): bool {
   return false;
 }
 
+/** The D-SACK came when nothing was in flight any more (Linux: tcp_ack, no_queue). */
+export function undoLate(t: Tcb, f: Flight): void {
+  if (t.caState <= CA_DISORDER) tryUndoDsack(t, f);
+}
+
 function tryUndoLoss(t: Tcb, f: Flight, spurious: bool): bool {
   if (!spurious && !mayUndo(t, f)) return false;
   undoReduction(t, f, true);

@@ -81,3 +81,7 @@ export function setState(t: Tcb, event: i32): void {
   if (isCurrent(before) != isCurrent(after)) stack.currEstab += isCurrent(after) ? 1 : -1;
   t.state = u8(after);
 }
+
+export function mayReceive(state: i32): bool {
+  return state == TCP_ESTABLISHED || state == TCP_FIN_WAIT_1 || state == TCP_FIN_WAIT_2;
+}

@@ -43,6 +43,7 @@ export const TF_SYN_SEEN: u32 = 1 << 26; // SYN-RECEIVED was reached by a simult
 export const TF_REO_TIMER: u32 = 1 << 27; // the timer is RACK's reordering timer
 export const TF_CORK_FLUSH: u32 = 1 << 28; // the cork's 200 ms ceiling has passed
 export const TF_TX_WAIT: u32 = 1 << 29; // stopped by a full NIC queue
+export const TF_SOLO: u32 = 1 << 30; // one segment is in flight, and no Flight describes it (solo.ts)
 export const TF_FASTOPEN: u32 = 1 << 31; // synPrev holds FO_* (fastopen.ts)
 
 /** caState: where loss recovery stands (Linux: icsk_ca_state). */
@@ -88,7 +89,8 @@ export class Tcb extends Socket {
   irs: u32;
 
   tsRecent: u32;
-  tsRecentMillis: u32;
+  /** When that came: nowCoarse. */
+  tsRecentCoarse: u32;
   tsOffset: u32;
 
   // Round-trip time (RFC 6298): microseconds; srtt is kept times 8, rttvar times 4.
@@ -139,12 +141,15 @@ export class Tcb extends Socket {
   atoMillis: u16;
   /** Most window that is announced for now, in units of 64 bytes; 65535: no such limit (window.ts). */
   rcvSsthresh: u16;
-  /** Previous embryonic connection of the same listener; with TF_FASTOPEN what fastopen.ts keeps in its place. */
+  /**
+   * Previous embryonic connection of the same listener; with TF_FASTOPEN what fastopen.ts keeps in its place; else, once
+   * established, when an ACK was last sent in answer to a segment that could not be, ms, 0 = never.
+   */
   synPrev: u32;
-  /** When to look whether the Flight is still needed, ms. */
-  idleAt: u32;
-  /** When the first SYN left, us. */
-  synMicros: u32;
+  /** Least round-trip time, microseconds; 0 before the first sample. */
+  minRttMicros: u32;
+  /** When the first SYN left; afterwards, with TF_SOLO, when the one segment in flight left, microseconds. */
+  sentMicros: u32;
 }
 export const TCB_BYTES: u32 = 256;
 if (offsetof<Tcb>() > TCB_BYTES) ERROR("Tcb layout");
@@ -191,8 +196,10 @@ export class Flight {
   rackMicros: u32;
   rackEndSeq: u32;
   rackRttMicros: u32;
-  minRttMicros: u32;
+  /** When Tcb.minRttMicros was sampled, ms. */
   minRttMillis: u32;
+  /** When to look whether the Flight is still needed, ms. */
+  idleAt: u32;
   reoWndSteps: u16;
   reoWndPersist: u16;
   rackFlags: u32;
@@ -236,6 +243,9 @@ export class Flight {
   // Urgent data (RFC 6093).
   sndUp: u32;
   rcvUp: u32;
+  /** Errno of the last soft ICMP error since the peer was heard of, or 0. */
+  softError: u32;
+  /** The urgent byte, or how things are with it (urgent.ts). */
   urgentByte: u32;
   cwrSeq: u32;
   ecnSeq: u32;
@@ -276,7 +286,7 @@ export class Flight {
   retransHint: u32;
   /** 1 when the tail loss probe was a retransmission. */
   tlpRetrans: u32;
-  /** When SND.UNA moved last, ms. */
+  /** When SND.UNA moved last, or the peer answered that its window is shut, ms. */
   progressMillis: u32;
 }
 export const FLIGHT_BYTES: u32 = 400;

@@ -36,7 +36,7 @@ import { currentMss, sendAck, sendProbe, sendReset } from "./output";
 import { countProbe, probeTimeout, rackDetectLoss } from "./rack";
 import { enterLoss, enterRecovery } from "./recovery";
 import { backedOffRto, rtoMax } from "./rtt";
-import { flightDrop, inFlight, scoreboardSplit } from "./scoreboard";
+import { flightDrop, flightOf, inFlight, scoreboardSplit } from "./scoreboard";
 import {
   ARMED_ACK,
   ARMED_IDLE,
@@ -57,6 +57,7 @@ import {
   TF_PINGPONG,
   TF_PROBING,
   TF_REO_TIMER,
+  TF_SOLO,
   TF_URGENT,
   TS_FIN,
   TS_LOST,
@@ -75,6 +76,8 @@ const THIN_RETRIES: u32 = 6;
 /** Idle time after which a connection gives its Flight back, ms; a second when the pool runs low. */
 const FLIGHT_IDLE_MILLIS: u32 = 30000;
 const FLIGHT_IDLE_SHORT_MILLIS: u32 = 1000;
+/** When to try again what memory was missing for, ms (Linux: TCP_RESOURCE_PROBE_INTERVAL). */
+const RESOURCE_PROBE_MILLIS: u32 = 500;
 
 /** Arms one of the connection's deadlines in `delayMillis` (at least 1). */
 export function armTimer(t: Tcb, which: u32, delayMillis: u32): void {
@@ -90,7 +93,7 @@ export function armTimer(t: Tcb, which: u32, delayMillis: u32): void {
       t.keepAt = at;
       break;
     default:
-      t.idleAt = at;
+      changetype<Flight>(t.flight).idleAt = at;
       break;
   }
   t.armed |= u8(which);
@@ -146,7 +149,7 @@ export function tcpTimer(timer: Timer): void {
     disarmTimer(t, ARMED_KEEP);
     if (!keepTimer(t)) return;
   }
-  if (isDue(t, ARMED_IDLE, t.idleAt)) {
+  if (t.armed & ARMED_IDLE && isDue(t, ARMED_IDLE, changetype<Flight>(t.flight).idleAt)) {
     disarmTimer(t, ARMED_IDLE);
     idleTimer(t);
   }
@@ -158,7 +161,7 @@ function rearmWheel(t: Tcb): void {
   if (armed & ARMED_RTO) timerNotLater(t, t.rtoAt);
   if (armed & ARMED_ACK) timerNotLater(t, t.ackAt);
   if (armed & ARMED_KEEP) timerNotLater(t, t.keepAt);
-  if (armed & ARMED_IDLE) timerNotLater(t, t.idleAt);
+  if (armed & ARMED_IDLE) timerNotLater(t, changetype<Flight>(t.flight).idleAt);
 }
 
 function delayedAck(t: Tcb): void {
@@ -176,7 +179,6 @@ function delayedAck(t: Tcb): void {
 
 /** The Flight goes when nothing has used it for a while. */
 function idleTimer(t: Tcb): void {
-  if (t.flight == 0) return;
   const f = changetype<Flight>(t.flight);
   const pool = poolAt(POOL_FLIGHT);
   const short = pool.inUse > pool.capacity >>> 1;
@@ -198,8 +200,17 @@ function retransmissionTimer(t: Tcb): bool {
   const flags = t.tflags;
   t.tflags &= ~(TF_LOSS_PROBE | TF_REO_TIMER);
   if (flags & TF_PROBING) return persistTimer(t);
-  if (t.flight == 0) return true;
-  const f = changetype<Flight>(t.flight);
+  if (t.flight == 0 && !(flags & TF_SOLO)) {
+    tcpOutput(t);
+    return true;
+  }
+  const f = flightOf(t);
+  if (f === null) {
+    // No memory to say what is in flight: later.
+    t.tflags |= flags & TF_LOSS_PROBE;
+    armTimer(t, ARMED_RTO, RESOURCE_PROBE_MILLIS);
+    return true;
+  }
   if (f.packetsOut == 0) {
     tcpOutput(t);
     return true;
@@ -228,17 +239,36 @@ function silentMillis(t: Tcb): u32 {
 function isTimedOut(t: Tcb): bool {
   const elapsed = silentMillis(t);
   if (elapsed == 0) return false;
-  if (t.userTimeoutMillis != 0) return elapsed >= t.userTimeoutMillis;
   const orphan = (t.tflags & TF_ORPHAN) != 0;
+  if (t.sndWnd == 0 && !orphan) return isDeadBehindWindow(t, elapsed);
+  if (t.userTimeoutMillis != 0) return elapsed >= t.userTimeoutMillis;
   return elapsed >= modelTimeout(sysctl(orphan ? SYSCTL_TCP_ORPHAN_RETRIES : SYSCTL_TCP_RETRIES2));
+}
+
+/**
+ * "SHOULD NOT time out the connection if data beyond the right window edge is not acknowledged" (RFC 9293 3.8.6): a
+ * peer that has taken its window back is dead when it says nothing at all for twice the longest RTO (as Linux).
+ */
+function isDeadBehindWindow(t: Tcb, elapsed: u32): bool {
+  const user = t.userTimeoutMillis;
+  if (user != 0 && elapsed > user) return true;
+  const limit = user != 0 ? min(user, 2 * rtoMax()) : 2 * rtoMax();
+  const heard = changetype<Flight>(t.flight).ackMillis;
+  return nowMillis - heard > limit && elapsed > limit;
+}
+
+/** The end of a connection whose peer is silent: told is the soft error that explains it, if there was one. */
+function giveUp(t: Tcb): void {
+  const soft = t.flight != 0 ? changetype<Flight>(t.flight).softError : 0;
+  count(MIB_TCP_ABORT_ON_TIMEOUT);
+  tcpDone(t, soft != 0 ? soft : ETIMEDOUT);
 }
 
 function retransmissionTimeout(t: Tcb, f: Flight): bool {
   const expired = isTimedOut(t);
   if (t.tflags & TF_FASTOPEN) fastopenTimeout(t, t.retransmits, expired);
   if (expired) {
-    count(MIB_TCP_ABORT_ON_TIMEOUT);
-    tcpDone(t, ETIMEDOUT);
+    giveUp(t);
     return false;
   }
   const silent = silentMillis(t);
@@ -253,8 +283,8 @@ function retransmissionTimeout(t: Tcb, f: Flight): bool {
   if (t.retransmits < 255) t.retransmits++;
   const head = changetype<TxSeg>(f.segHead);
   if (retransmit(t, f, head, 1) == 0) {
-    // No memory or no route now: half a second, not a backed-off RTO (Linux: TCP_RESOURCE_PROBE_INTERVAL)
-    armTimer(t, ARMED_RTO, min<u32>(backedOffRto(t), 500));
+    // No memory or no route now: not a backed-off RTO.
+    armTimer(t, ARMED_RTO, min<u32>(backedOffRto(t), RESOURCE_PROBE_MILLIS));
     return true;
   }
   if (f.undoMarker != 0) f.undoRetrans = f.undoRetrans == u32.MAX_VALUE ? 1 : f.undoRetrans + 1;
@@ -354,8 +384,7 @@ function probeWindow(t: Tcb): bool {
   const byUser = t.userTimeoutMillis != 0 && t.probes > 0 && silent >= t.userTimeoutMillis;
   const most = sysctl(orphan ? SYSCTL_TCP_ORPHAN_RETRIES : SYSCTL_TCP_RETRIES2);
   if (byUser || (t.probes >= most && nowMillis - t.lastRcvMillis >= backedOffRto(t))) {
-    count(MIB_TCP_ABORT_ON_TIMEOUT);
-    tcpDone(t, ETIMEDOUT);
+    giveUp(t);
     return false;
   }
   count(MIB_TCP_PERSIST_PROBES);
@@ -390,6 +419,7 @@ function keepTimer(t: Tcb): bool {
   if (!(t.flags & SF_KEEPALIVE) || t.state == TCP_SYN_SENT) return true;
   const idle = keepIdle(t);
   const busy = t.sndBytes > 0;
+  // ACKs put this timer off themselves, data does not.
   const elapsed = nowMillis - t.lastRcvMillis;
   if (busy || elapsed < idle) {
     armTimer(t, ARMED_KEEP, busy ? idle : idle - elapsed);
@@ -398,9 +428,8 @@ function keepTimer(t: Tcb): bool {
   const silent = idle + u32(t.keepProbes) * keepInterval(t);
   const byUser = t.userTimeoutMillis != 0 && silent >= t.userTimeoutMillis && t.keepProbes > 0;
   if (byUser || (t.userTimeoutMillis == 0 && t.keepProbes >= keepCount(t))) {
-    count(MIB_TCP_ABORT_ON_TIMEOUT);
     sendReset(t);
-    tcpDone(t, ETIMEDOUT);
+    giveUp(t);
     return false;
   }
   count(MIB_TCP_KEEPALIVE_PROBES);
@@ -410,10 +439,10 @@ function keepTimer(t: Tcb): bool {
   return true;
 }
 
-/** The peer has answered the probes: it lives, and the idle time begins anew. */
+/** The peer has said something: it lives, and the idle time begins anew. */
 export function keepAnswered(t: Tcb): void {
   t.keepProbes = 0;
-  armTimer(t, ARMED_KEEP, keepIdle(t));
+  if (!(t.tflags & TF_ORPHAN)) armTimer(t, ARMED_KEEP, keepIdle(t));
 }
 
 /** SO_KEEPALIVE was set, or the connection came up with it. */

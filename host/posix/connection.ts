@@ -38,7 +38,7 @@ export interface ConnectionCalls {
   getsockname: (fd: number, name: SocketAddressResult) => number;
   getpeername: (fd: number, name: SocketAddressResult) => number;
   fcntl: (fd: number, command: number, argument?: number) => number;
-  /** FIONREAD (SIOCINQ), SIOCOUTQ and SIOCOUTQNSD return their figure, or put it into `result.value` and return 0. */
+  /** FIONREAD (SIOCINQ), SIOCOUTQ, SIOCOUTQNSD, SIOCATMARK return their figure, or put it into `result.value` and return 0. */
   ioctl: (fd: number, request: number, result?: { value?: number } | number | boolean) => number;
 }
 
@@ -75,6 +75,7 @@ export function createConnection(context: PosixContext): ConnectionCalls {
     const to = socketAddress(where, port);
     if (to.family === AF_UNSPEC) return core.disconnect(fd);
     if (!isInternet(to)) return -EAFNOSUPPORT;
+    context.touch();
     const started = core.connect(fd, parseAddress(to.address), portOf(to));
     if (started !== -EINPROGRESS && started !== -EALREADY) return started;
     // Also a connect that was begun without blocking may be waited for with a second call (as Linux).
@@ -90,11 +91,13 @@ export function createConnection(context: PosixContext): ConnectionCalls {
   function close(fd: number): number {
     const millis = core.lingerLimit(fd);
     if (millis > 0) linger(fd, millis);
+    context.touch();
     return core.close(fd);
   }
 
   /** SO_LINGER: waits until the peer has acknowledged all, the FIN included, or the time is over. */
   function linger(fd: number, millis: number): void {
+    context.touch();
     if (core.shutdown(fd, SHUT_WR) < 0) return;
     const deadline = waiter.now() + millis * 1000;
     while (core.finPending(fd) && context.wait(deadline) === 0);
@@ -122,7 +125,10 @@ export function createConnection(context: PosixContext): ConnectionCalls {
     accept: (fd, peer) => accept4(fd, peer, 0),
     accept4,
     connect,
-    shutdown: (fd, how) => core.shutdown(fd, how),
+    shutdown: (fd, how) => {
+      context.touch();
+      return core.shutdown(fd, how);
+    },
     close,
     getsockname: (fd, target) => name(core.getsockname, fd, target),
     getpeername: (fd, target) => name(core.getpeername, fd, target),
