@@ -2,7 +2,7 @@
 // Read first: host/packetdrill/run.ts.
 
 import { readFileSync } from "node:fs";
-import { basename } from "node:path";
+import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { findScripts, runScript } from "../host/index.ts";
@@ -13,10 +13,11 @@ describe("packetdrill: the collection", () => {
   const files = findScripts([folder]);
 
   for (const file of files) {
-    it(basename(file, ".pkt"), () => {
+    const name = relative(folder, file).replace(/\.pkt$/, "");
+    it(name, () => {
       const result = runScript(readFileSync(file, "utf8"), file);
       const { status, line, message, expected = "", actual = "", wire } = result;
-      const story = [`${basename(file)}:${line}: ${message}`, expected, actual, ...wire].join("\n");
+      const story = [`${name}:${line}: ${message}`, expected, actual, ...wire].join("\n");
       expect(status, story).to.equal("ok");
     });
   }

@@ -231,7 +231,8 @@ export function tcpAck(t: Tcb): i32 {
     takeAck(t, f, una, ack, flag);
     return ACKED_OK;
   }
-  if (segSackCount > 0 && t.tflags & TF_SACK) lateDsack(t, f, una);
+  if (segSackCount > 0 && t.tflags & TF_SACK) flag |= lateDsack(t, f, una);
+  if (f.tlpHighSeq != 0) probeAnswered(t, f, ack, flag);
   afterIdleAck(t);
   return ACKED_OK;
 }
@@ -251,9 +252,11 @@ function noFlightAck(t: Tcb, ack: u32): bool {
 }
 
 /** A D-SACK that comes when all is acknowledged: it may still tell that the window was reduced without need. */
-function lateDsack(t: Tcb, f: Flight, una: u32): void {
+function lateDsack(t: Tcb, f: Flight, una: u32): u32 {
   sackClear();
-  if (sackReceive(t, f, una) & SACK_DSACK) undoLate(t, f);
+  const found = sackReceive(t, f, una);
+  if (found & SACK_DSACK) undoLate(t, f);
+  return found;
 }
 
 /** What a timeout was about has moved. */
@@ -345,7 +348,6 @@ function settle(t: Tcb, f: Flight, flag: u32, priorOut: u32, priorDelivered: u32
   if (f.packetsOut == 0) {
     disarmTimer(t, ARMED_RTO);
     t.tflags &= ~(TF_LOSS_PROBE | TF_REO_TIMER | TF_PROBING);
-    f.tlpHighSeq = 0;
   } else if (flag & ACK_ADVANCED && !(t.tflags & TF_REO_TIMER)) {
     rearmRto(t, f);
   }

@@ -21,8 +21,8 @@ const ENTRY_BYTES: u32 = 8;
 export const CHALLENGE_BYTES: u32 = ENTRIES * ENTRY_BYTES;
 
 /**
- * True when the connection that `key` names has had such an ACK less than tcp_invalid_ratelimit ago: it gets none now. False notes
- * that it gets one now.
+ * True when the connection that `key` names has had such an ACK less than tcp_invalid_ratelimit ago: it gets none now.
+ * False notes that it gets one now.
  */
 function isLimited(key: u32): bool {
   const interval = sysctl(SYSCTL_TCP_INVALID_RATELIMIT);

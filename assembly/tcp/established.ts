@@ -42,7 +42,7 @@ import { sendAck } from "./output";
 import { flightOf } from "./scoreboard";
 import { segAck, segDataLen, segFlags, segHasTs, segLength, segSeq, segTos, segTrimFront, segTsVal } from "./segment";
 import { seqGe, seqGt, seqLe, seqLt } from "./sequence";
-import { EV_FIN, EV_FIN_ACKED, setState, mayReceive } from "./state";
+import { EV_FIN, EV_FIN_ACKED, mayReceive, setState } from "./state";
 import {
   ARMED_ACK,
   ARMED_KEEP,

@@ -91,6 +91,7 @@ function synAcked(t: Tcb): void {
   t.sndUna = t.iss + 1;
   t.sndSml = t.sndNxt;
   // Data that went with the SYN brings the sample when it is acknowledged too.
+  if (retries > 1 && !answersFirstSyn(t)) t.cwnd = 1;
   if (segAck == t.sndUna) sampleSyn(t);
   t.backoff = 0;
   t.synRetries = 0;
@@ -108,6 +109,16 @@ function synAcked(t: Tcb): void {
   } else {
     sendAck(t);
   }
+}
+
+/**
+ * "If the SYN or SYN/ACK is lost, the initial window ... MUST be one segment" (RFC 5681 3.1; Linux: when two were
+ * lost), unless the timestamp tells that the first was only late.
+ */
+function answersFirstSyn(t: Tcb): bool {
+  if (!segHasTs || !(t.tflags & TF_TIMESTAMPS)) return false;
+  const first = nowMillis - (nowMicros - t.sentMicros) / 1000 + t.tsOffset;
+  return i32(segTsEcr - first) <= 1;
 }
 
 /** The handshake's round trip; after a repeated SYN only the timestamps can tell which one was answered (Karn). */

@@ -48,10 +48,11 @@ import {
   segSeq,
   segTsVal,
   segWindow,
+  segTos,
   segmentParse,
 } from "./segment";
 import { seqGt, seqLe } from "./sequence";
-import { CA_OPEN, Flight, TF_ACK_NOW, TF_TIMESTAMPS, TF_URGENT, Tcb, rcvQueue } from "./tcb";
+import { CA_OPEN, Flight, TF_ACK_NOW, TF_ECN, TF_TIMESTAMPS, TF_URGENT, Tcb, rcvQueue } from "./tcb";
 import { trainBegin } from "./train-input";
 import { TimeWait, timeWaitInput, timeWaitIsn } from "./time-wait";
 import { tcpAck } from "./ack";
@@ -122,7 +123,7 @@ function predicted(t: Tcb): bool {
   }
   if (seqGt(segAck, t.sndNxt) || i32(segAck - t.sndUna) < 0 || t.caState != CA_OPEN) return false;
   const tflags = t.tflags;
-  if (tflags & TF_URGENT) return false;
+  if (tflags & TF_URGENT || (tflags & TF_ECN && (segTos & 3) == 3)) return false;
   if (tflags & TF_TIMESTAMPS) {
     if (!segHasTs || i32(segTsVal - t.tsRecent) < 0) return false;
   }

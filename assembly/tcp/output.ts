@@ -33,6 +33,7 @@ import { put16, put32 } from "../wire/bytes";
 import { OPT_MSS, TCP_CHECKSUM, TCP_HEADER_BYTES, TIMESTAMPS_BYTES, TIMESTAMPS_WORD } from "../wire/tcp";
 import { fastopenOffer, fastopenOption } from "./fastopen";
 import { sackBlocksWrite, sackBlocksBytes } from "./assembler";
+import { seqLt } from "./sequence";
 import {
   ARMED_ACK,
   Flight,
@@ -157,7 +158,8 @@ export function sendSegment(t: Tcb, seq: u32, flags: u32, chunk: u32, offset: u3
   let ecn: u32 = 0;
   if (tflags & TF_ECN) {
     if (tflags & TF_ECE_DEMAND) flags |= ECE;
-    if (length > 0) {
+    // "MUST NOT set either ECT codepoint ... in the IP header for retransmitted data packets" (RFC 3168 6.1.5)
+    if (length > 0 && !seqLt(seq, t.sndNxt)) {
       ecn = ECT0;
       if (tflags & TF_CWR_PENDING) {
         flags |= CWR;

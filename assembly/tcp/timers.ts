@@ -4,7 +4,6 @@
 
 import {
   KIND_LISTENER,
-  MIB_TCP_ABORT_ON_TIMEOUT,
   MIB_TCP_DELAYED_ACKS,
   MIB_TCP_KEEPALIVE_PROBES,
   MIB_TCP_PERSIST_PROBES,
@@ -16,9 +15,7 @@ import {
   SYSCTL_TCP_ORPHAN_RETRIES,
   SYSCTL_TCP_RETRIES1,
   SYSCTL_TCP_RETRIES2,
-  SYSCTL_TCP_RTO_MIN,
   SYSCTL_TCP_THIN_LINEAR_TIMEOUTS,
-  ETIMEDOUT,
   TCP_ESTABLISHED,
   TCP_FIN_WAIT_2,
   TCP_SYN_RECEIVED,
@@ -30,12 +27,13 @@ import { Timer, timerNotLater } from "../timer";
 import { tcpDone } from "./close";
 import { fastopenPending } from "./fastopen";
 import { fastopenTimeout } from "./fastopen-client";
+import { giveUp, isTimedOut, modelTimeout, silentMillis, untilUserTimeout } from "./give-up";
 import { listenerTimer } from "./listen";
 import { mtuBlackHole } from "./mtu-probe";
 import { currentMss, sendAck, sendProbe, sendReset } from "./output";
 import { countProbe, probeTimeout, rackDetectLoss } from "./rack";
 import { enterLoss, enterRecovery } from "./recovery";
-import { backedOffRto, rtoMax } from "./rtt";
+import { backedOffRto } from "./rtt";
 import { flightDrop, flightOf, inFlight, scoreboardSplit } from "./scoreboard";
 import {
   ARMED_ACK,
@@ -221,49 +219,6 @@ function retransmissionTimer(t: Tcb): bool {
   return true;
 }
 
-/** What `retries` doublings of the least RTO would take, ms: R2 as a time (Linux: tcp_model_timeout). */
-function modelTimeout(retries: u32): u32 {
-  const base = sysctl(SYSCTL_TCP_RTO_MIN);
-  if (retries <= 9) return ((2 << retries) - 1) * base;
-  return 1023 * base + (retries - 9) * rtoMax();
-}
-
-/** Time since the first retransmission after the peer last acknowledged anything new; 0 without one. */
-function silentMillis(t: Tcb): u32 {
-  if (t.retransStampMillis == 0 || t.retransmits == 0) return 0;
-  const progress = changetype<Flight>(t.flight).progressMillis;
-  return nowMillis - (i32(progress - t.retransStampMillis) > 0 ? progress : t.retransStampMillis);
-}
-
-/** True when the peer has been silent for too long: R2, or the user's own limit (RFC 5482). */
-function isTimedOut(t: Tcb): bool {
-  const elapsed = silentMillis(t);
-  if (elapsed == 0) return false;
-  const orphan = (t.tflags & TF_ORPHAN) != 0;
-  if (t.sndWnd == 0 && !orphan) return isDeadBehindWindow(t, elapsed);
-  if (t.userTimeoutMillis != 0) return elapsed >= t.userTimeoutMillis;
-  return elapsed >= modelTimeout(sysctl(orphan ? SYSCTL_TCP_ORPHAN_RETRIES : SYSCTL_TCP_RETRIES2));
-}
-
-/**
- * "SHOULD NOT time out the connection if data beyond the right window edge is not acknowledged" (RFC 9293 3.8.6): a
- * peer that has taken its window back is dead when it says nothing at all for twice the longest RTO (as Linux).
- */
-function isDeadBehindWindow(t: Tcb, elapsed: u32): bool {
-  const user = t.userTimeoutMillis;
-  if (user != 0 && elapsed > user) return true;
-  const limit = user != 0 ? min(user, 2 * rtoMax()) : 2 * rtoMax();
-  const heard = changetype<Flight>(t.flight).ackMillis;
-  return nowMillis - heard > limit && elapsed > limit;
-}
-
-/** The end of a connection whose peer is silent: told is the soft error that explains it, if there was one. */
-function giveUp(t: Tcb): void {
-  const soft = t.flight != 0 ? changetype<Flight>(t.flight).softError : 0;
-  count(MIB_TCP_ABORT_ON_TIMEOUT);
-  tcpDone(t, soft != 0 ? soft : ETIMEDOUT);
-}
-
 function retransmissionTimeout(t: Tcb, f: Flight): bool {
   const expired = isTimedOut(t);
   if (t.tflags & TF_FASTOPEN) fastopenTimeout(t, t.retransmits, expired);
@@ -290,7 +245,7 @@ function retransmissionTimeout(t: Tcb, f: Flight): bool {
   if (f.undoMarker != 0) f.undoRetrans = f.undoRetrans == u32.MAX_VALUE ? 1 : f.undoRetrans + 1;
   if (isThin(t, f)) t.backoff = 0;
   else if (t.backoff < 16) t.backoff++;
-  armTimer(t, ARMED_RTO, backedOffRto(t));
+  armTimer(t, ARMED_RTO, untilUserTimeout(t, backedOffRto(t)));
   return true;
 }
 
@@ -395,7 +350,7 @@ function probeWindow(t: Tcb): bool {
   if (t.probes < 255) t.probes++;
   if (t.backoff < 16) t.backoff++;
   t.tflags |= TF_PROBING;
-  armTimer(t, ARMED_RTO, backedOffRto(t));
+  armTimer(t, ARMED_RTO, untilUserTimeout(t, backedOffRto(t)));
   return true;
 }
 

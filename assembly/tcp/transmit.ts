@@ -35,10 +35,12 @@ import {
   TF_CWND_LIMITED,
   TF_FIN_QUEUED,
   TF_FIN_SENT,
+  TF_LOSS_PROBE,
   TF_MORE,
   TF_NODELAY,
   TF_PINGPONG,
   TF_PROBING,
+  TF_REO_TIMER,
   TF_TX_WAIT,
   TS_EVER_RETRANS,
   TS_FIN,
@@ -356,7 +358,10 @@ export function retransmitLost(t: Tcb, f: Flight): void {
       if (f.undoMarker != 0 && f.undoRetrans != u32.MAX_VALUE) f.undoRetrans += n;
       else if (f.undoMarker != 0) f.undoRetrans = n;
       f.prrOut += n;
-      if (!(t.armed & ARMED_RTO) || at == f.segHead) armTimer(t, ARMED_RTO, backedOffRto(t));
+      if (!(t.armed & ARMED_RTO) || (at == f.segHead && !(t.tflags & TF_REO_TIMER))) {
+        t.tflags &= ~TF_LOSS_PROBE;
+        armTimer(t, ARMED_RTO, backedOffRto(t));
+      }
     }
     at = s.next;
   }

@@ -26,9 +26,10 @@ const POINTER_MAX: u32 = 65535;
 /** The current segment of a connection that knows urgent data, or has URG itself: its pointer, then its byte. */
 export function urgentInput(t: Tcb): void {
   if (!mayReceive(i32(t.state))) return;
-  // RFC 1122 4.2.2.4 has the pointer at the last urgent byte, everybody else behind it (RFC 6093 3.1)
-  const before: u32 = sysctl(SYSCTL_TCP_STDURG) ? 0 : 1;
-  if (segFlags & URG && segUrgent != 0) notePointer(t, segSeq + segUrgent - before);
+  if (segFlags & URG && segUrgent != 0) {
+    // RFC 1122 4.2.2.4 has the pointer at the last urgent byte, everybody else behind it (RFC 6093 3.1)
+    notePointer(t, segSeq + segUrgent - (sysctl(SYSCTL_TCP_STDURG) ? 0 : 1));
+  }
   if (t.flight == 0) return;
   const f = changetype<Flight>(t.flight);
   const offset = f.rcvUp - segSeq;

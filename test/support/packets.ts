@@ -167,7 +167,8 @@ function parseTcp(packet: Inner, pseudo: Uint8Array, whole: boolean): void {
 function tcpOptions(bytes: Uint8Array): TcpOptions {
   const options: TcpOptions = {};
   const v = view(bytes);
-  for (let i = 0; i < bytes.length && bytes[i] !== 0;) {
+  let i = 0;
+  while (i < bytes.length && bytes[i] !== 0) {
     const kind = bytes[i]!;
     if (kind === 1) {
       i++;
@@ -188,6 +189,12 @@ function tcpOptions(bytes: Uint8Array): TcpOptions {
     if (kind === 8) options.timestamps = [v.getUint32(i + 2), v.getUint32(i + 6)];
     i += length;
   }
+  // RFC 9293 3.1: "The content of the header beyond the End of Option List Option MUST be header padding of zeros"
+  demand(
+    bytes.subarray(i).every((byte) => byte === 0),
+    "TCP padding that is not zero",
+    bytes,
+  );
   return options;
 }
 
