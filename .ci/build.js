@@ -86,7 +86,7 @@ function inlineMore(file) {
   binaryen.setOptimizeLevel(3);
   binaryen.setShrinkLevel(0);
   binaryen.setDebugInfo(true);
-  binaryen.setAlwaysInlineMaxSize(60);
+  binaryen.setAlwaysInlineMaxSize(100);
   binaryen.setFlexibleInlineMaxSize(300);
   binaryen.setOneCallerInlineMaxSize(5000);
   module.optimize();

@@ -3,6 +3,7 @@
 
 import { flowHash } from "./hash";
 import { stack } from "./stack";
+import { flowForget } from "./steer/flows";
 import { Socket } from "./socket/socket";
 
 /** Offsets in the table. */
@@ -95,6 +96,7 @@ export function flowReplace(s: Socket, other: Socket): void {
 
 /** Takes an object out; it must be in the table. */
 export function flowRemove(s: Socket): void {
+  flowForget(s);
   let hole = slotOf(s);
   let index = hole;
   while (true) {

@@ -60,11 +60,16 @@ import {
   nowMillis,
   poolAt,
   setNow,
+  skipTicks,
   stack,
   stackAttach,
   sysctl,
   setSysctl,
 } from "./stack";
+import { group, groupAttach, groupOf, softAt } from "./steer/group";
+import { softPending } from "./steer/hand-over";
+import { portsCount } from "./steer/ports";
+import { tableCount } from "./steer/table";
 import { sysctlDefaults } from "./sysctl";
 import { ACK_LIST_BYTES, ackListFlush } from "./tcp/input";
 import { CHALLENGE_BYTES } from "./tcp/challenge";
@@ -74,19 +79,27 @@ import { outputAttach } from "./tcp/output";
 import { FLIGHT_BYTES, ISLAND_BYTES, TCB_BYTES, TXSEG_BYTES, tcbAttach } from "./tcp/tcb";
 import { TIME_WAIT_BYTES, timeWaitAttach, timeWaitTimer } from "./tcp/time-wait";
 import { tcpTimer } from "./tcp/timers";
+import { trainEnd } from "./tcp/train-input";
 import { TRAIN_BYTES } from "./tcp/train-output";
 import { TX_WAIT_BYTES, txWaitRun, txWaits } from "./tcp/tx-wait";
-import { Timer, WHEEL_BYTES, wheelAdvance, wheelAttach, wheelDeadlineMicros, wheelInit } from "./timer";
+import { Timer, WHEEL_BYTES, wheelAdvance, wheelAttach, wheelDeadlineMicros, wheelInit, wheelLag } from "./timer";
 
 export * from "./socket/calls";
 export { arpAdd, arpDump, arpRemove } from "./net/arp";
 export { arpAddressState, arpProbe } from "./net/arp-address";
 export { netifAdd, netifSetAddress, netifSetMtu } from "./net/netif";
 export { routeAdd, routeDump, routeRemove } from "./net/route";
+export { extents } from "./extents";
 export { countersAt } from "./stack";
+export { groupBytes, groupInit } from "./steer/group";
 export { fastopenForget } from "./tcp/fastopen-cache";
+export { retirePools, retireRules } from "./steer/retire";
 export { initialSequence, timestampOffset } from "./tcp/isn";
 
+/** The clock counts up to here, microseconds: 285 years. */
+const MICROS_MAX: f64 = 9007199254740992;
+/** How far the clock may be ahead of the timers, us: almost half of the 2^32 ms by which times are compared. */
+const JUMP_MICROS: f64 = 24 * 86400e6;
 /** How long a packet waits that the NIC had no room for, microseconds. */
 const RETRY_MICROS: f64 = 50;
 /** Packets that one poll takes from each interface at most. */
@@ -278,10 +291,12 @@ function initParts(cfg: usize): void {
 export function attach(base: usize): void {
   stackAttach(base);
   assert(stack.magic == STACK_MAGIC);
+  trainEnd();
   attachEarly();
   netifAttach(stack.netifs);
   arpAttach(stack.arp);
   routeAttach(stack.routes);
+  groupAttach();
   ipv4Attach(stack.ipv4);
   reassemblyAttach(stack.reassembly);
   igmpAttach(stack.igmp);
@@ -290,11 +305,13 @@ export function attach(base: usize): void {
 }
 
 /**
- * One beat: takes what has arrived, runs the timers that are due at `now` (microseconds), sends what came of it.
+ * Takes what has arrived, runs the timers that are due at `now` (microseconds), sends what came of it.
  * Returns how many frames and timers there were: 0 means that nothing happened.
+ * For a clock that goes back time stands still until it has come so far again. One that jumps ahead by weeks makes
+ * every timer run, once.
  */
 export function poll(now: f64): i32 {
-  setNow(now);
+  followClock(now);
   // What left by this beat counts as work: the others of the network have something to do then.
   let work = netifPending();
   if (work != 0) {
@@ -309,6 +326,19 @@ export function poll(now: f64): i32 {
   netifFlush();
   work += txWaitRun();
   return i32(work);
+}
+
+/** Moves the stack's clock to `now`, microseconds: before a call that sends, when the last poll was long ago. */
+export function setClock(now: f64): void {
+  followClock(now);
+}
+
+/** Moves the clock. Of a jump that the timers cannot follow, their ticks leave out what is too much. */
+function followClock(now: f64): void {
+  assert(now < MICROS_MAX);
+  const most = stack.now + JUMP_MICROS - f64(wheelLag()) * 1000;
+  if (now > most) skipTicks(i64(now - most) / 1000);
+  setNow(now);
 }
 
 function runTimers(): u32 {
@@ -346,10 +376,53 @@ function dispatch(t: Timer): void {
 
 /** When poll() wants to run again though nothing arrives, microseconds; Infinity when there is no need. */
 export function nextDeadline(): f64 {
-  if (loopbackPending()) return stack.now;
+  if (loopbackPending() || softPending()) return stack.now;
   const timers = wheelDeadlineMicros();
   // A NIC that takes nothing now is asked again; simulated time must go on meanwhile.
   return netifPending() != 0 || txWaits() ? min(timers, stack.now + RETRY_MICROS) : timers;
+}
+
+/**
+ * Makes the stack one of its host's: number `index` of the group at `base` (steer/group.ts), or the only one (0).
+ * To be called before interfaces are added.
+ */
+export function join(base: u32, index: u32): void {
+  assert(stack.netifCount == 1);
+  stack.group = base;
+  stack.groupIndex = index;
+  groupAttach();
+}
+
+/**
+ * Sets a stack up again in the arena at `base`, where one was before: as init(), which wants zeroed bytes. Pools need
+ * none: their elements are carved anew.
+ */
+export function renew(base: usize, cfg: usize, now: f64): i32 {
+  if (arenaBytes(cfg) == 0) return -EINVAL;
+  cursor = STACK_HEAD_BYTES;
+  placeParts(cfg);
+  memory.fill(base, 0, cursor);
+  return init(base, cfg, now);
+}
+
+/** Address of software queue `index` of this stack's group, 0 when it has none; the others lie `softStride()` apart. */
+export function softQueue(index: u32): usize {
+  return group == 0 ? 0 : softAt(index);
+}
+
+/** Distance of two software queues, bytes. */
+export function softStride(): u32 {
+  return group == 0 ? 0 : groupOf().softBytes;
+}
+
+/** Entries of stack `index` in its host's flow table: an audit. */
+export function flowEntries(index: u32): u32 {
+  return tableCount(index);
+}
+
+/** Ports that stack `index` serves in its host's port table: an audit. */
+export function portEntries(index: u32): u32 {
+  return portsCount(index);
 }
 
 /** Address of the exchange area. */

@@ -33,6 +33,8 @@ export const RX_RSS_HASH: i32 = 16; // mbuf.rssHash is valid
 export const RX_VLAN_STRIPPED: i32 = 32; // mbuf.vlanTci holds the tag that was removed
 export const RX_LINK_MULTICAST: i32 = 64; // set by the stack: the frame was a broadcast or a multicast
 export const RX_LOOPED: i32 = 128; // set by the stack: the packet comes from its own loopback
+export const RX_COPY: i32 = 4096; // set by the stack: another stack of the host has the packet itself, and answers it
+export const RX_HOP: i32 = 8192; // two bits from here: how often stacks of the host have handed the packet over
 export const TX_L4_CSUM: i32 = 256; // compute the TCP/UDP checksum; the field holds the pseudo-header sum
 export const TX_IP_CSUM: i32 = 512; // compute the IPv4 header checksum
 export const TX_TSO: i32 = 1024; // segment into mbuf.tsoMss bytes of payload
@@ -46,6 +48,7 @@ export const CAP_RX_CSUM: i32 = 8;
 export const CAP_RX_LRO: i32 = 16; // accepts packets larger than the MTU as one descriptor
 export const CAP_VLAN: i32 = 32; // strips and inserts 802.1Q tags
 export const CAP_RSS_HASH: i32 = 64;
+export const CAP_FLOW_RULES: i32 = 128; // has a flow director: ruleAdd() and its like
 
 // ---- Pools --------------------------------------------------------------------------------------------------------
 /** Pool indices of a stack, in the order of its pool directory; names in POOL_NAMES on the host side. */
@@ -98,7 +101,11 @@ export const IF_NETMASK: i32 = 5;
 export const IF_MTU: i32 = 6;
 export const IF_CAPS: i32 = 7; // CAP_*
 export const IF_QUEUES: i32 = 8; // queues from IF_QUEUE on that this stack serves; 0 counts as 1
+export const IF_FLAGS: i32 = 9; // IF_NO_RX
+export const IF_TX_QUEUE: i32 = 10;
 export const IF_WORDS: i32 = 16;
+/** IF_FLAGS: the stack serves no queue of the NIC; what is for it comes by its software queue. */
+export const IF_NO_RX: i32 = 1;
 /** Most interfaces of one stack, the loopback included (index 0). */
 export const NETIF_MAX: i32 = 16;
 
@@ -460,9 +467,15 @@ export const MIB_TCP_FASTOPEN_COOKIE_REQUESTS: i32 = 124;
 export const MIB_TCP_FASTOPEN_BLACKHOLE: i32 = 125;
 export const MIB_TCP_MTU_PROBES_GOOD: i32 = 126;
 export const MIB_TCP_MTU_PROBES_FAILED: i32 = 127;
-export const MIB_TCP_ACKS_SKIPPED: i32 = 128; // tcp_invalid_ratelimit
-export const MIB_TCP_OUT_OF_WINDOW_ICMPS: i32 = 129;
-export const MIB_COUNT: i32 = 130;
+export const MIB_TCP_OUT_OF_WINDOW_ICMPS: i32 = 128; // ICMP errors about segments that are not in flight
+export const MIB_STEER_OUT: i32 = 129; // packets handed to another stack of the host
+export const MIB_STEER_IN: i32 = 130; // packets that other stacks of the host have handed over
+export const MIB_STEER_COPIES: i32 = 131; // copies made for other stacks: ARP, IGMP, group datagrams
+export const MIB_STEER_DROPS: i32 = 132; // no room in the software queue, or no mbuf for a copy
+export const MIB_STEER_NO_ENTRY: i32 = 133; // flows that the host's table had no entry for
+export const MIB_STEER_CLASHES: i32 = 134; // tuples that another stack of the host has
+export const MIB_STEER_RULES: i32 = 135; // rules added to the NIC's flow director
+export const MIB_COUNT: i32 = 136;
 
 // ---- Kinds of objects that the flow table, the timing wheel and descriptors point at (the byte at offset 16) ------
 export const KIND_FREE: i32 = 0;
@@ -559,6 +572,40 @@ export const TFO_SERVER_ALL: i32 = 0x400; // every listener, without TCP_FASTOPE
 export const CC_RENO: i32 = 0;
 export const CC_CUBIC: i32 = 1;
 
+// ---- Groups: what the stacks of one host share (assembly/steer/group.ts). Words that the host fills in -------------
+export const GROUP_STACKS: i32 = 4; // 2 to GROUP_STACKS_MAX
+export const GROUP_SOFT_SLOTS: i32 = 8; // packets that wait in each software queue at most, a power of two
+export const GROUP_FLOWS: i32 = 12; // flows that the table holds
+export const GROUP_PORT: i32 = 16; // handle of the NIC
+export const GROUP_QUEUELESS: i32 = 24; // u64, one bit for each stack: serves no queue of the NIC
+export const GROUP_ALIVE: i32 = 32; // u64, one bit for each stack that runs
+/** One member for each stack. */
+export const GROUP_MEMBERS: i32 = 256;
+export const MEMBER_BYTES: i32 = CACHE_SPREAD;
+export const MEMBER_ARENA: i32 = 0; // address
+export const MEMBER_DOORBELL: i32 = 4; // address of the doorbell of its thread
+export const MEMBER_POOL: i32 = 8; // address of a shared pool of mbufs: for copies to other stacks
+export const MEMBER_QUEUE: i32 = 12; // its first queue of the NIC
+export const GROUP_STACKS_MAX: i32 = 64;
+
+// ---- The registry of a network's stacks: one entry for each, by its number (host/registry.ts) -----------------------
+export const REGISTRY_STACKS_MAX: i32 = 4096;
+export const ENTRY_BYTES: i32 = 64;
+export const ENTRY_STATE: i32 = 0; // STACK_*
+export const ENTRY_STARTS: i32 = 4; // how often it was started
+export const ENTRY_ARENA: i32 = 8; // address; STACK_NOW in it is the stack's heartbeat
+export const ENTRY_PORT: i32 = 12; // handle of its NIC
+export const ENTRY_QUEUE: i32 = 16; // first queue of the NIC
+export const ENTRY_QUEUES: i32 = 20; // how many; 0: only the software queue
+export const ENTRY_GROUP: i32 = 24; // address of what its host's stacks share, or 0
+export const ENTRY_INDEX: i32 = 28; // which of its host's stacks it is
+export const STACK_FREE: i32 = 0;
+export const STACK_RUNNING: i32 = 1;
+export const STACK_DEAD: i32 = 2; // its thread is gone, what it had is being taken back
+export const STACK_RECLAIMED: i32 = 3; // nothing is left of it; it may be started again
+/** Offset in an arena: time of the stack's latest beat, f64, microseconds. */
+export const STACK_NOW: i32 = 8;
+
 // ---- NICs: a port's region (veth). The handle of a port is the region's address -----------------------------------
 /** Words that the host fills in before portInit(); the rest of the header is the datapath's own. */
 export const PORT_FLAGS: i32 = 4; // PORT_*
@@ -566,7 +613,7 @@ export const PORT_CAPS: i32 = 8; // CAP_*
 export const PORT_MTU: i32 = 12;
 export const PORT_MAC: i32 = 16; // six bytes in wire order, two zero bytes
 export const PORT_INDEX: i32 = 24; // number of the port in its network, 0 to 65535
-export const PORT_QUEUES: i32 = 28; // RX queues, and as many TX queues
+export const PORT_QUEUES: i32 = 28; // RX queues
 export const PORT_RING: i32 = 32; // RX descriptors of each queue, a power of two
 export const PORT_MBUFS: i32 = 36; // mbufs of each RX queue
 export const PORT_RULES: i32 = 40; // flow-director rules that fit
@@ -580,6 +627,7 @@ export const PORT_LINK_IN: i32 = 68; // link from the wire to the host, or 0
 export const PORT_RX_QUEUES: i32 = 72; // address of the first RX queue
 export const PORT_TX_QUEUES: i32 = 76; // address of the first TX queue
 export const PORT_DIRECTOR: i32 = 80; // address of the flow director
+export const PORT_TX_COUNT: i32 = 104; // TX queues; 0: as many as RX queues
 export const PORT_RSS_KEY: i32 = 128; // 40 bytes
 export const PORT_RETA: i32 = 256; // 128 bytes: hash & 127 -> queue
 export const PORT_DROPS: i32 = 384; // u64 each, PORT_DROP_*
@@ -632,8 +680,13 @@ export const DOORBELL_SEQUENCE: i32 = 0;
 export const DOORBELL_SLEEPING: i32 = 4;
 /** The block of a host that runs in a thread of its own: its doorbell, then these words. */
 export const THREAD_STATE: i32 = 8; // THREAD_*: whose the stack is
-export const THREAD_STOP: i32 = 12; // not 0: the thread is asked to end
+export const THREAD_STOP: i32 = 12; // THREAD_ASKED, and the number of the safepoint it is to stand still for, shifted
+export const THREAD_PARKED: i32 = 16; // the safepoint it stands still for, between two beats of its stack
+export const THREAD_BEATS: i32 = 20; // goes up while the thread's event loop turns
 export const THREAD_BYTES: i32 = CACHE_SPREAD;
+/** THREAD_STOP: the thread is asked to end. */
+export const THREAD_ASKED: i32 = 1;
+export const THREAD_SAFEPOINT_SHIFT: i32 = 8;
 /** THREAD_STATE */
 export const THREAD_RUNNING: i32 = 1;
 export const THREAD_ENDED: i32 = 2; // the thread has let go of it: the main thread may take it
@@ -674,6 +727,7 @@ export const MAC_ENTRY_BYTES: i32 = 16;
 // ---- Links (veth) -------------------------------------------------------------------------------------------------
 /** Where the host writes rules for linkApply(); struct LinkRules. */
 export const LINK_RULES: i32 = 256;
+export const LINK_FRAMES: i32 = 88; // u64: frames judged since the lists were set
 export const LINK_COUNTERS: i32 = 640; // u64 each, LINK_*
 export const LINK_TO_WIRE: i32 = 0;
 export const LINK_TO_HOST: i32 = 1;
@@ -732,6 +786,13 @@ export const CAPTURE_OUT: i32 = 2;
 
 /** Negative result beside those above. */
 export const ENOSPC: i32 = 28;
+
+// ---- Snapshots: most extents {address u32, bytes u32} of one object's state ----------------------------------------
+export const EXTENT_BYTES: i32 = 8;
+export const EXTENTS_STACK_MAX: i32 = 3 + NETIF_MAX + POOL_COUNT;
+export const EXTENTS_PORT_MAX: i32 = 1 + PORT_QUEUES_MAX;
+export const EXTENTS_LINK_MAX: i32 = 4;
+export const EXTENTS_BRIDGE_MAX: i32 = 2;
 
 // ---- ARP: states of a neighbour and the rows that arpDump() writes ------------------------------------------------
 export const ARP_INCOMPLETE: i32 = 1; // asked, no answer yet

@@ -1,7 +1,7 @@
 // One stack: the head of its arena, and what each instance caches of it (pointers and the time of this poll).
 // Everything that must survive lies in the arena; attach() rebuilds the cached pointers from it.
 
-import { CFG_WORDS, MIB_COUNT, POOL_COUNT, SYSCTL_COUNT } from "./layout";
+import { CFG_WORDS, MIB_COUNT, POOL_COUNT, STACK_NOW, SYSCTL_COUNT } from "./layout";
 import { POOL_BYTES, Pool } from "./memory/pool";
 
 export const STACK_MAGIC: u32 = 0x4f524942; // "ORIB"
@@ -58,12 +58,18 @@ export class Stack {
   train: u32;
   /** Connections that wait for room in the NIC's queue (tcp/tx-wait.ts). */
   txWait: u32;
+  /** What the stacks of this host share (steer/group.ts), 0 when there is one; this one's index; see steer/rules.ts. */
+  group: u32;
+  groupIndex: u32;
+  steerFlags: u32;
   /** Cookies of Fast Open servers (tcp/fastopen-cache.ts). */
   fastopen: u32;
   /** Who has lately got an ACK for a segment that was not acceptable (tcp/challenge.ts). */
   challenges: u32;
   /** Serial number of the next listener. */
   listenerSerial: u32;
+  /** Milliseconds that ticks have left out where the clock jumped too far. */
+  skippedMillis: i64;
 }
 
 /** Offsets in the arena, counted from its base. */
@@ -72,7 +78,7 @@ const SYSCTLS_AT: u32 = POOLS_AT + POOL_COUNT * POOL_BYTES + 240;
 const COUNTERS_AT: u32 = (SYSCTLS_AT + SYSCTL_COUNT * 4 + 63) & ~63;
 /** First byte behind the fixed head of an arena. */
 export const STACK_HEAD_BYTES: u32 = (COUNTERS_AT + MIB_COUNT * 8 + 255) & ~255;
-if (offsetof<Stack>() > POOLS_AT) ERROR("Stack layout");
+if (offsetof<Stack>() > POOLS_AT || offsetof<Stack>("now") != STACK_NOW) ERROR("Stack layout");
 if (CFG_WORDS * 4 > 240) ERROR("Stack configuration");
 
 /** This instance's stack. */
@@ -80,9 +86,14 @@ export let stack: Stack = changetype<Stack>(0);
 let counters: usize = 0;
 let sysctls: usize = 0;
 
-/** Time of this poll: milliseconds (also the wheel's tick) and microseconds, both modulo 2^32. */
+/**
+ * Time of this poll: milliseconds (also the wheel's tick) and microseconds, both modulo 2^32. Between two polls the
+ * former advance by at most 24 days, so that earlier and later can be told.
+ */
 export let nowMillis: u32 = 0;
 export let nowMicros: u32 = 0;
+/** The same in units of 64 ms: 8.7 years fit, for what may be months apart. */
+export let nowCoarse: u32 = 0;
 /** Microseconds at which the present millisecond began. */
 let millisFrom: i64 = i64.MIN_VALUE >> 1;
 
@@ -103,9 +114,15 @@ export function setNow(now: f64): void {
   nowMicros = u32(micros);
   if (u64(micros - millisFrom) >= 1000) {
     const millis = micros / 1000;
-    nowMillis = u32(millis);
+    nowMillis = u32(millis - stack.skippedMillis);
+    nowCoarse = u32(millis >>> 6);
     millisFrom = millis * 1000;
   }
+}
+
+/** Leaves out `millis` milliseconds: called before the clock jumps. */
+export function skipTicks(millis: i64): void {
+  stack.skippedMillis += millis;
 }
 
 /** Pool number `index` (POOL_*). */

@@ -1,7 +1,7 @@
 // A hierarchical timing wheel (Varghese and Lauck 1987, scheme 7): one tick is a millisecond, five levels of
 // 256, 64, 64, 64 and 64 slots span 2^32 ticks. Bitmaps of used slots make jumps over empty time cheap.
 
-import { stack } from "./stack";
+import { nowMillis, stack } from "./stack";
 
 /** The head of every object that can wait on the wheel. */
 @unmanaged
@@ -43,6 +43,11 @@ export function wheelAttach(at: usize): void {
   wheel = at;
 }
 
+/** Ticks that the clock is ahead of the wheel. */
+export function wheelLag(): u32 {
+  return nowMillis - load<u32>(wheel, WHEEL_TICK);
+}
+
 /** Timers that wait. */
 export function wheelCount(): u32 {
   return load<u32>(wheel, WHEEL_COUNT);
@@ -56,11 +61,14 @@ function slotIndex(level: u32, tick: u32): u32 {
   return level == 0 ? tick & 255 : 256 + (level - 1) * 64 + ((tick >>> (2 + 6 * level)) & 63);
 }
 
-/** Arms (or moves) a timer for tick `at`; a tick that has passed runs at the next one. */
+/**
+ * Arms (or moves) a timer for tick `at`, at most 2^31 - 1 ticks from now; a tick that has passed runs at the next one.
+ * While the wheel catches up with a clock that has jumped, a tick to come may seem to lie behind the wheel's own.
+ */
 export function timerArm(t: Timer, at: u32): void {
   if (t.timerArmed) timerCancel(t);
   const tick = load<u32>(wheel, WHEEL_TICK);
-  if (i32(at - tick) <= 0) at = tick + 1;
+  if (i32(at - tick) <= 0 && i32(at - nowMillis) <= 0) at = tick + 1;
   t.timerAt = at;
   link(t, at, tick);
   store<u32>(wheel, load<u32>(wheel, WHEEL_COUNT) + 1, WHEEL_COUNT);
@@ -158,7 +166,7 @@ export function wheelAdvance(tick: u32): Timer | null {
       timerCancel(t);
       return t;
     }
-    // The clock never runs backwards, so the distance is unsigned: one jump may be up to 49 days.
+    // The clock never runs backwards, so the distance is unsigned.
     const lag = tick - current;
     if (lag == 0) return null;
     const next = wheelNext();
@@ -195,8 +203,7 @@ function cascade(tick: u32): void {
 export function wheelDeadlineMicros(): f64 {
   const next = wheelNext();
   if (next < 0) return Infinity;
-  // The wheel's tick is the low word of the milliseconds that the stack's clock shows (it may lag behind it).
-  const nowTicks = u64(stack.now) / 1000;
-  const lag = i64(u32(nowTicks) - load<u32>(wheel, WHEEL_TICK));
-  return f64((i64(nowTicks) - lag + next) * 1000);
+  // The wheel may lag behind the clock.
+  const lag = i64(wheelLag());
+  return f64((i64(stack.now) / 1000 - lag + next) * 1000);
 }

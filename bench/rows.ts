@@ -13,6 +13,8 @@ const MODULES: Readonly<Record<string, () => Promise<Row>>> = {
   tcp_crr: async () => (await import("./tcp-crr.ts")).tcpCrr,
   udp_rr: async () => (await import("./udp.ts")).udpRr,
   udp_pps: async () => (await import("./udp.ts")).udpPps,
+  queues_2: async () => (await import("./queues.ts")).queues2,
+  forward_ns: async () => (await import("./forward.ts")).forwardNs,
   bridge_pps: async () => (await import("./bridge.ts")).bridgePps,
   flows_1k: async () => (await import("./many.ts")).flows1k,
   flows_100k: async () => (await import("./many.ts")).flows100k,

@@ -3,9 +3,9 @@
 
 import * as layout from "../assembly/layout.ts";
 
-/** Counters by group (ip, icmp, igmp, arp, eth, udp, tcp) and name. */
+/** Counters by group (ip, icmp, igmp, arp, eth, udp, tcp, steer) and name. */
 export type Counters = Record<CounterGroup, Record<string, number>>;
-export type CounterGroup = "ip" | "icmp" | "igmp" | "arp" | "eth" | "udp" | "tcp";
+export type CounterGroup = "ip" | "icmp" | "igmp" | "arp" | "eth" | "udp" | "tcp" | "steer";
 
 interface CounterPlace {
   group: CounterGroup;
@@ -24,9 +24,21 @@ const PLACES: readonly CounterPlace[] = Object.entries(layout)
 /** Reads the counters that start at `address`; above 2^53 they lose their last bits. */
 export function readCounters(buffer: ArrayBufferLike, address: number): Counters {
   const words = new BigUint64Array(buffer, address, layout.MIB_COUNT);
-  const counters: Counters = { ip: {}, icmp: {}, igmp: {}, arp: {}, eth: {}, udp: {}, tcp: {} };
+  const counters: Counters = { ip: {}, icmp: {}, igmp: {}, arp: {}, eth: {}, udp: {}, tcp: {}, steer: {} };
   for (const { group, name, index } of PLACES) counters[group][name] = Number(words[index]);
   return counters;
+}
+
+/** Counters of several stacks, added up. */
+export function sumCounters(all: readonly Counters[]): Counters {
+  const [sum, ...rest] = all.map((counters) => structuredClone(counters)) as [Counters, ...Counters[]];
+  for (const counters of rest) {
+    for (const [group, named] of Object.entries(counters)) {
+      const into = sum[group as CounterGroup];
+      for (const [name, value] of Object.entries(named)) into[name] = (into[name] ?? 0) + value;
+    }
+  }
+  return sum;
 }
 
 const POOL_NAMES = Object.entries(layout)
@@ -54,6 +66,21 @@ interface PoolExports {
   poolCapacity(index: number): number;
   poolPeak(index: number): number;
   poolFailures(index: number): number;
+}
+
+/** The pools of several stacks, added up; the peaks too, though they may not have been at one time. */
+export function sumPools(all: readonly Record<string, PoolUse>[]): Record<string, PoolUse> {
+  const sum: Record<string, PoolUse> = {};
+  for (const pools of all) {
+    for (const [name, { used, capacity, peak, failures }] of Object.entries(pools)) {
+      const into = (sum[name] ??= { used: 0, capacity: 0, peak: 0, failures: 0 });
+      into.used += used;
+      into.capacity += capacity;
+      into.peak += peak;
+      into.failures += failures;
+    }
+  }
+  return sum;
 }
 
 /** The pools of a stack by name: mbuf, tcb, flight, txseg, island, chunk, chunkLarge, socket, epitem, ... */

@@ -1,29 +1,26 @@
-// One host of a network: a stack behind a NIC, with the calls that applications make and the figures that people read.
+// One host of a network: its stacks behind a NIC, with the calls that applications make and the figures for people.
 
-import type { Stack } from "./stack.ts";
 import type { CoreTrap } from "./core.ts";
-import { toCoreTrap } from "./core.ts";
-import type { Counters, PoolUse } from "./counters.ts";
-import { OribiError } from "./errors.ts";
-import { createPosix, type Posix } from "./posix/posix.ts";
-import type { Waiter } from "./posix/waiter.ts";
+import { type Counters, type PoolUse, sumCounters, sumPools } from "./counters.ts";
+import type { HostStack } from "./host-stack.ts";
+import type { Posix } from "./posix/posix.ts";
+import { ShadowListener, type ShadowOptions } from "./shadow.ts";
+import type { Stack, StackPlace } from "./stack.ts";
 import type { LinkOptions, UserVeth, Xstats } from "../veth/index.ts";
 
 /** Impairments of a host's wire: both directions alike, or each its own. */
 export type HostLink = LinkOptions | { toWire?: LinkOptions; toHost?: LinkOptions };
 
-/** A host whose stack runs in this thread, unless Network.spawn() has lent it to another. */
+/** A NIC with one stack or several behind it. What is said of "the" stack or thread here is the first one's. */
 export class Host {
   readonly name: string;
   /** Its first IPv4 address. */
   readonly address: string;
   readonly nic: UserVeth;
-  readonly stack: Stack;
-  /** What stopped the stack, when it has trapped. It is not polled any more. */
-  trap: CoreTrap | undefined;
-  /** Which thread the stack runs in; "lost": in none any more, its own one has crashed. Set by Network.spawn(). */
-  thread: "main" | "worker" | "lost" = "main";
-  readonly #posix: Posix;
+  /** One for each thread that may serve the host; each has its own sockets and descriptors. */
+  readonly stacks: readonly HostStack[];
+  /** Where what its stacks share lies; nothing when it has one. */
+  readonly shared: StackPlace | undefined;
   readonly #setLink: (host: Host, link: HostLink) => void;
 
   /** @internal made by Network.host() */
@@ -31,62 +28,79 @@ export class Host {
     name: string,
     address: string,
     nic: UserVeth,
-    stack: Stack,
-    waiter: Waiter,
+    stacks: readonly HostStack[],
+    shared: StackPlace | undefined,
     setLink: (host: Host, link: HostLink) => void,
   ) {
     this.name = name;
     this.address = address;
     this.nic = nic;
-    this.stack = stack;
-    this.#posix = createPosix(stack.core, stack.memory, waiter);
+    this.stacks = stacks;
+    this.shared = shared;
     this.#setLink = setLink;
   }
 
+  /** The first stack. */
+  get first(): HostStack {
+    return this.stacks[0] as HostStack;
+  }
+
+  get stack(): Stack {
+    return this.first.stack;
+  }
+
+  /** What stopped the first stack, when it has trapped. */
+  get trap(): CoreTrap | undefined {
+    return this.first.trap;
+  }
+
+  get thread(): HostStack["thread"] {
+    return this.first.thread;
+  }
+
   /**
-   * The POSIX calls, fit to be taken apart.
-   * @throws {OribiError} ERR_ORIBI_THREAD while the host runs in another thread: the calls are that thread's then
+   * The POSIX calls on the first stack, fit to be taken apart.
+   * @throws {OribiError} ERR_ORIBI_THREAD while it runs in another thread: the calls are that thread's then
    */
   get posix(): Posix {
-    if (this.thread === "main") return this.#posix;
-    const state = this.thread === "lost" ? "is out of order: its thread has crashed" : "runs in a thread of its own";
-    throw new OribiError("ERR_ORIBI_THREAD", `Host "${this.name}" ${state}; its calls cannot be used here.`);
+    return this.first.posix;
   }
 
-  /** One beat of the stack at `now`, microseconds: frames and timers. A trap stops this stack only. */
-  poll(now: number): number {
-    if (this.trap !== undefined || this.thread !== "main") return 0;
-    try {
-      return this.stack.core.poll(now);
-    } catch (error) {
-      this.trap = toCoreTrap(error) as CoreTrap;
-      throw this.trap;
-    }
-  }
-
-  /** When the stack wants to be polled though nothing arrives, microseconds; Infinity: no need. */
+  /** When a stack wants to be polled though nothing arrives, microseconds; Infinity: no need. */
   nextDeadline(): number {
-    return this.trap === undefined && this.thread === "main" ? this.stack.core.nextDeadline() : Infinity;
+    let next = Infinity;
+    for (const stack of this.stacks) next = Math.min(next, stack.nextDeadline());
+    return next;
   }
 
-  /** The counters: `host.counters().tcp.retransSegs`. */
+  /** The counters: `host.counters().tcp.retransSegs`; of all stacks. A packet that is handed over counts at both. */
   counters(): Counters {
-    return this.stack.counters();
+    return sumCounters(this.stacks.map((stack) => stack.counters()));
   }
 
-  /** The pools: `host.pools().tcb.used`. */
+  /** The pools: `host.pools().tcb.used`; of all stacks. */
   pools(): Record<string, PoolUse> {
-    return this.stack.pools();
+    return sumPools(this.stacks.map((stack) => stack.pools()));
   }
 
-  /** Reads a tunable by Linux's name ("tcp_sack"), or sets it. */
+  /** Reads a tunable by Linux's name ("tcp_sack"), or sets it in all stacks. */
   sysctl(name: string, value?: number | string): number | string {
-    return this.stack.sysctl(name, value);
+    if (value !== undefined) for (const stack of this.stacks) stack.sysctl(name, value);
+    return this.stack.sysctl(name);
   }
 
   /** The NIC's counters. */
   xstats(): Xstats {
     return this.nic.xstats();
+  }
+
+  /**
+   * Listens on a port with every stack: one listening socket that all of them serve, each with what its queue brings.
+   * For stacks of this thread; stacks of other threads listen on the same port themselves.
+   * @throws {OribiError} ERR_ORIBI_LISTEN when a stack refuses
+   */
+  listen(options: ShadowOptions): ShadowListener {
+    return new ShadowListener(this, options);
   }
 
   /** Changes the impairments of the host's wire while traffic flows. */

@@ -3,7 +3,12 @@
 export { createNetwork, Network, NETWORK_DEFAULTS } from "./network.ts";
 export type { HostOptions, NetworkOptions } from "./network.ts";
 export { Host, type HostLink } from "./host.ts";
+export { HostStack, type QueueShare } from "./host-stack.ts";
+export type { ShadowAccepted, ShadowListener, ShadowOptions } from "./shadow.ts";
+export type { Audit } from "./manager.ts";
+export type { StackEntry, StackState } from "./registry.ts";
 export { NetworkCapture, type NetworkCaptureOptions } from "./capture.ts";
+export { Snapshot } from "./snapshot.ts";
 export { Stack } from "./stack.ts";
 export { STACK_DEFAULTS, type StackOptions } from "./stack-options.ts";
 export { SPAWN_DEFAULTS, type SpawnOptions, type ThreadFunction } from "./threads/threads.ts";

@@ -2,75 +2,53 @@
 // Read first: DESIGN.md sections 2, 3 and 5.
 
 import { randomBytes } from "node:crypto";
-import {
-  type BridgeOptions,
-  type Link,
-  type LinkOptions,
-  LinkDirectory,
-  type NicOptions,
-  UserVbridge,
-  UserVeth,
-  type VethModule,
-} from "../veth/index.ts";
+import { type BridgeOptions, type NicOptions, UserVbridge, UserVeth, type VethModule } from "../veth/index.ts";
 import { parseDuration } from "../veth/options.ts";
 import { NetworkCapture, type NetworkCaptureOptions } from "./capture.ts";
-import { type Clock, RealClock, VirtualClock } from "./clock.ts";
-import { coreModules, type CoreOptions, createMemory, instantiateVeth, Regions, type SharedMemory } from "./core.ts";
+import { parseCidr } from "./cidr.ts";
+import { type Clock, RealClock, TurnClock, VirtualClock } from "./clock.ts";
+import {
+  coreModules,
+  type CoreOptions,
+  createMemory,
+  instantiateStack,
+  instantiateVeth,
+  Regions,
+  type SharedMemory,
+  type StackExports,
+} from "./core.ts";
 import { OribiError, optionError } from "./errors.ts";
-import { Host, type HostLink } from "./host.ts";
+import { Host } from "./host.ts";
+import { createGroup, enroll } from "./group.ts";
+import { HostLinks } from "./host-links.ts";
+import { HostStack, shareQueues } from "./host-stack.ts";
+import {
+  hangMillisOf,
+  type HostOptions,
+  NETWORK_DEFAULTS,
+  type NetworkOptions,
+  stacksOf,
+  startOf,
+} from "./network-options.ts";
 import { scanAddress } from "./posix/address.ts";
 import type { Waiter } from "./posix/waiter.ts";
 import { seedWords } from "./seed.ts";
-import { Stack } from "./stack.ts";
+import { type Audit, Manager } from "./manager.ts";
+import type { StackEntry } from "./registry.ts";
+import { type Snapshot, Snapshots } from "./snapshot.ts";
+import { type Membership, Stack, type StackPlace } from "./stack.ts";
 import type { StackOptions } from "./stack-options.ts";
 import { epochOf } from "./threads/clock.ts";
-import { MainThread } from "./threads/main-thread.ts";
+import { MainThread, type ThreadedNetwork } from "./threads/main-thread.ts";
 import type { UntilOptions } from "./threads/pump.ts";
 import type { SpawnOptions } from "./threads/threads.ts";
 
-export interface NetworkOptions {
-  /** Gives every random choice. Default: a different one each time (`network.seed` tells which). */
-  seed?: number | string;
-  /**
-   * "real": the machine's clock. "virtual": time moves only by advance() and by waiting, and the same seed gives the
-   * same bytes.
-   */
-  time?: "real" | "virtual";
-  /** What a virtual clock shows at first, microseconds; to see 32-bit clocks wrap, for example. Default: 0. */
-  startMicros?: number;
-  /** Load the debug build of the core, whose traps name file and line. */
-  debug?: boolean;
-  /** Closes the network when it is aborted. */
-  signal?: AbortSignal;
-}
-
-/** What createNetwork() does when nothing is said. */
-export const NETWORK_DEFAULTS: Readonly<Required<Pick<NetworkOptions, "time">>> = Object.freeze({ time: "real" });
-
-export interface HostOptions extends Pick<
-  NicOptions,
-  "mac" | "mtu" | "queues" | "ringSize" | "offloads" | "flowControl"
-> {
-  /** The bridge that the host's NIC is plugged into; without one it is plugged into nothing. */
-  bridge?: UserVbridge;
-  /** IPv4 address with prefix length: "10.0.0.1/24". */
-  address: string;
-  /** Default gateway. */
-  gateway?: string;
-  /** Impairments of the host's wire. */
-  link?: HostLink;
-  /** Sizes of the stack's pools. */
-  stack?: StackOptions;
-  /** Tunables by Linux's names. */
-  sysctl?: Record<string, number | string>;
-}
+export { type HostOptions, NETWORK_DEFAULTS, type NetworkOptions } from "./network-options.ts";
 
 /** Virtual microseconds that a step with work takes: time goes on even in a network without delays. */
 const STEP_MICROS = 1;
 /** A condition that another thread makes true is asked at least so often, milliseconds. */
 const ASK_MILLIS = 5;
-/** Latest start of a virtual clock: a century; doubles still tell half a microsecond there. */
-const START_MICROS_MAX = 3.2e15;
 /** Steps without end at one time mean that two hosts talk for ever; settle() gives up then. */
 const SETTLE_STEPS_MAX = 10_000_000;
 
@@ -83,12 +61,20 @@ export class Network implements AsyncDisposable {
   readonly #veth: VethModule;
   readonly #core: CoreOptions;
   readonly #clock: Clock;
-  readonly #links: LinkDirectory;
+  readonly #virtual: VirtualClock | undefined;
+  readonly #turns: TurnClock;
+  readonly #links: HostLinks;
+  readonly #manager: Manager;
   readonly #hosts: Host[] = [];
+  /** What a step polls; gathered anew when a stack came, went to another thread or trapped. */
+  #running: { stacks: HostStack[]; beats: ((now: number) => number)[] } | undefined;
   readonly #bridges: UserVbridge[] = [];
   readonly #sleep = new Int32Array(new SharedArrayBuffer(4));
-  #linkCount = 0;
+  readonly #hangMillis: number;
+  /** An instance that lays groups out; made when the first host with several stacks is. */
+  #groupCore: StackExports | undefined;
   #capture: NetworkCapture | undefined;
+  #snapshots: Snapshots | undefined;
   /** Made when the first thread is, or somebody waits from the event loop. */
   #mainThread: MainThread | undefined;
   /** Regions to give back when no other thread runs any more: one may still be writing there. */
@@ -111,9 +97,30 @@ export class Network implements AsyncDisposable {
       allocate: (bytes) => this.#regions.allocate(bytes),
       free: (address) => this.#free(address),
     };
-    this.#clock = this.time === "virtual" ? new VirtualClock(startOf(options)) : new RealClock();
-    this.#links = LinkDirectory.create(this.#veth);
-    this.#waiter = { poll: () => this.step(), now: () => this.now(), wait: (until) => this.#wait(until) };
+    this.#virtual = this.time === "virtual" ? new VirtualClock(startOf(options)) : undefined;
+    this.#clock = this.#virtual ?? new RealClock();
+    this.#turns = new TurnClock(this.#clock);
+    this.#links = new HostLinks(this.#veth, this.seed);
+    this.#hangMillis = hangMillisOf(options);
+    this.#manager = new Manager({
+      memory: this.memory,
+      exports: this.#veth.exports,
+      hosts: this.#hosts,
+      bridges: this.#bridges,
+      allocate: (bytes) => this.#regions.allocate(bytes),
+      now: () => this.now(),
+      atSafepoint: (work) => {
+        if (this.#mainThread !== undefined) return this.#mainThread.atSafepoint(work);
+        work();
+        return true;
+      },
+    });
+    this.#waiter = {
+      poll: () => this.step(),
+      now: () => this.now(),
+      turns: this.#turns,
+      wait: (until) => this.#wait(until),
+    };
     options.signal?.addEventListener("abort", () => void this.close(), { once: true });
   }
 
@@ -144,63 +151,82 @@ export class Network implements AsyncDisposable {
     if (this.#hosts.some((host) => host.name === name)) {
       throw new OribiError("ERR_ORIBI_NAME", `There is a host "${name}" already; give this one another name.`);
     }
-    const { address, netmask } = parseCidr("address", options.address);
-    const nic = this.#nic(name, options);
-    const secret = seedWords(this.seed, `host ${name}`);
+    parseCidr("address", options.address);
+    const stacks = stacksOf(options);
+    const nic = this.#nic(name, { ...options, queues: options.queues ?? stacks }, stacks);
+    const text = options.address.split("/")[0] as string;
+    const shared = stacks === 1 ? undefined : this.#group(nic, stacks, options.stack ?? {});
+    const group = shared?.base ?? 0;
+    const shares = shareQueues(nic.queues, stacks);
+    const made = shares.map((queues, index) => {
+      const membership = { group, index, id: this.#manager.registry.number() };
+      const place = { name: stacks === 1 ? name : `${name}#${index}`, address: text, index, nic, queues, membership };
+      const stack = this.#stack(options, name, membership);
+      return new HostStack(place, stack, this.#waiter, {
+        prepare: (each) => this.#prepare(each, options),
+        trapped: (each) => this.#manager.buryHere(each),
+        moved: () => (this.#running = undefined),
+      });
+    });
+    const host = new Host(name, text, nic, made, shared, (of, link) => this.#links.set(of, link));
+    for (const [key, value] of Object.entries(options.sysctl ?? {})) host.sysctl(key, value);
+    for (const each of made) this.#prepare(each, options);
+    if (options.link !== undefined) this.#links.set(host, options.link);
+    options.bridge?.plug(nic);
+    this.#hosts.push(host);
+    this.#running = undefined;
+    this.#capture?.add(host);
+    this.#mainThread?.watch(host);
+    return host;
+  }
+
+  /** Makes a stack of a host. All stacks of a host have one secret: any may take a SYN cookie. */
+  #stack(options: HostOptions, host: string, membership: Membership): Stack {
+    const secret = seedWords(this.seed, `host ${host}`);
     const allocate = (bytes: number): number => this.#regions.allocate(bytes);
     const { exports } = this.#veth;
-    const stack = Stack.create(this.memory, exports, allocate, options.stack ?? {}, secret, this.now(), this.#core);
+    const { memory } = this;
+    const sizes = options.stack ?? {};
+    return Stack.create(memory, exports, allocate, sizes, secret, this.now(), membership, this.#core);
+  }
+
+  /** Gives a stack, new or made anew, its queues, its interface and its routes. */
+  #prepare(each: HostStack, options: HostOptions): void {
+    const { stack, nic, queues } = each;
+    const { address, netmask } = parseCidr("address", options.address);
+    enroll(this.memory, each);
+    this.#manager.start(each, options.stack?.forwarding === true);
     stack.addInterface({
       port: nic.handle,
-      queue: 0,
-      queues: nic.queues,
+      queue: queues.first,
+      queues: queues.count,
+      txQueue: queues.tx,
       mac: Uint8Array.from(nic.mac.split(":"), (byte) => parseInt(byte, 16)),
       address,
       netmask,
       mtu: nic.mtu,
       capabilities: nic.capabilities,
     });
-    const text = options.address.split("/")[0] as string;
-    const host = new Host(name, text, nic, stack, this.#waiter, (of, link) => this.#setLink(of, link));
-    for (const [key, value] of Object.entries(options.sysctl ?? {})) host.sysctl(key, value);
-    if (options.gateway !== undefined) this.#setGateway(host, options.gateway);
-    if (options.link !== undefined) this.#setLink(host, options.link);
-    options.bridge?.plug(nic);
-    this.#hosts.push(host);
-    this.#capture?.add(host);
-    this.#mainThread?.watch(host);
-    return host;
+    if (options.gateway !== undefined) this.#setGateway(each, options.gateway);
   }
 
-  #nic(name: string, options: HostOptions): UserVeth {
-    const nic: NicOptions = { name };
-    for (const key of ["mac", "mtu", "queues", "ringSize", "offloads", "flowControl"] as const) {
+  #group(nic: UserVeth, stacks: number, options: StackOptions): StackPlace {
+    const core = (this.#groupCore ??= instantiateStack(this.memory, this.#veth.exports, this.#core));
+    return createGroup(this.memory, core, (bytes) => this.#regions.allocate(bytes), nic, stacks, options);
+  }
+
+  #nic(name: string, options: HostOptions, stacks: number): UserVeth {
+    const nic: NicOptions = { name, txQueues: Math.max(stacks, options.queues ?? 1) };
+    for (const key of ["mac", "mtu", "queues", "ringSize", "rules", "offloads", "flowControl"] as const) {
       if (options[key] !== undefined) Object.assign(nic, { [key]: options[key] });
     }
     return UserVeth.create(this.#veth, nic);
   }
 
-  #setGateway(host: Host, gateway: string): void {
+  #setGateway({ stack }: HostStack, gateway: string): void {
     const address = scanAddress(gateway);
-    if (address < 0 || host.stack.core.routeAdd(0, 0, address, 1) < 0) {
+    if (address < 0 || stack.core.routeAdd(0, 0, address, 1) < 0) {
       throw optionError("gateway", gateway, "an IPv4 address on the host's own network");
-    }
-  }
-
-  #setLink(host: Host, link: HostLink): void {
-    const both = "toWire" in link || "toHost" in link ? link : { toWire: link, toHost: link };
-    for (const direction of ["toWire", "toHost"] as const) {
-      const options = (both as Partial<Record<typeof direction, LinkOptions>>)[direction];
-      if (options === undefined) continue;
-      const before = host.nic.links[direction];
-      const words = seedWords(this.seed, `link ${host.name} ${direction}`);
-      const seed = BigInt(words[0] ?? 0) | (BigInt(words[1] ?? 0) << 32n);
-      const after = host.nic.setLink(direction, before === undefined ? { seed, ...options } : options);
-      if (after === before) continue;
-      if (before !== undefined && this.#links.remove(before)) this.#linkCount--;
-      if (host.thread === "worker") continue;
-      this.#links.add(after);
-      this.#linkCount++;
     }
   }
 
@@ -210,15 +236,34 @@ export class Network implements AsyncDisposable {
    */
   step(): number {
     if (this.#mainThread !== undefined) this.#mainThread.reap();
-    const now = this.#clock.now();
-    let work = this.#linkCount > 0 ? this.#links.poll(now) : 0;
-    const hosts = this.#hosts;
-    for (let i = 0; i < hosts.length; i++) {
-      work += (hosts[i] as Host).poll(now);
-      if (this.#capture !== undefined) this.#capture.drain();
+    const now = this.#turns.take();
+    let work = this.#links.poll(now);
+    const running = (this.#running ??= this.#gatherRunning());
+    const { beats } = running;
+    let i = 0;
+    try {
+      for (; i < beats.length; i++) {
+        work += (beats[i] as (now: number) => number)(now);
+        if (this.#capture !== undefined) this.#capture.drain();
+      }
+    } catch (error) {
+      // A trap stops this stack only.
+      throw running.stacks[i]?.fail(error) ?? error;
     }
-    if (work > 0 && this.#clock instanceof VirtualClock) this.#clock.set(now + STEP_MICROS);
+    if (work > 0 && this.#virtual !== undefined) this.#virtual.set(now + STEP_MICROS);
     return work;
+  }
+
+  /** The stacks of this thread; their beats apart, so that a step goes from one to the next without a detour. */
+  #gatherRunning(): { stacks: HostStack[]; beats: ((now: number) => number)[] } {
+    const stacks = this.#hosts.flatMap((host) => host.stacks.filter((stack) => stack.isHere));
+    return { stacks, beats: stacks.map(({ stack }) => stack.core.poll) };
+  }
+
+  /** A step from the event loop: other callbacks may have run since a call that sent read the clock. */
+  #lateStep(): number {
+    this.#turns.end();
+    return this.step();
   }
 
   /** Steps until nothing happens any more at this time. Returns the work done. */
@@ -234,7 +279,7 @@ export class Network implements AsyncDisposable {
 
   /** When something will happen though nobody does anything, microseconds; Infinity: never. */
   nextDeadline(): number {
-    let next = this.#linkCount > 0 ? this.#links.nextDeadline : Infinity;
+    let next = this.#links.nextDeadline;
     for (const host of this.#hosts) next = Math.min(next, host.nextDeadline());
     return next;
   }
@@ -278,10 +323,11 @@ export class Network implements AsyncDisposable {
   }
 
   #sleepUntil(time: number, millisMax = Infinity): void {
-    if (this.#clock instanceof VirtualClock) {
+    this.#turns.end();
+    if (this.#virtual !== undefined) {
       // What is due already and finds nothing to do (a NIC has no room) is tried again later, not for ever at one time.
-      const now = this.#clock.now();
-      this.#clock.set(time > now ? time : now + STEP_MICROS);
+      const now = this.#virtual.now();
+      this.#virtual.set(time > now ? time : now + STEP_MICROS);
       return;
     }
     if (this.#mainThread !== undefined) {
@@ -293,7 +339,8 @@ export class Network implements AsyncDisposable {
   }
 
   /**
-   * Runs a function of a module, `(host: WorkerHost, args) => result`, in the host's own thread, on the host's stack.
+   * Runs a function of a module, `(host: WorkerHost, args) => result`, in a thread of the stack's own: of the host's
+   * first one, or of the one that is given (`network.spawn(host.stacks[1], ...)`).
    * Until it ends, the host's calls are that thread's; figures, links and captures stay here. Then the host is the main
    * thread's again, with its open sockets; descriptors are the same on both sides. This thread serves its own hosts
    * meanwhile, whenever its event loop turns. In real time only.
@@ -301,14 +348,48 @@ export class Network implements AsyncDisposable {
    * @returns what the function returned. Rejected with what it threw; with the CoreTrap that stopped its stack; with
    *   ABORT_ERR when `signal` was aborted; with ERR_ORIBI_THREAD, _TIME or _OPTION when it cannot be run
    */
-  spawn<T = unknown>(host: Host, module: URL | string, options: SpawnOptions = {}): Promise<T> {
+  spawn<T = unknown>(host: Host | HostStack, module: URL | string, options: SpawnOptions = {}): Promise<T> {
     try {
       const main = this.#useThreads("spawn()");
-      if (!this.#hosts.includes(host)) throw optionError("host", host, "a host of this network");
-      return main.run(host, module, options) as Promise<T>;
+      const stack = host instanceof Host ? host.first : host;
+      if (!this.#hosts.some(({ stacks }) => stacks.includes(stack))) {
+        throw optionError("host", host, "a host of this network, or a stack of one");
+      }
+      return main.run(stack, module, options) as Promise<T>;
     } catch (error) {
       return Promise.reject(error as Error);
     }
+  }
+
+  /**
+   * Ends the function that runs in a stack's thread at once, wherever the thread is: as a crash would. What the stack
+   * had is taken back, its peers find its connections unknown; restart() starts it again.
+   * @returns false when nothing runs there
+   */
+  kill(stack: HostStack): boolean {
+    const reason = new OribiError("ERR_ORIBI_KILLED", `The thread of "${stack.name}" was killed.`);
+    return this.#mainThread?.kill(stack, reason) ?? false;
+  }
+
+  /**
+   * Starts a stack again that has crashed: on this thread, with its queues and its host's addresses, without sockets.
+   * @throws {OribiError} ERR_ORIBI_STACK when it runs
+   */
+  async restart(stack: HostStack): Promise<void> {
+    this.#assertOpen();
+    await this.#manager.restart(stack, (each) => each.prepare());
+    stack.revive();
+    this.#mainThread?.watchStack(stack);
+  }
+
+  /** What the registry says of a stack. */
+  stackEntry(stack: HostStack): StackEntry {
+    return this.#manager.registry.get(stack.membership.id);
+  }
+
+  /** Looks for what belongs to nobody, after crashes: every number should be 0. Waits until all has been taken back. */
+  audit(): Promise<Audit> {
+    return this.#manager.audit();
   }
 
   /**
@@ -335,29 +416,29 @@ export class Network implements AsyncDisposable {
     const modules = coreModules(this.#core);
     const epochNanos = epochOf(this.#clock);
     const { memory } = this;
-    return new MainThread({
+    const threaded: ThreadedNetwork = {
       memory,
       hosts: this.#hosts,
       isCapturing: () => this.#capture !== undefined,
       now: () => this.now(),
-      step: () => this.step(),
+      step: () => this.#lateStep(),
       nextDeadline: () => this.nextDeadline(),
       allocate: (bytes) => this.#regions.allocate(bytes),
-      setup: ({ name, address, stack, nic }) => {
-        return { memory, modules, ...this.#core, epochNanos, name, address, place: stack.place, port: nic.handle };
+      setup: ({ name, address, index, stack, nic, queues, membership }) => {
+        const { place } = stack;
+        const port = nic.handle;
+        const { id } = membership;
+        return { memory, modules, ...this.#core, epochNanos, name, address, index, id, place, port, queues };
       },
-      ownLinks: (host, owns) => this.#ownLinks(host, owns),
+      lost: (stack, gone) => this.#manager.bury(stack, gone),
+      ownLinks: (stack, owns) => this.#links.own(this.#hostOf(stack), stack, owns),
       rested: () => this.#retired.splice(0).forEach((address) => this.#regions.free(address)),
-    });
+    };
+    return new MainThread(threaded, this.#hangMillis);
   }
 
-  /** The links of this thread's hosts are polled with the network; those of another's with its stack. */
-  #ownLinks(host: Host, owns: boolean): void {
-    for (const link of Object.values(host.nic.links) as Link[]) {
-      if (!owns) this.#links.remove(link);
-      else this.#links.add(link);
-      this.#linkCount += owns ? 1 : -1;
-    }
+  #hostOf(stack: HostStack): Host {
+    return this.#hosts.find(({ stacks }) => stacks.includes(stack)) as Host;
   }
 
   #isShared(): boolean {
@@ -394,6 +475,49 @@ export class Network implements AsyncDisposable {
     return capture;
   }
 
+  /**
+   * Moves a virtual clock to `time`, microseconds, at once: nothing happens on the way, as in a machine that slept.
+   * @throws {OribiError} ERR_ORIBI_TIME when the network lives in real time
+   */
+  jump(time: number): void {
+    this.#virtualClock("jump()").set(time);
+    this.#turns.end();
+  }
+
+  /**
+   * Keeps this moment, to come back to with restore() as often as one likes: all that hosts, bridges, links and a
+   * running capture hold, and the time. What applications hold in JavaScript or in buffer() is theirs to keep. In
+   * virtual time only; costs a few microseconds and as much memory as is in use.
+   * @param reuse an earlier snapshot that is not wanted any more: its memory is used again
+   */
+  snapshot(reuse?: Snapshot): Snapshot {
+    return this.#useSnapshots("snapshot()").take(reuse);
+  }
+
+  /**
+   * Comes back to a snapshot: from here on, the same calls have the same effects as then, to the bit. Hosts, bridges
+   * and links must be those of then.
+   * @throws {OribiError} ERR_ORIBI_SNAPSHOT when they are not; then nothing has changed
+   */
+  restore(snapshot: Snapshot): void {
+    this.#useSnapshots("restore()").restore(snapshot);
+  }
+
+  #useSnapshots(what: string): Snapshots {
+    this.#assertOpen();
+    const clock = this.#virtualClock(what);
+    const free = (address: number): void => this.#regions.free(address);
+    const [hosts, bridges] = [this.#hosts, this.#bridges];
+    const [turns, veth] = [this.#turns, { ...this.#veth, free }];
+    const capture = (): NetworkCapture | undefined => this.#capture;
+    return (this.#snapshots ??= new Snapshots({ veth, clock, turns, hosts, bridges, capture }));
+  }
+
+  #virtualClock(what: string): VirtualClock {
+    if (this.#virtual !== undefined) return this.#virtual;
+    throw new OribiError("ERR_ORIBI_TIME", `${what} needs a network with { time: "virtual" }: no other clock obeys.`);
+  }
+
   /** Ends the network: captures are completed, NICs and bridges closed. Sockets that are open simply vanish. */
   close(): Promise<void> {
     return (this.#closing ??= this.#close());
@@ -415,23 +539,6 @@ export class Network implements AsyncDisposable {
   #assertOpen(): void {
     if (this.#isClosed) throw new OribiError("ERR_ORIBI_CLOSED", "This network is closed; make a new one.");
   }
-}
-
-/** The start of a virtual clock. */
-function startOf({ startMicros = 0 }: NetworkOptions): number {
-  if (startMicros >= 0 && startMicros <= START_MICROS_MAX) return startMicros;
-  throw optionError("startMicros", startMicros, `a number from 0 to ${START_MICROS_MAX}`);
-}
-
-/** An address with its prefix length, as host-order numbers. */
-function parseCidr(option: string, text: string): { address: number; netmask: number } {
-  const [host = "", prefix = "", ...rest] = String(text).split("/");
-  const address = scanAddress(host);
-  const bits = /^\d{1,2}$/.test(prefix) ? Number(prefix) : -1;
-  if (address < 0 || bits < 0 || bits > 32 || rest.length > 0) {
-    throw optionError(option, text, 'an IPv4 address with its prefix length, as "10.0.0.1/24"');
-  }
-  return { address, netmask: bits === 0 ? 0 : (0xffffffff << (32 - bits)) >>> 0 };
 }
 
 /** Makes an empty network. */

@@ -15,7 +15,7 @@ export interface StackOptions {
   chunks?: number;
   /** Large chunks of bulk queues (64 KiB each). */
   largeChunks?: number;
-  /** Connections that may have data under way at once (304 B each). Default: as many as connections. */
+  /** Connections with more than one segment under way (304 B each). Default: as many as connections. */
   flights?: number;
   /** Segments in flight (40 B each). */
   segments?: number;

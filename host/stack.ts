@@ -14,8 +14,10 @@ export interface InterfaceConfig {
   /** Handle of the NIC's port. */
   port: number;
   queue: number;
-  /** Queues from `queue` on that the stack serves. */
+  /** Queues from `queue` on that the stack serves; 0: none. */
   queues: number;
+  /** The queue by which it sends. */
+  txQueue: number;
   mac: Uint8Array;
   address: number;
   netmask: number;
@@ -30,16 +32,34 @@ export interface StackPlace {
   bytes: number;
 }
 
+/** A stack's place among those of its host and of its network. */
+export interface Membership {
+  /** Address of what the stacks of its host share; 0: it is the only one. */
+  group: number;
+  /** Which of the host's stacks it is. */
+  index: number;
+  /** Its number in the network, from 1. */
+  id: number;
+}
+
 /** A stack instance of this thread. */
 export class Stack {
   readonly core: StackExports;
   readonly memory: SharedMemory;
   readonly place: StackPlace;
+  /** What it was made of, where this thread made it: its options, and where they are laid down for the core. */
+  readonly #made: { config: Uint32Array; scratch: number; membership: Membership } | undefined;
 
-  private constructor(core: StackExports, memory: SharedMemory, place: StackPlace) {
+  private constructor(
+    core: StackExports,
+    memory: SharedMemory,
+    place: StackPlace,
+    made?: { config: Uint32Array; scratch: number; membership: Membership },
+  ) {
     this.core = core;
     this.memory = memory;
     this.place = place;
+    this.#made = made;
   }
 
   /**
@@ -54,6 +74,7 @@ export class Stack {
     options: StackOptions,
     secret: Uint32Array,
     now: number,
+    membership: Membership,
     core: CoreOptions = {},
   ): Stack {
     const instance = instantiateStack(memory, nic, core);
@@ -68,7 +89,8 @@ export class Stack {
     new Uint32Array(memory.buffer, scratch, config.length).set(config);
     const result = instance.init(base, scratch, now);
     if (result < 0) throw new OribiError("ERR_ORIBI_STACK", `The stack could not be set up (errno ${-result}).`);
-    return new Stack(instance, memory, { base, bytes });
+    instance.join(membership.group, membership.index);
+    return new Stack(instance, memory, { base, bytes }, { config, scratch, membership });
   }
 
   /** Uses a stack that was made before, here or in another thread. */
@@ -76,6 +98,16 @@ export class Stack {
     const instance = instantiateStack(memory, nic, core);
     instance.attach(place.base);
     return new Stack(instance, memory, place);
+  }
+
+  /** Makes a new stack where this one was, with the same options: no interface, no socket. */
+  renew(now: number): void {
+    if (this.#made === undefined) throw new OribiError("ERR_ORIBI_STACK", "This thread has not made the stack.");
+    const { config, scratch, membership } = this.#made;
+    new Uint32Array(this.memory.buffer, scratch, config.length).set(config);
+    const result = this.core.renew(this.place.base, scratch, now);
+    if (result < 0) throw new OribiError("ERR_ORIBI_STACK", `The stack could not be set up (errno ${-result}).`);
+    this.core.join(membership.group, membership.index);
   }
 
   /** Adds an interface and returns its index. @throws {OribiError} ERR_ORIBI_INTERFACE */
@@ -92,6 +124,8 @@ export class Stack {
     words[layout.IF_MTU] = config.mtu;
     words[layout.IF_CAPS] = config.capabilities;
     words[layout.IF_QUEUES] = config.queues;
+    words[layout.IF_FLAGS] = config.queues === 0 ? layout.IF_NO_RX : 0;
+    words[layout.IF_TX_QUEUE] = config.txQueue;
     const index = this.core.netifAdd(at);
     if (index < 0) {
       const hint = "is its address one that a host may have, and its MTU at least 68?";

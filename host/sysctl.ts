@@ -22,6 +22,9 @@ const ZERO_MEANS: Readonly<Record<string, number>> = {
   tcp_orphan_retries: 8,
 };
 
+/** A time is kept in ms and compared modulo 2^32 of them: 24 days. */
+const SECONDS_MAX = 2_147_483;
+
 const INDICES = new Map(
   Object.entries(layout)
     .filter(([name]) => name.startsWith("SYSCTL_") && name !== "SYSCTL_COUNT")
@@ -102,7 +105,7 @@ export function writeSysctl(core: SysctlExports, name: string, value: number | s
   }
   const number = typeof value === "number" ? value : Number(value);
   const least = UNSIGNED.has(short) ? -1 : 0;
-  const most = UNSIGNED.has(short) ? 0xffffffff : 0x7fffffff;
+  const most = UNSIGNED.has(short) ? 0xffffffff : UNITS[short] === 1000 ? SECONDS_MAX : 0x7fffffff;
   if (value === "" || !Number.isInteger(number) || number < least || number > most) {
     throw optionError(name, value, `an integer from ${least} to ${most}`);
   }

@@ -114,6 +114,7 @@ describe("random bad networks", function () {
         for (const { bytes, readEveryMicros, options } of ends) {
           if (bytes === 1) see("one byte");
           if (bytes > 500_000) see("half a megabyte");
+          if (bytes === 2 ** 20) see("a megabyte");
           if (readEveryMicros > 0) see("slow reader");
           for (const name of Object.keys(options)) see(name);
         }
@@ -136,7 +137,15 @@ describe("random bad networks", function () {
         "cuts",
         "several connections",
       ],
-      ...["abort by reset", "abort by unread", "abort by close", "one byte", "half a megabyte", "slow reader"],
+      ...[
+        "abort by reset",
+        "abort by unread",
+        "abort by close",
+        "one byte",
+        "half a megabyte",
+        "a megabyte",
+        "slow reader",
+      ],
       ...["first shutdown and second close", "second close and first close", "first close and first close"],
       ...["first shutdown and first shutdown", "second shutdown and first close"],
       ...["SO_RCVBUF", "SO_SNDBUF", "TCP_NODELAY", "TCP_CORK", "TCP_QUICKACK", "TCP_MAXSEG", "TCP_CONGESTION"],

@@ -3,7 +3,8 @@
 
 import { expect } from "chai";
 import { readCorpus } from "./fuzz/corpus.ts";
-import { countersThatDoNotAddUp, Fuzzer, type FuzzReport } from "./fuzz/fuzz.ts";
+import { faultsOf } from "./fuzz/faults.ts";
+import { Fuzzer, type FuzzReport } from "./fuzz/fuzz.ts";
 import { FuzzPeer, LISTEN_PORT, STATES } from "./fuzz/live.ts";
 import { isTcp, mutate, randomFrame } from "./fuzz/mutate.ts";
 import { seal } from "./fuzz/seal.ts";
@@ -13,6 +14,7 @@ import { parse } from "./support/packets.ts";
 
 const FRAMES = 80_000;
 const DEBUG_FRAMES = 20_000;
+const SCARCE_FRAMES = 20_000;
 
 /** What a run of some ten thousand frames must have reached, or it says nothing. */
 const REACHED = [
@@ -46,6 +48,13 @@ describe("hostile frames at live connections", function () {
     expect(report.gone, "ended").to.be.at.least(30);
     expect(report.answers).to.be.above(10_000);
     for (const name of REACHED) expect(report.counters[name] ?? 0, name).to.be.at.least(5);
+  });
+
+  it(`${SCARCE_FRAMES} of them while every pool runs out (seed ${seed + 2})`, () => {
+    const corpus = readCorpus();
+    const report = new Fuzzer({ frames: SCARCE_FRAMES, seed: seed + 2, corpus, isScarce: true }).run();
+    expect(report.shortages).to.be.above(300);
+    expect(report.alive).to.be.above(10);
   });
 
   it(`${DEBUG_FRAMES} of them with every assert of the debug build (seed ${seed + 1})`, () => {
@@ -104,10 +113,11 @@ describe("the fuzzer", () => {
   it("notices counters that do not add up", () => {
     const twins = new Twins({});
     twins.receive(corpus.map(({ frame }) => frame));
-    expect(countersThatDoNotAddUp(twins.one)).to.deep.equal([]);
+    expect(faultsOf(twins.one, corpus.length)).to.deep.equal([]);
+    expect(faultsOf(twins.one, corpus.length + 1)).to.have.lengthOf(1);
     const counter = twins.one.counter.bind(twins.one);
     twins.one.counter = (name) => counter(name) + Number(name === "TCP_IN_SEGS");
-    expect(countersThatDoNotAddUp(twins.one)).to.have.lengthOf(1);
+    expect(faultsOf(twins.one, corpus.length)).to.have.lengthOf(1);
   });
 
   for (const timestamps of [true, false]) {

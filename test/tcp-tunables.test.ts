@@ -182,7 +182,7 @@ describe("tcp_invalid_ratelimit, tcp_challenge_ack_limit", () => {
       h.advance(10);
     }
     peer.hears(". 1:1(0) ack 3001");
-    expect(h.counter("TCP_ACKS_SKIPPED")).to.equal(19);
+    expect(h.counter("TCP_CHALLENGE_LIMITED")).to.equal(19);
     h.advance(400);
     peer.say(".", { seq: 1, ack: 1 });
     peer.hears(". 1:1(0) ack 3001");

@@ -8,6 +8,7 @@ import {
   LINK_COUNTERS,
   LINK_DELIVERED,
   LINK_DUPLICATED,
+  LINK_FRAMES,
   LINK_LISTED,
   LINK_LOST,
   LINK_OFFERED,
@@ -18,6 +19,9 @@ import {
   LINK_TO_HOST,
   LINK_TO_WIRE,
   PORT_MTU,
+  RULES_DROP_LIST,
+  RULES_DUPLICATE_LIST,
+  RULES_SWAP_LIST,
 } from "../assembly/layout.ts";
 import { LINK_DEFAULTS, LIST_OPTIONS, type LinkRuleOptions, writeRules } from "./link-options.ts";
 import { bytesAt, readCounter, readWord, type VethModule, viewOf } from "./module.ts";
@@ -133,6 +137,29 @@ export class Link {
     writeRules(new DataView(new ArrayBuffer(256)), 0, merged);
     this.#rules = merged;
     this.#apply(LIST_OPTIONS.some((name) => options[name] !== undefined));
+  }
+
+  /**
+   * Says of which frames that are still to come the lists speak, without starting their numbers again: bit k of each
+   * number is the frame k (0 to 31) since the lists were last set. The rules as this object tells them do not change.
+   */
+  setLists(drop: number, duplicate: number, swap: number): void {
+    const view = viewOf(this.#module);
+    const at = this.handle + LINK_RULES;
+    view.setUint32(at + RULES_DROP_LIST, drop, true);
+    view.setUint32(at + RULES_DUPLICATE_LIST, duplicate, true);
+    view.setUint32(at + RULES_SWAP_LIST, swap, true);
+    this.#module.exports.linkApply(this.handle, 0);
+  }
+
+  /** Frames that the rules have judged since the lists were last set. */
+  get judged(): number {
+    return readCounter(this.#module, this.handle + LINK_FRAMES);
+  }
+
+  /** @internal the rules were brought back with the memory */
+  restored(rules: Readonly<Required<LinkRuleOptions>>): void {
+    this.#rules = rules;
   }
 
   /** Switches every rule off. */

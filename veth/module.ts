@@ -32,7 +32,7 @@ export interface VethExports {
     now: number,
   ): number;
   frameReceive(port: number, queue: number, target: number, max: number, now: number): number;
-  portBytes(queues: number, ringSize: number, mbufs: number, rules: number): number;
+  portBytes(queues: number, ringSize: number, mbufs: number, rules: number, txQueues: number): number;
   portInit(base: number): void;
   portSetRssKey(port: number): void;
   portNextDue(port: number): number;
@@ -64,6 +64,29 @@ export interface VethExports {
   ruleListen(port: number, protocol: number, localPort: number, queue: number): number;
   ruleUnlisten(port: number, protocol: number, localPort: number): number;
   ruleCount(port: number): number;
+  ruleRecover(port: number, dead: number): number;
+  rulesOfQueue(port: number, queue: number, removes: number): number;
+  identify(id: number): void;
+  txQueueForget(port: number, queue: number): void;
+  rxQueueRepair(port: number, queue: number): number;
+  rxQueueGaps(port: number, queue: number): number;
+  rxQueueDrain(port: number, queue: number, scratch: number): number;
+  rxQueueOpen(port: number, queue: number, open: number): void;
+  rxQueueIsOpen(port: number, queue: number): number;
+  rxQueueHolder(port: number, queue: number, id: number): void;
+  softDrain(ring: number): number;
+  poolSweep(
+    port: number,
+    queue: number,
+    soft: number,
+    softs: number,
+    stride: number,
+    bits: number,
+    frees: number,
+  ): number;
+  bridgeRepair(base: number): number;
+  captureRepair(base: number): number;
+  linkRecover(base: number, dead: number): number;
   cableConnect(a: number, b: number): number;
   cableDisconnect(port: number): number;
   bridgeBytes(slots: number, entries: number): number;
@@ -87,6 +110,13 @@ export interface VethExports {
   directoryRemove(directory: number, link: number): number;
   vethPoll(directory: number, now: number): number;
   vethNextDeadline(directory: number): number;
+  portExtents(port: number, at: number): number;
+  bridgeExtents(bridge: number, at: number): number;
+  linkExtents(link: number, at: number): number;
+  snapshotBytes(list: number, count: number): number;
+  snapshotTake(block: number, list: number, count: number): void;
+  snapshotRestore(block: number, list: number, count: number): number;
+  snapshotEqual(a: number, b: number): number;
   captureBytes(size: number): number;
   captureInit(base: number, size: number, snap: number): void;
   captureNext(capture: number): number;

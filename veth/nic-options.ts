@@ -2,6 +2,7 @@
 // Read first: assembly/layout.ts for CAP_*; veth/nic.ts.
 
 import {
+  CAP_FLOW_RULES,
   CAP_RSS_HASH,
   CAP_RX_CSUM,
   CAP_RX_LRO,
@@ -51,8 +52,10 @@ export interface NicOptions {
   index?: number;
   /** Largest IPv4 datagram, 68 to 65535 bytes. */
   mtu?: number;
-  /** RX queues, and as many TX queues: 1 to 64. */
+  /** RX queues: 1 to 64. */
   queues?: number;
+  /** TX queues, one for each thread that sends: 1 to 64, at least as many as RX queues, which is the default. */
+  txQueues?: number;
   /** RX descriptors of each queue: a power of two, 16 to 32768. */
   ringSize?: number;
   /** Mbufs of each RX queue, at least `ringSize`; by default twice as many. */
@@ -94,6 +97,7 @@ export interface ResolvedNic {
   mac: Uint8Array;
   mtu: number;
   queues: number;
+  txQueues: number;
   ringSize: number;
   mbufs: number;
   rules: number;
@@ -114,9 +118,12 @@ const OFFLOAD_BITS: Record<keyof OffloadOptions, number> = {
 
 /** @throws {OptionError} */
 export function resolveNicOptions(options: NicOptions, index: number): ResolvedNic {
-  checkNames("nic", options, ["name", "mac", "index", "mbufs", ...Object.keys(NIC_DEFAULTS)]);
+  checkNames("nic", options, ["name", "mac", "index", "mbufs", "txQueues", ...Object.keys(NIC_DEFAULTS)]);
   parseInteger("nic.index", index, 0, 65535);
-  const nic = withDefaults<Required<Omit<NicOptions, "name" | "mac" | "index" | "mbufs">>>(NIC_DEFAULTS, options);
+  const nic = withDefaults<Required<Omit<NicOptions, "name" | "mac" | "index" | "mbufs" | "txQueues">>>(
+    NIC_DEFAULTS,
+    options,
+  );
   const ringSize = parsePowerOfTwo("nic.ringSize", nic.ringSize, 16, 32768);
   const queues = parseInteger("nic.queues", nic.queues, 1, PORT_QUEUES_MAX);
   const mbufs = parseInteger("nic.mbufs", options.mbufs ?? 2 * ringSize, ringSize, 65536);
@@ -126,6 +133,7 @@ export function resolveNicOptions(options: NicOptions, index: number): ResolvedN
     mac: macOf(options.mac, index),
     mtu: parseInteger("nic.mtu", nic.mtu, 68, 65535),
     queues,
+    txQueues: parseInteger("nic.txQueues", options.txQueues ?? queues, queues, PORT_QUEUES_MAX),
     ringSize,
     mbufs,
     rules: parseInteger("nic.rules", nic.rules, 1, 1048576),
@@ -142,7 +150,7 @@ export function resolveNicOptions(options: NicOptions, index: number): ResolvedN
 function capabilitiesOf(options: OffloadOptions): number {
   checkNames("nic.offloads", options, Object.keys(OFFLOAD_BITS));
   const offloads = withDefaults(OFFLOAD_DEFAULTS, options);
-  let bits = 0;
+  let bits = CAP_FLOW_RULES;
   for (const [name, bit] of Object.entries(OFFLOAD_BITS)) {
     if (parseBoolean(`nic.offloads.${name}`, offloads[name as keyof OffloadOptions])) bits |= bit;
   }

@@ -26,7 +26,11 @@ import {
   PORT_RSS_KEY,
   PORT_RSS_TYPES,
   PORT_RULES,
+  PORT_RX_QUEUES,
+  PORT_TX_COUNT,
   PORT_UP,
+  RXQ_BYTES,
+  RXQ_POOL,
 } from "../assembly/layout.ts";
 import type { Capture } from "./capture.ts";
 import { Director } from "./director.ts";
@@ -98,7 +102,9 @@ export class UserVeth implements Port {
     const index = options.index ?? nextIndex.get(module.memory) ?? 0;
     const nic = resolveNicOptions(options, index);
     const { exports } = module;
-    const handle = module.allocate(exports.portBytes(nic.queues, nic.ringSize, nic.mbufs, nic.rules) >>> 0);
+    const handle = module.allocate(
+      exports.portBytes(nic.queues, nic.ringSize, nic.mbufs, nic.rules, nic.txQueues) >>> 0,
+    );
     const words: [number, number][] = [
       [PORT_FLAGS, nic.flags],
       [PORT_CAPS, nic.capabilities],
@@ -109,6 +115,7 @@ export class UserVeth implements Port {
       [PORT_MBUFS, nic.mbufs],
       [PORT_RULES, nic.rules],
       [PORT_RSS_TYPES, nic.rssTypes],
+      [PORT_TX_COUNT, nic.txQueues],
     ];
     for (const [offset, value] of words) writeWord(module, handle + offset, value);
     bytesAt(module, handle + PORT_MAC, 8).set(nic.mac);
@@ -223,6 +230,11 @@ export class UserVeth implements Port {
   /** Has a doorbell (two words: see DOORBELL_* in layout.ts) rung when frames come to a queue; 0 ends it. */
   setDoorbell(queue: number, doorbell: number): void {
     this.#module.exports.rxInterrupt(this.handle, queue, doorbell);
+  }
+
+  /** Address of the pool of mbufs behind an RX queue, a shared one. */
+  poolAddress(queue: number): number {
+    return readWord(this.#module, this.handle + PORT_RX_QUEUES) + queue * RXQ_BYTES + RXQ_POOL;
   }
 
   /** Packets that wait in a queue. */

@@ -1,7 +1,7 @@
 // Where a capture's bytes go: one buffer in front of a file (few, large writes) or one that grows in memory.
 // Read first: node:fs writeSync; draft-ietf-opsawg-pcapng section 3.1 (everything is made of 32-bit words).
 
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs";
 
 import { padded } from "./pcapng-format.ts";
 
@@ -16,6 +16,8 @@ export class Sink {
   private view: DataView;
   private used = 0;
   private file: number | undefined;
+  /** Where the file goes on, once it has been cut; before that it is only appended to, and may be a pipe. */
+  private position: number | null = null;
 
   /** @param path the file to create (an existing one is replaced); without it the bytes stay in memory. */
   constructor(path?: string | URL) {
@@ -60,11 +62,25 @@ export class Sink {
     if (this.file === undefined) return;
     let done = 0;
     try {
-      while (done < this.used) done += writeSync(this.file, this.bytes, done, this.used - done);
+      while (done < this.used) {
+        const taken = writeSync(this.file, this.bytes, done, this.used - done, this.position);
+        if (this.position !== null) this.position += taken;
+        done += taken;
+      }
     } finally {
       this.bytes.copyWithin(0, done, this.used);
       this.used -= done;
     }
+  }
+
+  /** Takes back what was put in after the first `total` bytes. @throws the node:fs error when a file cannot be cut */
+  truncate(total: number): void {
+    const written = this.total - this.used;
+    this.total = total;
+    this.used = Math.max(0, total - written);
+    if (total >= written || this.file === undefined) return;
+    ftruncateSync(this.file, total);
+    this.position = total;
   }
 
   /** Flushes and closes the file; closing again does nothing. The descriptor is freed even if the flush fails. */

@@ -73,6 +73,13 @@ interface Port {
   statistics: InterfaceStatistics;
 }
 
+/** How far a capture had come: what rewind() takes. */
+export interface PcapngMark {
+  readonly size: number;
+  readonly packets: number;
+  readonly ports: readonly Readonly<Port>[];
+}
+
 /** A capture being written. Close it (or declare it with `await using`): closing writes the statistics blocks. */
 export class PcapngWriter implements AsyncDisposable {
   private readonly ports: Port[] = [];
@@ -161,6 +168,19 @@ export class PcapngWriter implements AsyncDisposable {
     if (received !== undefined) integer("received", received, 0);
     if (dropped !== undefined) integer("dropped", dropped, 0);
     this.port(interfaceId).statistics = statistics;
+  }
+
+  /** How far the capture has come. */
+  mark(): PcapngMark {
+    return { size: this.size, packets: this.written, ports: this.ports.map((port) => ({ ...port })) };
+  }
+
+  /** Takes back everything that was written since a mark of this capture. */
+  rewind({ size, packets, ports }: PcapngMark): void {
+    this.assertOpen();
+    this.sink.truncate(size);
+    this.written = packets;
+    this.ports.splice(0, Infinity, ...ports.map((port) => ({ ...port })));
   }
 
   /** Hands what is buffered to the operating system, so that a reader of the file sees every packet written. */

@@ -5,4 +5,4 @@ export type { Direction } from "./pcapng-format.ts";
 export { PcapngError, readPcapng } from "./pcapng-reader.ts";
 export type { CapturedPacket, CaptureInterface, CaptureSection } from "./pcapng-reader.ts";
 export { PcapngWriter } from "./pcapng-writer.ts";
-export type { InterfaceOptions, InterfaceStatistics, PacketInfo, PcapngOptions } from "./pcapng-writer.ts";
+export type { InterfaceOptions, InterfaceStatistics, PacketInfo, PcapngMark, PcapngOptions } from "./pcapng-writer.ts";

@@ -12,6 +12,7 @@ import {
   PORT_L4_BAD,
   PORT_QUEUES,
   PORT_RX_QUEUES,
+  PORT_TX_COUNT,
   PORT_TX_QUEUES,
   RXQ_BYTES,
   RXQ_PACKETS,
@@ -59,13 +60,9 @@ export function readXstats(module: VethModule, handle: number): Xstats {
   const rx = readWord(module, handle + PORT_RX_QUEUES);
   const tx = readWord(module, handle + PORT_TX_QUEUES);
   const add = (name: string, value: number): void => void (stats[name] = (stats[name] ?? 0) + value);
-  for (let queue = 0; queue < readWord(module, handle + PORT_QUEUES); queue++) {
-    const packets = readCounter(module, rx + queue * RXQ_BYTES + RXQ_PACKETS);
-    const bytes = readCounter(module, rx + queue * RXQ_BYTES + RXQ_RX_BYTES);
-    add(`rx_q${queue}_packets`, packets);
-    add(`rx_q${queue}_bytes`, bytes);
-    add("rx_good_packets", packets);
-    add("rx_good_bytes", bytes);
+  const rxQueues = readWord(module, handle + PORT_QUEUES);
+  for (let queue = 0; queue < readWord(module, handle + PORT_TX_COUNT); queue++) {
+    if (queue < rxQueues) receive(queue);
     for (const [name, index] of Object.entries(TX_QUEUE)) {
       const value = readCounter(module, tx + queue * TXQ_BYTES + index * 8);
       if (name === "packets" || name === "bytes") {
@@ -77,4 +74,13 @@ export function readXstats(module: VethModule, handle: number): Xstats {
     }
   }
   return stats;
+
+  function receive(queue: number): void {
+    const packets = readCounter(module, rx + queue * RXQ_BYTES + RXQ_PACKETS);
+    const bytes = readCounter(module, rx + queue * RXQ_BYTES + RXQ_RX_BYTES);
+    add(`rx_q${queue}_packets`, packets);
+    add(`rx_q${queue}_bytes`, bytes);
+    add("rx_good_packets", packets);
+    add("rx_good_bytes", bytes);
+  }
 }

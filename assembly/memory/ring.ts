@@ -15,7 +15,7 @@ export function mpscBytes(size: u32): u32 {
   return u32(RING_SLOTS) + size * 8;
 }
 
-/** Prepares an empty MPSC ring of `size` slots, a power of two from 2 to 2^24. */
+/** Prepares an empty MPSC ring of `size` slots {sequence u32, value u32}, a power of two from 2 to 2^24. */
 export function mpscInit(ring: usize, size: u32): void {
   assert(size >= 2 && (size & (size - 1)) == 0);
   store<u32>(ring, 0, RING_HEAD);
@@ -28,27 +28,26 @@ export function mpscInit(ring: usize, size: u32): void {
   }
 }
 
-/** Adds a value from any thread; false (counted) when the ring is full. */
+/**
+ * Adds a value (not 0) from any thread; false (counted) when the ring is full. Claiming the slot and publishing the
+ * value are one exchange, and whoever finds the head behind moves it on: a producer that dies at any point leaves
+ * either its value or nothing, and nobody waits for it.
+ */
 export function mpscPush(ring: usize, value: u32): bool {
   const mask = load<u32>(ring, RING_MASK);
   let position = atomic.load<u32>(ring, RING_HEAD);
   while (true) {
     const slot = ring + RING_SLOTS + usize(position & mask) * 8;
-    const lag = i32(atomic.load<u32>(slot) - position);
-    if (lag == 0) {
-      const seen = atomic.cmpxchg<u32>(ring, position, position + 1, RING_HEAD);
-      if (seen == position) {
-        store<u32>(slot, value, 4);
-        atomic.store<u32>(slot, position + 1);
-        return true;
-      }
-      position = seen;
-    } else if (lag < 0) {
+    const seen = atomic.load<u64>(slot);
+    const lag = i32(u32(seen) - position);
+    if (lag < 0) {
       atomic.add<u32>(ring, 1, RING_DROPS);
       return false;
-    } else {
-      position = atomic.load<u32>(ring, RING_HEAD);
     }
+    const isMine = lag == 0 && atomic.cmpxchg<u64>(slot, seen, u64(position + 1) | (u64(value) << 32)) == seen;
+    const head = atomic.cmpxchg<u32>(ring, position, position + 1, RING_HEAD);
+    if (isMine) return true;
+    position = head == position ? position + 1 : head;
   }
 }
 
@@ -57,18 +56,35 @@ export function mpscPop(ring: usize): u32 {
   const position = load<u32>(ring, RING_TAIL);
   const mask = load<u32>(ring, RING_MASK);
   const slot = ring + RING_SLOTS + usize(position & mask) * 8;
-  if (atomic.load<u32>(slot) != position + 1) return 0;
-  const value = load<u32>(slot, 4);
-  atomic.store<u32>(slot, position + mask + 1);
+  const seen = atomic.load<u64>(slot);
+  if (u32(seen) != position + 1) return 0;
+  atomic.store<u64>(slot, u64(position + mask + 1));
   store<u32>(ring, position + 1, RING_TAIL);
-  return value;
+  return u32(seen >> 32);
 }
 
 /** True when mpscPop would find nothing now. */
 export function mpscIsEmpty(ring: usize): bool {
   const position = load<u32>(ring, RING_TAIL);
   const slot = ring + RING_SLOTS + usize(position & load<u32>(ring, RING_MASK)) * 8;
-  return atomic.load<u32>(slot) != position + 1;
+  return u32(atomic.load<u64>(slot)) != position + 1;
+}
+
+/** Makes the ring usable for another consumer after one that may have died in the middle of mpscPop(). */
+export function mpscRecover(ring: usize): void {
+  const position = load<u32>(ring, RING_TAIL);
+  const mask = load<u32>(ring, RING_MASK);
+  const slot = ring + RING_SLOTS + usize(position & mask) * 8;
+  if (u32(atomic.load<u64>(slot)) == position + mask + 1) store<u32>(ring, position + 1, RING_TAIL);
+}
+
+/** The value `index` places behind the oldest one, for audits; 0 behind the last. */
+export function mpscPeek(ring: usize, index: u32): u32 {
+  const mask = load<u32>(ring, RING_MASK);
+  const position = load<u32>(ring, RING_TAIL) + index;
+  if (index > mask) return 0;
+  const seen = atomic.load<u64>(ring + RING_SLOTS + usize(position & mask) * 8);
+  return u32(seen) == position + 1 ? u32(seen >> 32) : 0;
 }
 
 /** Values that were refused because the ring was full. */
@@ -170,4 +186,44 @@ export function burstRingTaken(ring: usize): u32 {
 export function burstRingUsed(ring: usize): u32 {
   const tail = atomic.load<u32>(ring, RING_TAIL);
   return atomic.load<u32>(ring, RING_HEAD) - tail;
+}
+
+/**
+ * Closes the gaps that producers left who reserved slots and died, and a consumer that died between clearing slots and
+ * saying so: what is there moves together. Nobody may use the ring meanwhile. Returns the slots that were given up.
+ */
+export function burstRingRepair(ring: usize): u32 {
+  const mask = load<u32>(ring, RING_MASK);
+  const tail = load<u32>(ring, RING_TAIL);
+  const used = atomic.load<u32>(ring, RING_HEAD) - tail;
+  let kept: u32 = 0;
+  for (let i: u32 = 0; i < used; i++) {
+    const slot = ring + RING_SLOTS + usize((tail + i) & mask) * 4;
+    const value = load<u32>(slot);
+    if (value == 0) continue;
+    store<u32>(slot, 0);
+    store<u32>(ring + RING_SLOTS + usize((tail + kept) & mask) * 4, value);
+    kept++;
+  }
+  atomic.store<u32>(ring, tail + kept, RING_HEAD);
+  return used - kept;
+}
+
+/** Slots that are reserved and hold nothing. */
+export function burstRingGaps(ring: usize): u32 {
+  const mask = load<u32>(ring, RING_MASK);
+  const head = atomic.load<u32>(ring, RING_HEAD);
+  let gaps: u32 = 0;
+  for (let at = load<u32>(ring, RING_TAIL); at != head; at++) gaps += u32(burstRingValue(ring, at & mask) == 0);
+  return gaps;
+}
+
+/** Slots of the ring, for audits. */
+export function burstRingSize(ring: usize): u32 {
+  return load<u32>(ring, RING_MASK) + 1;
+}
+
+/** What slot `index` of the ring holds, or 0, for audits. */
+export function burstRingValue(ring: usize, index: u32): u32 {
+  return atomic.load<u32>(ring + RING_SLOTS + usize(index) * 4);
 }

@@ -134,8 +134,11 @@ export function addressTimer(timer: Timer): void {
   }
 }
 
-/** Looks whether an ARP packet of another host claims our address; true when there is no more to do with it. */
-export function addressConflict(nif: Netif, mac: u64, sender: u32, target: u32): bool {
+/**
+ * Looks whether an ARP packet of another host claims our address; true when there is no more to do with it. `speaks`:
+ * this stack, not another of its host, is to defend it.
+ */
+export function addressConflict(nif: Netif, mac: u64, sender: u32, target: u32, speaks: bool): bool {
   const t = timerOf(nif.index);
   if (t.phase == ADDRESS_PROBING) {
     // RFC 5227 2.1.1: any packet that has it as sender, and another host's probe for the same address.
@@ -148,6 +151,7 @@ export function addressConflict(nif: Netif, mac: u64, sender: u32, target: u32):
   if (sender == 0 || sender != nif.address || mac == nif.mac) return false;
   count(MIB_ARP_CONFLICTS);
   // RFC 5227 2.4 (c) with a limit: defend the address, but never more often than every DEFEND_INTERVAL.
+  if (!speaks) return true;
   if (!t.defended || nowMillis - t.defendedMillis >= DEFEND_INTERVAL_MILLIS) {
     t.defended = 1;
     t.defendedMillis = nowMillis;

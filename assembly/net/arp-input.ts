@@ -1,9 +1,19 @@
 // ARP packets in: answers to who asks for us, news about neighbours, hosts that use our address.
 // Read first: RFC 826 ("Packet Reception"), with what Linux's arp_process() makes of it against spoofing.
 
-import { ARP_INCOMPLETE, ARP_PROBE, MIB_ARP_IN_ERRORS, MIB_ARP_IN_REPLIES, MIB_ARP_IN_REQUESTS } from "../layout";
+import {
+  ARP_INCOMPLETE,
+  ARP_PROBE,
+  MIB_ARP_IN_ERRORS,
+  MIB_ARP_IN_REPLIES,
+  MIB_ARP_IN_REQUESTS,
+  RX_COPY,
+  RX_LINK_MULTICAST,
+} from "../layout";
 import { Mbuf } from "../memory/mbuf";
 import { count, nowMillis } from "../stack";
+import { group } from "../steer/group";
+import { copyToOthers } from "../steer/hand-over";
 import {
   ARP_BYTES,
   ARP_ETHERNET_IPV4,
@@ -16,7 +26,7 @@ import {
   ARP_TARGET_IP,
 } from "../wire/arp";
 import { get16, get32 } from "../wire/bytes";
-import { MAC_GROUP, MAC_MASK, getMac } from "../wire/ethernet";
+import { ETHER_BYTES, MAC_GROUP, MAC_MASK, getMac } from "../wire/ethernet";
 import { isUnicast } from "../wire/ipv4";
 import { LOCK_MILLIS, entryCreate, entryFind, entryUpdate } from "./arp";
 import { addressConflict } from "./arp-address";
@@ -42,11 +52,14 @@ export function arpInput(nif: Netif, m: Mbuf): void {
   }
   count(operation == ARP_REQUEST ? MIB_ARP_IN_REQUESTS : MIB_ARP_IN_REPLIES);
   if (mac == nif.mac) return; // our own, come back
-  if (addressConflict(nif, mac, sender, target)) return;
+  // A group's frame has been copied already.
+  if (group != 0 && !(m.olFlags & RX_LINK_MULTICAST))
+    copyToOthers(nif.index, m, p - ETHER_BYTES, m.pktLen + ETHER_BYTES);
+  if (addressConflict(nif, mac, sender, target, (m.olFlags & RX_COPY) == 0)) return;
   if (nif.address == 0) return;
   const forUs = target == nif.address;
   if (sender != 0) learn(nif, mac, sender, operation, forUs);
-  if (operation == ARP_REQUEST && forUs) arpSendReply(nif, nif.address, mac, sender);
+  if (operation == ARP_REQUEST && forUs && !(m.olFlags & RX_COPY)) arpSendReply(nif, nif.address, mac, sender);
 }
 
 /**

@@ -11,6 +11,8 @@ import {
 } from "../layout";
 import { Mbuf } from "../memory/mbuf";
 import { count, countBy } from "../stack";
+import { group } from "../steer/group";
+import { copyToOthers } from "../steer/hand-over";
 import {
   ETHERTYPE_ARP,
   ETHERTYPE_IPV4,
@@ -44,6 +46,7 @@ export function etherInput(nif: Netif, m: Mbuf): bool {
       count(MIB_ETH_IN_OTHER_HOST);
       return false;
     }
+    if (group != 0) copyToOthers(nif.index, m, p, m.pktLen);
     m.olFlags |= RX_LINK_MULTICAST;
   }
   // A source is never a group (IEEE 802.3 3.2.5)

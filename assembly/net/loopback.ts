@@ -3,6 +3,8 @@
 
 import { ENOBUFS, MIB_ETH_OUT_QUEUE_DROPS, RX_IP_GOOD, RX_L4_GOOD, RX_LOOPED, TX_L4_CSUM } from "../layout";
 import { Mbuf, mbufFree } from "../memory/mbuf";
+import { group } from "../steer/group";
+import { handOver, handOverEnd, steerBegin, steerEnd } from "../steer/hand-over";
 import { count, stack } from "../stack";
 import { ipv4Input } from "./ipv4-input";
 import { Netif, netifAt } from "./netif";
@@ -46,8 +48,13 @@ export function loopbackRx(): u32 {
   while (at != 0) {
     const m = changetype<Mbuf>(at);
     at = m.user0;
-    if (!ipv4Input(netifAt(m.port), m)) mbufFree(m);
+    const nif = netifAt(m.port);
+    if (group != 0) steerBegin(m);
+    const kept = ipv4Input(nif, m);
+    if (group != 0 && steerEnd()) handOver(nif.index, m);
+    else if (!kept) mbufFree(m);
   }
+  if (group != 0) handOverEnd();
   return packets;
 }
 

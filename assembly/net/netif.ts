@@ -11,26 +11,35 @@ import {
   ENODEV,
   IF_ADDRESS,
   IF_CAPS,
+  IF_FLAGS,
   IF_MAC_HIGH,
   IF_MAC_LOW,
   IF_MTU,
   IF_NETMASK,
+  IF_NO_RX,
   IF_PORT,
   IF_QUEUE,
   IF_QUEUES,
+  IF_TX_QUEUE,
   INADDR_LOOPBACK,
   MIB_ETH_OUT_BYTES,
   MIB_ETH_OUT_FRAMES,
   MIB_ETH_OUT_QUEUE_DROPS,
   NETIF_MAX,
+  RX_LOOPED,
 } from "../layout";
+import { extentPut } from "../memory/extent";
 import { Mbuf, mbufFree } from "../memory/mbuf";
 import { trainEnd, trainTake } from "../tcp/train-input";
+import { group } from "../steer/group";
+import { handOver, handOverEnd, softTake, steerBegin, steerEnd } from "../steer/hand-over";
+import { rulesLearn } from "../steer/rules";
 import { count, countBy, stack } from "../stack";
 import { macOf } from "../wire/ethernet";
 import { arpForget } from "./arp";
 import { arpAddressForget, arpAnnounce } from "./arp-address";
 import { etherInput } from "./ethernet";
+import { ipv4Input } from "./ipv4-input";
 import { queueOf, rxBurst, txBurst } from "./nic";
 import { packetAttach, packetOwn } from "./packet";
 import { routeConnected, routeForget } from "./route";
@@ -68,10 +77,12 @@ export class Netif {
   queues: u32;
   /** Packets queued since the last poll began. */
   txBeat: u32;
+  /** The NIC's queue by which packets leave. */
+  outQueue: u32;
 }
 
 /** Bytes kept for one Netif. */
-const NETIF_BYTES: u32 = 64;
+const NETIF_BYTES: u32 = 80;
 if (offsetof<Netif>() > NETIF_BYTES) ERROR("Netif layout");
 
 /** Offsets in the memory of the interfaces. */
@@ -108,6 +119,19 @@ export function netifAttach(at: usize): void {
   packetAttach();
 }
 
+/**
+ * Appends to a list of extents (memory/extent.ts) what of the bytes from `from` to `to`, among which the interfaces
+ * lie, holds state: of the queues out only what waits in them.
+ */
+export function netifExtents(at: usize, from: u32, to: u32): usize {
+  const start = u32(base);
+  at = extentPut(at, from, start + QUEUES_AT - from);
+  const n = stack.netifCount;
+  for (let i: u32 = 1; i < n; i++) at = extentPut(at, netifAt(i).txQueue, netifAt(i).txCount * 4);
+  const end = u32(rxArray) + BURST_MAX * 4;
+  return extentPut(at, end, to - end);
+}
+
 /** Interface number `index`, from 0 to stack.netifCount - 1. */
 export function netifAt(index: u32): Netif {
   return changetype<Netif>(base + index * NETIF_BYTES);
@@ -127,13 +151,15 @@ export function netifAdd(cfg: usize): i32 {
   nif.mac = macOf(load<u32>(cfg + IF_MAC_HIGH * 4), load<u32>(cfg + IF_MAC_LOW * 4));
   nif.port = load<u32>(cfg + IF_PORT * 4);
   nif.queue = load<u32>(cfg + IF_QUEUE * 4);
-  nif.queues = max<u32>(load<u32>(cfg + IF_QUEUES * 4), 1);
+  nif.queues = load<u32>(cfg + IF_FLAGS * 4) & IF_NO_RX ? 0 : max<u32>(load<u32>(cfg + IF_QUEUES * 4), 1);
+  nif.outQueue = load<u32>(cfg + IF_TX_QUEUE * 4);
   nif.mtu = mtu;
   nif.caps = load<u32>(cfg + IF_CAPS * 4);
   nif.index = index;
   nif.broadcast = 0xffffffff;
   nif.txQueue = u32(base) + QUEUES_AT + index * (TX_QUEUE_MAX * 4);
   stack.netifCount = index + 1;
+  rulesLearn(nif);
   const address = load<u32>(cfg + IF_ADDRESS * 4);
   if (address == 0) return index;
   const error = netifSetAddress(index, address, load<u32>(cfg + IF_NETMASK * 4));
@@ -167,7 +193,8 @@ export function netifSetAddress(index: u32, address: u32, mask: u32): i32 {
   if (address == 0) return 0;
   const error = routeConnected(index, address & mask, mask);
   if (error < 0) return error;
-  arpAnnounce(nif);
+  // One stack speaks for its host.
+  if (stack.groupIndex == 0) arpAnnounce(nif);
   return 0;
 }
 
@@ -196,7 +223,31 @@ export function netifRx(most: u32): u32 {
     const last = nif.queue + nif.queues;
     for (let queue = nif.queue; queue < last; queue++) frames += receiveBurst(nif, queue, limit);
   }
-  return frames;
+  return group == 0 ? frames : frames + receiveSoft(limit);
+}
+
+/** Receives what other stacks of the host have handed over: a burst, as from a queue of the NIC. */
+function receiveSoft(limit: u32): u32 {
+  let got: u32 = 0;
+  while (got < limit) {
+    const m = softTake();
+    if (m === null) break;
+    got++;
+    const nif = netifAt(m.user3);
+    if (trainTake(m)) mbufFree(m);
+    else receive(nif, m);
+  }
+  trainEnd();
+  handOverEnd();
+  return got;
+}
+
+/** A packet's way up, in a host with several stacks. */
+function receive(nif: Netif, m: Mbuf): void {
+  steerBegin(m);
+  const kept = m.olFlags & RX_LOOPED ? ipv4Input(nif, m) : etherInput(nif, m);
+  if (steerEnd()) handOver(nif.index, m);
+  else if (!kept) mbufFree(m);
 }
 
 function receiveBurst(nif: Netif, queue: u32, limit: u32): u32 {
@@ -205,9 +256,12 @@ function receiveBurst(nif: Netif, queue: u32, limit: u32): u32 {
   const end = rxArray + (usize(got) << 2);
   for (let at = rxArray; at < end; at += 4) {
     const m = changetype<Mbuf>(load<u32>(at));
-    if (trainTake(m) || !etherInput(nif, m)) mbufFree(m);
+    if (trainTake(m)) mbufFree(m);
+    else if (group != 0) receive(nif, m);
+    else if (!etherInput(nif, m)) mbufFree(m);
   }
   trainEnd();
+  if (group != 0) handOverEnd();
   return got;
 }
 
@@ -272,7 +326,7 @@ function flush(nif: Netif): void {
     const first = queue + (usize(sent) << 2);
     const n = min<u32>(waiting - sent, BURST_MAX);
     const offered = bytesOf(first, n);
-    const taken = txBurst(nif.port, nif.queue, first, n, stack.now);
+    const taken = txBurst(nif.port, nif.outQueue, first, n, stack.now);
     assert(taken <= n);
     sent += taken;
     bytes += offered;

@@ -117,7 +117,12 @@ export function packetTrim(m: Mbuf, length: u32): void {
  * `reserve` bytes free in front beside the usual headroom. Null when the pool has not enough mbufs.
  */
 export function packetCopy(m: Mbuf, p: usize, offset: u32, length: u32, reserve: u32): Mbuf | null {
-  const first = packetAlloc();
+  return packetCopyFrom(txPool, m, p, offset, length, reserve);
+}
+
+/** The same with mbufs of another pool. */
+export function packetCopyFrom(pool: Pool, m: Mbuf, p: usize, offset: u32, length: u32, reserve: u32): Mbuf | null {
+  const first = mbufAlloc(pool);
   if (first === null) return null;
   first.data += reserve;
   let tail = first;
@@ -130,7 +135,7 @@ export function packetCopy(m: Mbuf, p: usize, offset: u32, length: u32, reserve:
     tail.dataLen = n;
     done += n;
     if (done == length) break;
-    const s = packetAlloc();
+    const s = mbufAlloc(pool);
     if (s === null) {
       mbufFree(first);
       return null;

@@ -40,6 +40,8 @@ import { icmpError } from "./icmp-output";
 import { deliver } from "./ipv4-input";
 import { Netif, netifAt } from "./netif";
 import { packetCopyOut } from "./packet";
+import { group } from "../steer/group";
+import { handOverWhole, steerEnd, steerKeep } from "../steer/hand-over";
 
 /** Separate runs of bytes that one datagram may have: what the worst order of fragments of 576 bytes makes. */
 const RANGES_MAX: u32 = 64;
@@ -346,6 +348,10 @@ function complete(r: Reassembly): void {
     r.ttl,
     r.destinationKind,
   );
+  if (group != 0 && steerEnd()) {
+    handOverWhole(r.netif, header, m);
+    steerKeep();
+  }
   remove(r);
 }
 

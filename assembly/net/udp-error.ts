@@ -14,6 +14,8 @@ import {
 import { bindHead } from "../socket/bind";
 import { socketNotify } from "../socket/notify";
 import { SF_RECVERR, Socket } from "../socket/socket";
+import { group } from "../steer/group";
+import { errorElsewhere } from "../steer/hand-over";
 import { get16 } from "../wire/bytes";
 import { UDP_BYTES, UDP_DESTINATION_PORT, UDP_SOURCE_PORT } from "../wire/udp";
 import { errorQueuePush } from "./error-queue";
@@ -34,7 +36,12 @@ export function udpIcmpError(
   mtu: u32,
   from: u32,
 ): bool {
-  const s = find(local, get16(quoted + UDP_SOURCE_PORT), remote, get16(quoted + UDP_DESTINATION_PORT));
+  const port = get16(quoted + UDP_SOURCE_PORT);
+  const remotePort = get16(quoted + UDP_DESTINATION_PORT);
+  const s = find(local, port, remote, remotePort);
+  if (group != 0 && (s === null || s.remotePort == 0)) {
+    if (errorElsewhere(IPPROTO_UDP, local, remote, (port << 16) | remotePort)) return true;
+  }
   if (s === null) return false;
   if (mtu != 0) {
     pmtuUpdate(remote, mtu);
@@ -42,9 +49,8 @@ export function udpIcmpError(
   }
   const errno = icmpErrno(type, code);
   if (s.flags & SF_RECVERR) {
-    const port = get16(quoted + UDP_DESTINATION_PORT);
     const payload = quoted + UDP_BYTES;
-    errorQueuePush(s, errno, SO_EE_ORIGIN_ICMP, type, code, mtu, from, remote, port, payload, length - UDP_BYTES);
+    errorQueuePush(s, errno, SO_EE_ORIGIN_ICMP, type, code, mtu, from, remote, remotePort, payload, length - UDP_BYTES);
   } else if (s.remotePort == 0 || (!icmpFatal(type, code) && mtu == 0)) {
     // An unconnected socket could not tell which of its peers is meant; a soft error may pass.
     return true;

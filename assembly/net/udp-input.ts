@@ -15,6 +15,8 @@ import {
   RX_L4_GOOD,
 } from "../layout";
 import { flowHash } from "../hash";
+import { group } from "../steer/group";
+import { udpElsewhere } from "../steer/hand-over";
 import { Chunk, chunkData } from "../memory/chunk";
 import { Mbuf } from "../memory/mbuf";
 import { bindHead } from "../socket/bind";
@@ -99,6 +101,10 @@ export function udpInput(
     return;
   }
   const s = find(port);
+  if (group != 0) {
+    const connected = s !== null && s.remotePort != 0;
+    if (udpElsewhere(destination, source, (port << 16) | sourcePort, connected)) return;
+  }
   if (s !== null) {
     if (enqueue(s, verify, sum)) socketNotify(s, EPOLLIN);
     return;

@@ -27,7 +27,9 @@ import { bindRelease, bindSocket } from "../socket/bind";
 import { extraFree } from "../socket/extra";
 import { SF_BOUND_ADDRESS, SHUT_READ, SHUT_WRITE } from "../socket/socket";
 import { poolAt, stack, sysctl } from "../stack";
+import { udpClaim, udpUnclaim } from "../steer/flows";
 import { errorQueueCount, errorQueueRead } from "./error-queue";
+import { Netif } from "./netif";
 import { defaultPmtuDiscover } from "./pmtu";
 import { udpRoute, udpUncork } from "./udp-output";
 import { UDP_SOCKET_BYTES, UdpSocket, recordDrop, recordFirst, recordRead } from "./udp-socket";
@@ -64,6 +66,7 @@ export function udpBind(s: UdpSocket, address: u32, port: u32): i32 {
  */
 export function udpConnect(s: UdpSocket, address: u32, port: u32): i32 {
   const local = s.localAddress;
+  udpUnclaim(s);
   s.routeDestination = 0;
   if (!(s.flags & SF_BOUND_ADDRESS)) s.localAddress = 0;
   if (address == 0 && port == 0) {
@@ -79,6 +82,7 @@ export function udpConnect(s: UdpSocket, address: u32, port: u32): i32 {
   s.remoteAddress = address;
   s.remotePort = u16(port);
   if (s.localAddress == 0) s.localAddress = s.source;
+  udpClaim(s, changetype<Netif>(s.netif));
   return 0;
 }
 
@@ -126,6 +130,7 @@ export function udpEvents(s: UdpSocket): u32 {
 
 /** Gives the socket back with everything that waits in it; its memberships have ended, nobody watches it. */
 export function udpClose(s: UdpSocket): void {
+  udpUnclaim(s);
   bindRelease(s, IPPROTO_UDP);
   udpUncork(s);
   while (s.rcvHead != 0) recordDrop(s);

@@ -28,6 +28,7 @@ import {
 import { keyedHash } from "../hash";
 import { isBroadcast, isLocal } from "../net/route";
 import { poolAt, stack, sysctl } from "../stack";
+import { portClose, portOpen, portReserve, portTakenElsewhere } from "../steer/ports";
 import { TimeWait } from "../tcp/time-wait";
 import { isMulticast } from "../wire/ipv4";
 import { SF_BOUND_ADDRESS, SF_BOUND_PORT, SF_REUSEADDR, SF_REUSEPORT, Socket } from "./socket";
@@ -101,6 +102,7 @@ export function bindSocket(s: Socket, protocol: u32, address: u32, port: u32): i
   const bucket = bucketOf(protocol, port);
   s.bindNext = load<u32>(bucket);
   store<u32>(bucket, u32(changetype<usize>(s)));
+  if (protocol == IPPROTO_UDP) portOpen(protocol, address, port);
   return 0;
 }
 
@@ -117,6 +119,7 @@ export function bindRelease(s: Socket, protocol: u32): void {
   store<u32>(link, s.bindNext);
   s.bindNext = 0;
   s.flags &= ~u16(SF_BOUND_PORT | SF_BOUND_ADDRESS);
+  if (protocol == IPPROTO_UDP) portClose(protocol, s.localPort);
 }
 
 /** Whether a bound TCP socket may begin to listen: another may have begun since both were bound (SO_REUSEADDR). */
@@ -184,7 +187,8 @@ function ephemeralPort(s: Socket, protocol: u32, address: u32): u32 {
   const start = keyedHash(address, protocol, stack.portHint++) % range;
   for (let i: u32 = 0; i < range; i++) {
     const port = low + ((start + i) % range);
-    if (!anyBound(s, protocol, address, port)) return port;
+    if (anyBound(s, protocol, address, port) || portTakenElsewhere(protocol, port)) continue;
+    if (protocol != IPPROTO_UDP || portReserve(protocol, address, port)) return port;
   }
   return 0;
 }

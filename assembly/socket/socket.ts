@@ -18,6 +18,7 @@ export const SF_RCVBUF_LOCKED: u32 = 512; // SO_RCVBUF was set: no autotuning
 export const SF_SNDBUF_LOCKED: u32 = 1024;
 export const SF_OOBINLINE: u32 = 2048;
 export const SF_WANT_SPACE: u32 = 4096; // a writer found the send buffer full
+export const SF_CLAIMED: u32 = 8192; // UDP: has an entry in the host's flow table
 
 /** shut */
 export const SHUT_READ: u32 = 1;

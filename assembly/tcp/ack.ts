@@ -37,9 +37,10 @@ import {
 } from "./sack";
 import { marksAcked } from "./marks";
 import { mtuAcked } from "./mtu-probe";
-import { inFlight, scoreboardShift, scoreboardTrimHead } from "./scoreboard";
+import { flightOf, inFlight, scoreboardShift, scoreboardTrimHead } from "./scoreboard";
 import { segAck, segDataLen, segFlags, segHasTs, segSackCount, segSeq, segTsEcr, segWindow } from "./segment";
 import { seqGe, seqGt, seqLe, seqLt } from "./sequence";
+import { soloAck, soloIsPlain } from "./solo";
 import {
   ARMED_RTO,
   CA_CWR,
@@ -54,6 +55,7 @@ import {
   TF_PROBING,
   TF_REO_TIMER,
   TF_SACK,
+  TF_SOLO,
   TS_EVER_RETRANS,
   TS_SACKED,
   Tcb,
@@ -146,9 +148,8 @@ function cleanScoreboard(t: Tcb, f: Flight, una: u32, priorHigh: u32): void {
 }
 
 /** Drops acknowledged bytes from the send queue; a FIN that was acknowledged takes no byte. */
-function cleanQueue(t: Tcb, f: Flight, ack: u32): void {
+export function cleanQueue(t: Tcb, ack: u32): void {
   const bytes = min(ack - t.sndUna, t.sndBytes);
-  if (ack == t.sndNxt) f.cursorChunk = 0;
   if (bytes > 0) {
     const nif = changetype<Netif>(t.netif);
     // The NIC may still have to gather what is about to be freed.
@@ -158,10 +159,19 @@ function cleanQueue(t: Tcb, f: Flight, ack: u32): void {
   const before = t.sndUna;
   t.sndUna = ack;
   if (i32(t.sndSml - ack) < 0) t.sndSml = ack;
-  if (ack - t.iss < before - t.iss) f.bytesAckedHigh++;
-  if (f.chronoType != 0) chronoUpdate(t, f);
-  if (f.mtupSize != 0) mtuAcked(t, f);
+  if (t.flight != 0) {
+    const f = changetype<Flight>(t.flight);
+    if (ack - t.iss < before - t.iss) f.bytesAckedHigh++;
+    if (f.chronoType != 0) chronoUpdate(t, f);
+    if (f.mtupSize != 0) mtuAcked(t, f);
+  }
   if (t.extra != 0) marksAcked(t, ack);
+}
+
+function cleanFlight(t: Tcb, f: Flight, ack: u32, priorHigh: u32): void {
+  cleanScoreboard(t, f, ack, priorHigh);
+  if (ack == t.sndNxt) f.cursorChunk = 0;
+  cleanQueue(t, ack);
 }
 
 /** A round-trip sample: from the scoreboard, else from the timestamps (RFC 7323 section 4). */
@@ -169,11 +179,11 @@ function sampleRtt(t: Tcb, f: Flight, advanced: bool): void {
   if (hasSample) {
     const rtt = nowMicros - firstSample;
     rttSample(t, rtt);
-    updateMinRtt(f, nowMicros - lastSample);
+    updateMinRtt(t, f, nowMicros - lastSample);
     cubicRtt(t, f, nowMicros - lastSample);
   } else if (sackHasSample) {
     rttSample(t, nowMicros - sackSampleMicros);
-    updateMinRtt(f, nowMicros - sackSampleMicros);
+    updateMinRtt(t, f, nowMicros - sackSampleMicros);
   } else if (advanced && ackedRetrans && segHasTs && segTsEcr != 0) {
     const delta = nowMillis + t.tsOffset - segTsEcr;
     // An echo older than the retransmission repeats what an earlier segment had carried: it measures nothing.
@@ -211,23 +221,33 @@ export function tcpAck(t: Tcb): i32 {
   }
   t.probes = 0;
   if (t.flags & SF_KEEPALIVE) keepAnswered(t);
-  if (t.flight == 0) {
-    afterIdleAck(t);
-    return ACKED_OK;
-  }
+  if (t.flight == 0 && noFlightAck(t, ack)) return ACKED_OK;
   const f = changetype<Flight>(t.flight);
   f.ackMillis = nowMillis;
   f.softError = 0;
   if (f.rtoStampMillis != 0 && ack != una) rtoOver(f);
-  if (f.packetsOut == 0) {
-    if (ack != una) cleanQueue(t, f, ack);
-    if (segSackCount > 0 && t.tflags & TF_SACK) flag |= lateDsack(t, f, una);
-    if (f.tlpHighSeq != 0) probeAnswered(t, f, ack, flag);
-    afterIdleAck(t);
+  if (f.packetsOut > 0) {
+    takeAck(t, f, una, ack, flag);
     return ACKED_OK;
   }
-  takeAck(t, f, una, ack, flag);
+  if (segSackCount > 0 && t.tflags & TF_SACK) flag |= lateDsack(t, f, una);
+  if (f.tlpHighSeq != 0) probeAnswered(t, f, ack, flag);
+  afterIdleAck(t);
   return ACKED_OK;
+}
+
+/** An ACK on a connection without a Flight. False when one is needed: the connection has it now. */
+function noFlightAck(t: Tcb, ack: u32): bool {
+  if (!(t.tflags & TF_SOLO)) {
+    afterIdleAck(t);
+    return true;
+  }
+  // Without memory for a Flight the ACK counts for what it covers; the timers see to the rest.
+  if (soloIsPlain(t, ack) || flightOf(t) === null) {
+    soloAck(t, ack);
+    return true;
+  }
+  return false;
 }
 
 /** A D-SACK that comes when all is acknowledged: it may still tell that the window was reduced without need. */
@@ -257,8 +277,7 @@ function takeAck(t: Tcb, f: Flight, una: u32, ack: u32, flag: u32): void {
   sackClear();
   if (segSackCount > 0 && t.tflags & TF_SACK) flag |= sackReceive(t, f, una);
   if (flag & ACK_ADVANCED) {
-    cleanScoreboard(t, f, ack, priorHigh);
-    cleanQueue(t, f, ack);
+    cleanFlight(t, f, ack, priorHigh);
     if (!(t.tflags & TF_SACK) && f.sackedOut > 0 && t.caState < CA_RECOVERY) f.sackedOut = 0;
     if (ackedRetrans) flag |= ACK_RETRANS;
     if (ackedOriginal) flag |= SACK_ORIGINAL;
@@ -282,8 +301,7 @@ function isQuiet(t: Tcb, f: Flight): bool {
 
 /** The usual ACK of a request: all that was in flight, and nothing special is going on. */
 function takeLastAck(t: Tcb, f: Flight, ack: u32): void {
-  cleanScoreboard(t, f, ack, t.sndUna);
-  cleanQueue(t, f, ack);
+  cleanFlight(t, f, ack, t.sndUna);
   f.progressMillis = nowMillis;
   sampleRtt(t, f, true);
   congestionAvoid(t, f, ackedSegments);

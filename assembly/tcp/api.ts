@@ -45,9 +45,9 @@ import { fastopenSend } from "./fastopen-client";
 import { readThreshold } from "./established";
 import { markSent } from "./marks";
 import { tcbDefaults } from "./open";
-import { sendAck } from "./output";
+import { currentMss, sendAck } from "./output";
 import { flightOf, inFlight } from "./scoreboard";
-import { Flight, TF_MORE, Tcb, rcvQueue, sndQueue, tcbAlloc } from "./tcb";
+import { CA_OPEN, Flight, TF_ACCEPTED, TF_CORK, TF_MORE, TF_NODELAY, Tcb, rcvQueue, sndQueue, tcbAlloc } from "./tcb";
 import { tcpOutputWritten, unsentBytes } from "./transmit";
 import {
   receiveUrgent,
@@ -61,7 +61,7 @@ import {
 import { readWantsAck, tuneRcvBuf } from "./window";
 
 export { tcpClose } from "./close";
-export { listenerEvents, tcpAccept, tcpListen } from "./listen";
+export { listenerEvents, listenerPending, tcpAccept, tcpListen } from "./listen";
 export { tcpDisconnect } from "./disconnect";
 export { tcpConnect } from "./open";
 export { urgentAtMark } from "./urgent";
@@ -104,8 +104,8 @@ function sendState(t: Tcb): i32 {
   return state == TCP_SYN_SENT || state == TCP_SYN_RECEIVED ? -EAGAIN : -EPIPE;
 }
 
-/** Room in the send queue, or a negative errno. */
-function sendRoom(t: Tcb): i32 {
+/** Room in the send queue for some of `length` bytes, or a negative errno. */
+function sendRoom(t: Tcb, length: u32): i32 {
   const state = sendState(t);
   if (state < 0) return state;
   const limit = sendLimit(t);
@@ -116,7 +116,8 @@ function sendRoom(t: Tcb): i32 {
     t.flags |= u16(SF_WANT_SPACE);
     return -EAGAIN;
   }
-  if (flightOf(t) === null) return -ENOBUFS;
+  // A request that fits one segment goes alone (solo.ts); more needs the Flight.
+  if (t.flight == 0 && (t.sndBytes > 0 || length > currentMss(t)) && flightOf(t) === null) return -ENOBUFS;
   return room;
 }
 
@@ -139,7 +140,7 @@ function notsentRoom(t: Tcb, most: u32): i32 {
 /** send(2): bytes taken, or -EAGAIN, -EPIPE, -ENOBUFS, the pending error. */
 export function tcpSend(t: Tcb, data: usize, length: u32, flags: i32): i32 {
   if (flags & MSG_FASTOPEN) return fastopenSend(t, data, length, flags, 0, 0);
-  const room = sendRoom(t);
+  const room = sendRoom(t, length);
   if (room < 0) return defersOpen(t) ? fastopenSend(t, data, length, flags, 0, 0) : room;
   if (length == 0) return 0;
   const taken = queueAppend(sndQueue(t), data, min(length, u32(room)));
@@ -174,7 +175,7 @@ function pushed(t: Tcb, flags: i32, whole: bool): void {
  * -EOPNOTSUPP: the connection opens with this data, send() must be used.
  */
 export function tcpReserve(t: Tcb, want: u32): i32 {
-  const room = sendRoom(t);
+  const room = sendRoom(t, want);
   if (room < 0) return defersOpen(t) ? -EOPNOTSUPP : room;
   const tail = queueTail(sndQueue(t), want);
   if (tail === null) return noChunk(t);
@@ -231,8 +232,9 @@ export function tcpPeek(t: Tcb): i32 {
 export function tcpConsume(t: Tcb, length: u32): void {
   queueConsume(rcvQueue(t), length);
   urgentPassed(t);
-  // A connection that only receives needs its Flight for autotuning, but not for a few requests.
-  const f = t.flight == 0 && t.rcvNxt - t.irs > TUNE_FROM_BYTES ? flightOf(t) : changetype<Flight>(t.flight);
+  // A connection that only receives needs its Flight for autotuning, but not for requests.
+  const bulk = u32(t.rcvMss) << 1 > u32(t.advMss) && t.rcvNxt - t.irs > TUNE_FROM_BYTES;
+  const f = t.flight == 0 && bulk ? flightOf(t) : changetype<Flight>(t.flight);
   if (changetype<usize>(f) != 0) tuneRcvBuf(t, changetype<Flight>(changetype<usize>(f)));
   if (t.state != TCP_CLOSED && readWantsAck(t, length)) {
     sendAck(t);

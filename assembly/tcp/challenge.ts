@@ -3,7 +3,6 @@
 // Read first: RFC 5961 sections 3.2, 4.2, 7 and 10; Linux tcp_oow_rate_limited(), tcp_send_challenge_ack().
 
 import {
-  MIB_TCP_ACKS_SKIPPED,
   MIB_TCP_CHALLENGE_ACKS,
   MIB_TCP_CHALLENGE_LIMITED,
   SYN,
@@ -22,15 +21,15 @@ const ENTRY_BYTES: u32 = 8;
 export const CHALLENGE_BYTES: u32 = ENTRIES * ENTRY_BYTES;
 
 /**
- * True when whoever `key` names has had such an ACK less than tcp_invalid_ratelimit ago: it gets none now. False notes
- * that it gets one now.
+ * True when the connection that `key` names has had such an ACK less than tcp_invalid_ratelimit ago: it gets none now.
+ * False notes that it gets one now.
  */
-export function isLimited(key: u32): bool {
+function isLimited(key: u32): bool {
   const interval = sysctl(SYSCTL_TCP_INVALID_RATELIMIT);
   if (interval == 0) return false;
   const at = usize(stack.challenges) + ((key * 0x9e3779b1) >>> 24) * ENTRY_BYTES;
   if (load<u32>(at) == key && nowMillis - load<u32>(at, 4) < interval) {
-    count(MIB_TCP_ACKS_SKIPPED);
+    count(MIB_TCP_CHALLENGE_LIMITED);
     return true;
   }
   store<u32>(at, key);

@@ -11,7 +11,7 @@ import {
   SYSCTL_TCP_ECN,
 } from "../layout";
 import { keyedHash } from "../hash";
-import { count, nowMillis, stack, sysctl } from "../stack";
+import { count, nowCoarse, nowMillis, stack, sysctl } from "../stack";
 import { childOf } from "./listen";
 import { timestampOffset } from "./isn";
 import { advertise, initialFlags, setPeerMss, takePeerOptions, tcbDefaults } from "./open";
@@ -141,7 +141,7 @@ export function cookieAccept(listener: Tcb, local: u32, remote: u32, ports: u32)
   t.tflags = (t.tflags & ~(TF_SACK | TF_WSCALE | TF_ECN)) | TF_COOKIE;
   if (segHasTs) {
     t.tsRecent = segTsVal;
-    t.tsRecentMillis = nowMillis;
+    t.tsRecentCoarse = nowCoarse;
     takeTimestampOptions(t, segTsEcr);
   } else {
     t.tflags &= ~TF_TIMESTAMPS;

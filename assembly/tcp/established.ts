@@ -24,12 +24,13 @@ import {
   TCP_FIN_WAIT_1,
   TCP_FIN_WAIT_2,
   TCP_LAST_ACK,
+  TCP_SYN_RECEIVED,
   URG,
   CWR,
 } from "../layout";
 import { socketNotify } from "../socket/notify";
 import { SF_KEEPALIVE, SF_WANT_SPACE, SHUT_READ, SocketExtra } from "../socket/socket";
-import { count, nowMillis } from "../stack";
+import { count, nowCoarse, nowMillis } from "../stack";
 import { ACKED_FUTURE, ACKED_TOO_OLD, tcpAck } from "./ack";
 import { appendPayload, islandInsert, islandsDrain, noteDsack } from "./assembler";
 import { hasSendSpace } from "./api";
@@ -61,7 +62,7 @@ import {
   Tcb,
   rcvQueue,
 } from "./tcb";
-import { PAWS_DAYS_MILLIS } from "./time-wait";
+import { PAWS_DAYS_COARSE } from "./time-wait";
 import { ATO_MIN_MILLIS, armTimer, keepIdle } from "./timers";
 import { hasUnsent, tcpOutput } from "./transmit";
 import { urgentInput } from "./urgent";
@@ -100,7 +101,7 @@ export function establishedInput(t: Tcb): void {
 /** PAWS, then the sequence check (RFC 9293 3.10.7.4 first; RFC 7323 5.3 R1 to R4). */
 function acceptable(t: Tcb): bool {
   if (t.tflags & TF_TIMESTAMPS && segHasTs && i32(segTsVal - t.tsRecent) < 0 && !(segFlags & RST)) {
-    if (nowMillis - t.tsRecentMillis < PAWS_DAYS_MILLIS && !isHarmless(t)) {
+    if (nowCoarse - t.tsRecentCoarse < PAWS_DAYS_COARSE && !isHarmless(t)) {
       count(MIB_TCP_PAWS_REJECTED);
       noteDuplicate(t, segSeq + segLength());
       dupAck(t);
@@ -195,9 +196,9 @@ export function wakeWriter(t: Tcb): void {
 /** RFC 7323 4.3: TS.Recent follows segments that lie at the left edge of what was last acknowledged. */
 export function noteTimestamp(t: Tcb): void {
   if (!(t.tflags & TF_TIMESTAMPS) || !segHasTs || seqGt(segSeq, t.rcvWup)) return;
-  if (i32(segTsVal - t.tsRecent) >= 0 || nowMillis - t.tsRecentMillis >= PAWS_DAYS_MILLIS) {
+  if (i32(segTsVal - t.tsRecent) >= 0 || nowCoarse - t.tsRecentCoarse >= PAWS_DAYS_COARSE) {
     t.tsRecent = segTsVal;
-    t.tsRecentMillis = nowMillis;
+    t.tsRecentCoarse = nowCoarse;
   }
 }
 

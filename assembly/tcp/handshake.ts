@@ -117,14 +117,16 @@ function synAcked(t: Tcb): void {
  */
 function answersFirstSyn(t: Tcb): bool {
   if (!segHasTs || !(t.tflags & TF_TIMESTAMPS)) return false;
-  const first = nowMillis - (nowMicros - t.synMicros) / 1000 + t.tsOffset;
+  const first = nowMillis - (nowMicros - t.sentMicros) / 1000 + t.tsOffset;
   return i32(segTsEcr - first) <= 1;
 }
 
 /** The handshake's round trip; after a repeated SYN only the timestamps can tell which one was answered (Karn). */
 export function sampleSyn(t: Tcb): void {
   if (t.synRetries == 0) {
-    rttSample(t, nowMicros - t.synMicros);
+    const rtt = max<u32>(nowMicros - t.sentMicros, 1);
+    rttSample(t, rtt);
+    t.minRttMicros = rtt;
   } else if (segHasTs && t.tflags & TF_TIMESTAMPS && segTsEcr != 0) {
     rttSample(t, min<u32>(nowMillis + t.tsOffset - segTsEcr, 60000) * 1000);
   } else {

@@ -3,6 +3,7 @@
 
 import {
   EPOLLERR,
+  IPPROTO_TCP,
   KIND_TCP,
   MIB_TCP_OUT_OF_WINDOW_ICMPS,
   MIB_TCP_PMTU_REDUCTIONS,
@@ -19,6 +20,8 @@ import { PMTU_MIN, pmtuUpdate } from "../net/pmtu";
 import { SF_RECVERR } from "../socket/socket";
 import { socketNotify } from "../socket/notify";
 import { count, sysctl } from "../stack";
+import { group } from "../steer/group";
+import { errorElsewhere } from "../steer/hand-over";
 import { ICMP_PARAMETER_PROBLEM, ICMP_TIME_EXCEEDED, ICMP_UNREACHABLE } from "../wire/icmp";
 import { get16, get32 } from "../wire/bytes";
 import { tcpDone } from "./close";
@@ -26,8 +29,10 @@ import { fastopenPending } from "./fastopen";
 import { mtuTold } from "./mtu-probe";
 import { currentMss, sendSyn } from "./output";
 import { markTooBig } from "./recovery";
+import { flightOf } from "./scoreboard";
 import { seqGt, seqLt } from "./sequence";
-import { Flight, Tcb } from "./tcb";
+import { flightOf } from "./scoreboard";
+import { Flight, TF_SOLO, Tcb } from "./tcb";
 import { retransmitLost } from "./transmit";
 
 const CODE_FRAGMENTATION_NEEDED: u32 = 4;
@@ -48,7 +53,10 @@ export function tcpIcmpError(
 ): void {
   if (length < 8) return;
   const found = flowFind(source, destination, (get16(segment) << 16) | get16(segment + 2));
-  if (found == 0) return;
+  if (found == 0) {
+    if (group != 0) errorElsewhere(IPPROTO_TCP, source, destination, (get16(segment) << 16) | get16(segment + 2));
+    return;
+  }
   const t = changetype<Tcb>(found);
   if (t.kind != KIND_TCP) return;
   const state = i32(t.state);
@@ -70,9 +78,10 @@ export function tcpIcmpError(
   } else if (state != TCP_SYN_RECEIVED && t.flags & SF_RECVERR) {
     t.error = u16(error);
     socketNotify(t, EPOLLERR);
-  } else if (t.flight != 0) {
+  } else if (t.sndUna != t.sndNxt) {
     // Soft: it is told as the reason if the connection times out (as Linux; RFC 9293 3.9.1.8).
-    changetype<Flight>(t.flight).softError = error;
+    const f = flightOf(t);
+    if (f !== null) f.softError = error;
   }
 }
 
@@ -96,9 +105,9 @@ export function pathMtu(t: Tcb, mtu: u32): void {
   pmtuUpdate(t.remoteAddress, mtu);
   t.mss = u16(mss);
   count(MIB_TCP_PMTU_REDUCTIONS);
-  if (t.flight == 0) return;
-  const f = changetype<Flight>(t.flight);
-  if (f.packetsOut == 0) return;
+  if (t.flight == 0 && !(t.tflags & TF_SOLO)) return;
+  const f = flightOf(t);
+  if (f === null || f.packetsOut == 0) return;
   if (t.state == TCP_SYN_SENT) {
     // Data went with the SYN, and was too much: the SYN goes again without (Linux: tcp_simple_retransmit)
     t.synRetries++;

@@ -18,7 +18,7 @@ import { TIMESTAMPS_BYTES } from "../wire/tcp";
 import { CHRONO_BUFFER, CHRONO_BUSY, CHRONO_WINDOW, chronoMillis } from "./chronograph";
 import { FO_CHILD, FO_DATA_ACKED, FO_FAIL_SHIFT, fastopenOf } from "./fastopen";
 import { Listener } from "./listen";
-import { Flight, TF_ECN, TF_FIN_RECEIVED, TF_SACK, TF_TIMESTAMPS, TF_WSCALE, Tcb } from "./tcb";
+import { Flight, TF_ECN, TF_FIN_RECEIVED, TF_SACK, TF_SOLO, TF_TIMESTAMPS, TF_WSCALE, Tcb } from "./tcb";
 import { unsentBytes } from "./transmit";
 import { rcvSsthresh } from "./window";
 
@@ -55,7 +55,7 @@ export function tcpInfo(t: Tcb, value: usize, length: u32): i32 {
     flightInfo(f, value);
     historyInfo(t, f, value);
   } else {
-    store<u32>(value, u32(t.state == TCP_SYN_SENT), 24);
+    store<u32>(value, u32(t.state == TCP_SYN_SENT || (t.tflags & TF_SOLO) != 0), 24);
     store<u32>(value, sysctl(SYSCTL_TCP_REORDERING), 88);
   }
   return INFO_BYTES;
@@ -108,6 +108,7 @@ function pathInfo(t: Tcb, value: usize): void {
   const opening = t.state == TCP_SYN_SENT || t.state == TCP_SYN_RECEIVED || t.state == TCP_CLOSED;
   store<u32>(value, u32(t.advMss) - (opening ? 0 : option), 84);
   store<u64>(value, u64.MAX_VALUE, 112);
+  store<u32>(value, t.minRttMicros, 148);
   store<u32>(value, t.sndWnd, 228);
   store<u32>(value, t.rcvWnd, 232);
 }
@@ -140,7 +141,6 @@ function flightInfo(f: Flight, value: usize): void {
   store<u32>(value, f.rcvRttMicros, 92);
   store<u32>(value, f.tuneSpace, 96);
   store<u32>(value, f.totalRetrans, 100);
-  store<u32>(value, f.minRttMicros, 148);
   const busy = chronoMillis(f, CHRONO_BUSY);
   const window = chronoMillis(f, CHRONO_WINDOW);
   const buffer = chronoMillis(f, CHRONO_BUFFER);

@@ -27,7 +27,9 @@ import { Netif } from "../net/netif";
 import { packetSum } from "../net/packet";
 import { flowFind, portsOf } from "../flow";
 import { SHUT_READ } from "../socket/socket";
-import { count, nowMillis, stack } from "../stack";
+import { count, nowCoarse, stack } from "../stack";
+import { group } from "../steer/group";
+import { portElsewhere, tcpElsewhere } from "../steer/hand-over";
 import { copySum, fold, pseudoSum, sumBytes } from "../wire/checksum";
 import { TCP_HEADER_BYTES } from "../wire/tcp";
 import { cookieAccept } from "./cookie";
@@ -94,6 +96,8 @@ export function tcpInput(
     if (t.state == TCP_ESTABLISHED && predicted(t)) {
       if (fastPath(t, m, header, headerBytes, length)) return;
     }
+  } else if (group != 0 && tcpElsewhere(destination, source, ports, segFlags)) {
+    return;
   }
   if (!(m.olFlags & RX_L4_GOOD) && !checksumIsGood(m, source, destination, header, length)) return;
   slowPath(found, destination, source, ports);
@@ -144,7 +148,7 @@ function fastPath(t: Tcb, m: Mbuf, header: usize, headerBytes: u32, length: u32)
   count(MIB_TCP_HEADER_PREDICTIONS);
   if (segHasTs && seqLe(segSeq, t.rcvWup)) {
     t.tsRecent = segTsVal;
-    t.tsRecentMillis = nowMillis;
+    t.tsRecentCoarse = nowCoarse;
   }
   t.rcvNxt += bytes;
   if (segAck != t.sndUna || segWindow << u32(t.sndScale) != t.sndWnd) {
@@ -181,8 +185,8 @@ function slowPath(found: usize, local: u32, remote: u32, ports: u32): void {
     isn = timeWaitIsn;
   }
   const l = listenerFind(local, ports >>> 16, remote, ports & 0xffff);
-  if (l === null) resetUnknown(local, remote, ports);
-  else listenInput(l, local, remote, ports, isn);
+  if (l !== null) listenInput(l, local, remote, ports, isn);
+  else if (group == 0 || !portElsewhere(IPPROTO_TCP, local, remote, ports)) resetUnknown(local, remote, ports);
 }
 
 /** LISTEN (RFC 9293 3.10.7.2). */

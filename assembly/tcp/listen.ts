@@ -26,11 +26,15 @@ import {
 } from "../layout";
 import { flowAdd, flowHashOf } from "../flow";
 import { queueClear } from "../memory/chunk";
+import { Netif } from "../net/netif";
 import { bindHead, bindRelease } from "../socket/bind";
 import { extraCopy, extraFree } from "../socket/extra";
 import { socketNotify } from "../socket/notify";
 import { SF_NONBLOCK, SF_BOUND_PORT, SF_BOUND_ADDRESS, SF_REUSEPORT, Socket, SocketExtra } from "../socket/socket";
 import { count, nowMillis, stack, sysctl } from "../stack";
+import { cookieNote, cookiesNoted } from "../steer/cookies";
+import { flowAttract, flowClaim } from "../steer/flows";
+import { portClose, portOpen } from "../steer/ports";
 import { Timer } from "../timer";
 import { release, tcpAbort, tcpDone } from "./close";
 import { cookieSend } from "./cookie";
@@ -98,6 +102,7 @@ export function tcpListen(t: Tcb, backlog: i32): i32 {
     l.acceptCount = 0;
     l.synCount = 0;
     l.cookiesSent = 0;
+    portOpen(IPPROTO_TCP, t.localAddress, t.localPort);
     fastopenListen(t, u32(max(backlog, 0)));
   }
   l.backlog = u32(max(backlog, 0));
@@ -175,13 +180,14 @@ function sendCookie(t: Tcb, local: u32, remote: u32, ports: u32): void {
   const l = listenerOf(t);
   l.cookieMillis = nowMillis;
   l.cookiesSent = 1;
+  cookieNote(nowMillis);
   cookieSend(t, local, remote, ports);
 }
 
 /** True when cookies were sent in the last two minutes: only then may an ACK bring one back. */
 export function cookiesAreOut(t: Tcb): bool {
   const l = listenerOf(t);
-  return l.cookiesSent != 0 && nowMillis - l.cookieMillis < 120000;
+  return (l.cookiesSent != 0 && nowMillis - l.cookieMillis < 120000) || cookiesNoted(nowMillis, 120000);
 }
 
 /** A new TCB with the listener's options, in the 4-tuple table; null when memory or routes are missing. */
@@ -205,10 +211,12 @@ export function childOf(t: Tcb, local: u32, remote: u32, ports: u32): Tcb | null
   child.userTimeoutMillis = t.userTimeoutMillis;
   child.tflags = (t.tflags & (TF_NODELAY | TF_CORK)) | initialFlags();
   child.parent = u32(changetype<usize>(t));
-  if (!tcpRoute(child) || (t.extra != 0 && !extraCopy(t, child))) {
+  const ready = tcpRoute(child) && (t.extra == 0 || extraCopy(t, child));
+  if (!ready || !flowClaim(IPPROTO_TCP, local, remote, ports)) {
     release(child);
     return null;
   }
+  flowAttract(changetype<Netif>(child.netif), IPPROTO_TCP, local, remote, ports);
   flowAdd(child);
   child.tflags |= TF_IN_FLOW;
   if (sysctl(SYSCTL_TCP_ECN) != 0 && (segFlags & (ECE | CWR)) == (ECE | CWR)) child.tflags |= TF_ECN;
@@ -288,6 +296,11 @@ export function tcpAccept(t: Tcb): i32 {
   return i32(changetype<usize>(child));
 }
 
+/** Connections that wait for accept(). */
+export function listenerPending(t: Tcb): u32 {
+  return listenerOf(t).acceptCount;
+}
+
 /** EPOLLIN when accept() would find a connection. */
 export function listenerEvents(t: Tcb): u32 {
   return listenerOf(t).acceptHead != 0 ? EPOLLIN : 0;
@@ -322,6 +335,7 @@ export function listenerStop(t: Tcb): void {
   l.acceptCount = 0;
   t.kind = u8(KIND_TCP);
   t.state = u8(TCP_CLOSED);
+  portClose(IPPROTO_TCP, t.localPort);
   t.tflags = 0;
   t.sndNxt = 0;
   t.flight = 0;

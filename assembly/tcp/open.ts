@@ -38,7 +38,9 @@ import { defaultPmtuDiscover, ipv4Mtu } from "../net/pmtu";
 import { isBroadcast, routeLookup, routeNetif, routeSource } from "../net/route";
 import { bindPortTaken } from "../socket/bind";
 import { SF_RCVBUF_LOCKED, SF_BOUND_ADDRESS, SF_BOUND_PORT } from "../socket/socket";
-import { count, nowMicros, nowMillis, stack, sysctl } from "../stack";
+import { count, nowCoarse, nowMicros, nowMillis, stack, sysctl } from "../stack";
+import { flowAttract, flowClaim, flowForget } from "../steer/flows";
+import { portTakenElsewhere } from "../steer/ports";
 import { SSTHRESH_INFINITE } from "./congestion";
 import { FO_CONNECT, FO_DEFERRED, FO_OPTIONS, FO_PENDING, fastopenMark, fastopenOf } from "./fastopen";
 import { fastopenDefers } from "./fastopen-client";
@@ -55,6 +57,8 @@ import { fullWindow, setSlowLimit, windowClamp } from "./window";
 const MSS_DEFAULT: u32 = 536;
 /** Most ports that one connect() tries. */
 const PORT_TRIES_MAX: u32 = 65536;
+/** Of them, ports whose hash is asked: with 64 queues, each 64th comes home. */
+const HOME_TRIES_MAX: u32 = 4096;
 
 /** Defaults of a new TCB. */
 export function tcbDefaults(t: Tcb): void {
@@ -70,7 +74,7 @@ export function tcbDefaults(t: Tcb): void {
   t.rcvMss = u16(MSS_DEFAULT);
   t.lastRcvMillis = nowMillis;
   t.lastSndMillis = nowMillis;
-  t.synMicros = nowMicros;
+  t.sentMicros = nowMicros;
 }
 
 /** The options that this stack offers. */
@@ -121,7 +125,7 @@ export function takePeerOptions(t: Tcb, irs: u32): void {
   t.sndScale = t.tflags & TF_WSCALE ? u8(segScale) : 0;
   if (t.tflags & TF_TIMESTAMPS) {
     t.tsRecent = segTsVal;
-    t.tsRecentMillis = nowMillis;
+    t.tsRecentCoarse = nowCoarse;
   }
   t.sndWnd = segWindow;
   t.maxSndWnd = segWindow;
@@ -172,7 +176,10 @@ export function tcpPrepare(t: Tcb, address: u32, port: u32): i32 {
 /** Everything that an earlier, failed attempt may have left is set anew. */
 function open(t: Tcb): bool {
   t.routeGeneration = stack.routeGeneration - 1;
-  if (!tcpRoute(t)) return false;
+  if (!tcpRoute(t)) {
+    flowForget(t);
+    return false;
+  }
   t.shut = 0;
   t.tflags = (t.tflags & ~(TF_SACK | TF_TIMESTAMPS | TF_WSCALE)) | initialFlags() | TF_ACCEPTED;
   if (t.tflags & TF_FASTOPEN) fastopenMark(t, 0, ~FO_OPTIONS);
@@ -184,6 +191,7 @@ function open(t: Tcb): bool {
   t.rtoMillis = sysctl(SYSCTL_TCP_INIT_RTO);
   t.cwnd = sysctl(SYSCTL_TCP_INIT_CWND);
   t.ssthresh = SSTHRESH_INFINITE;
+  t.minRttMicros = 0;
   advertise(t);
   const ports = (u32(t.localPort) << 16) | u32(t.remotePort);
   if (t.iss == 0) t.iss = initialSequence(t.localAddress, t.remoteAddress, ports);
@@ -191,6 +199,7 @@ function open(t: Tcb): bool {
   t.sndUna = t.iss;
   t.sndNxt = t.iss + 1;
   t.sndSml = t.sndNxt;
+  flowAttract(changetype<Netif>(t.netif), IPPROTO_TCP, t.localAddress, t.remoteAddress, ports);
   flowAdd(t);
   t.tflags |= TF_IN_FLOW;
   setState(t, EV_ACTIVE_OPEN);
@@ -200,22 +209,26 @@ function open(t: Tcb): bool {
 /** Sends the first SYN, with the first `payload` bytes of the send queue. */
 export function tcpLaunch(t: Tcb, payload: u32): void {
   t.lastRcvMillis = nowMillis;
-  t.synMicros = nowMicros;
+  t.sentMicros = nowMicros;
   count(MIB_TCP_ACTIVE_OPENS);
   sendSyn(t, SYN, payload);
   armTimer(t, ARMED_RTO, t.rtoMillis);
 }
 
-/** True when the 4-tuple with this local port is free; a TIME-WAIT record that may be reused makes way. */
+/**
+ * True when the 4-tuple with this local port is free, and so this stack's from now on; a TIME-WAIT record that may be
+ * reused makes way.
+ */
 function tupleIsFree(t: Tcb, address: u32, port: u32, localPort: u32): bool {
-  const found = flowFind(t.localAddress, address, (localPort << 16) | port);
-  if (found == 0) return true;
+  const ports = (localPort << 16) | port;
+  const found = flowFind(t.localAddress, address, ports);
+  if (found == 0) return flowClaim(IPPROTO_TCP, t.localAddress, address, ports);
   const w = changetype<TimeWait>(found);
   if (w.kind != KIND_TIME_WAIT || !timeWaitReusable(w)) return false;
   // Sequence numbers and timestamps go on above those of the past (RFC 6191).
   t.iss = max<u32>(w.sndNxt + 65535 + 2, 1);
   timeWaitFree(w);
-  return true;
+  return flowClaim(IPPROTO_TCP, t.localAddress, address, ports);
 }
 
 /** Would answers to this local port arrive at a queue of this stack? */
@@ -242,8 +255,10 @@ function choosePort(t: Tcb, nif: Netif, address: u32, port: u32): i32 {
     for (let i: u32 = 0; i < tries; i++) {
       const candidate = low + ((offset + i) % range);
       // Answers should come back to the queue of this stack: first only ports whose hash says so.
+      if (pass == 0 && (nif.queues == 0 || i >= HOME_TRIES_MAX)) break;
       if (pass == 0 && !comesHome(t, nif, address, port, candidate)) continue;
-      if (bindPortTaken(IPPROTO_TCP, candidate) || !tupleIsFree(t, address, port, candidate)) continue;
+      if (bindPortTaken(IPPROTO_TCP, candidate) || portTakenElsewhere(IPPROTO_TCP, candidate)) continue;
+      if (!tupleIsFree(t, address, port, candidate)) continue;
       t.localPort = u16(candidate);
       t.remoteAddress = address;
       t.remotePort = u16(port);

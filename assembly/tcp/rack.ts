@@ -8,7 +8,6 @@ import { seqGt, seqLe } from "./sequence";
 import {
   CA_OPEN,
   CA_RECOVERY,
-  CA_DISORDER,
   Flight,
   TF_REO_TIMER,
   TF_SACK,
@@ -44,7 +43,7 @@ export function sentAfter(micros1: u32, end1: u32, micros2: u32, end2: u32): boo
 export function rackAdvance(t: Tcb, f: Flight, s: TxSeg): void {
   const rtt = nowMicros - s.sentMicros;
   // An ACK that comes sooner than the path allows speaks of the first transmission.
-  if (s.flags & TS_EVER_RETRANS && rtt < f.minRttMicros) return;
+  if (s.flags & TS_EVER_RETRANS && rtt < t.minRttMicros) return;
   f.rackRttMicros = rtt;
   f.rackFlags |= RACK_ADVANCED;
   if (f.rackMicros == 0 || sentAfter(s.sentMicros, s.endSeq, f.rackMicros, f.rackEndSeq)) {
@@ -59,7 +58,7 @@ function reorderingWindow(t: Tcb, f: Flight): u32 {
     if (t.caState >= CA_RECOVERY) return 0;
     if (f.sackedOut >= f.reordering && !(sysctl(SYSCTL_TCP_RECOVERY) & RECOVERY_NO_DUPTHRESH)) return 0;
   }
-  return min((f.minRttMicros >>> 2) * u32(f.reoWndSteps), t.srtt8 >>> 3);
+  return min((t.minRttMicros >>> 2) * u32(f.reoWndSteps), t.srtt8 >>> 3);
 }
 
 /** Adapts the reordering window to D-SACKs (6.2 step 4). */
@@ -107,10 +106,10 @@ export function rackMarkLost(t: Tcb, f: Flight): u32 {
 }
 
 /** Keeps the least round-trip time of the last five minutes (Linux: tcp_min_rtt_wlen). */
-export function updateMinRtt(f: Flight, micros: u32): void {
+export function updateMinRtt(t: Tcb, f: Flight, micros: u32): void {
   const sample = max<u32>(micros, 1);
-  if (f.minRttMicros == 0 || sample <= f.minRttMicros || nowMillis - f.minRttMillis > 300000) {
-    f.minRttMicros = sample;
+  if (t.minRttMicros == 0 || sample <= t.minRttMicros || nowMillis - f.minRttMillis > 300000) {
+    t.minRttMicros = sample;
     f.minRttMillis = nowMillis;
   }
 }
@@ -119,13 +118,22 @@ export function updateMinRtt(f: Flight, micros: u32): void {
  * The probe timeout in ms (7.2): two round trips, more for a single segment, whose ACK may be delayed. 0: no probe now.
  */
 export function probeTimeout(t: Tcb, f: Flight): u32 {
+  if (!usesTailProbe(t)) return 0;
+  if (f.packetsOut == 0 || f.sackedOut > 0 || f.tlpHighSeq != 0) return 0;
+  return probeTimeoutOf(t, f.packetsOut);
+}
+
+/** True when tail loss probes are sent. */
+export function usesTailProbe(t: Tcb): bool {
   const early = sysctl(SYSCTL_TCP_EARLY_RETRANS);
-  if (!usesRack(t) || (early != 3 && early != 4)) return 0;
-  if (f.packetsOut == 0 || t.caState > CA_DISORDER || f.sackedOut > 0 || f.tlpHighSeq != 0) return 0;
-  if (t.caState != CA_OPEN) return 0;
-  if (t.srtt8 == 0) return 0;
+  return usesRack(t) && (early == 3 || early == 4);
+}
+
+/** The same when nothing was SACKed or probed: `packetsOut` segments are in flight. */
+export function probeTimeoutOf(t: Tcb, packetsOut: u32): u32 {
+  if (t.caState != CA_OPEN || t.srtt8 == 0) return 0;
   let micros = t.srtt8 >>> 2;
-  if (f.packetsOut == 1) micros += sysctl(SYSCTL_TCP_RTO_MIN) * 1000;
+  if (packetsOut == 1) micros += sysctl(SYSCTL_TCP_RTO_MIN) * 1000;
   else micros += 2000;
   return min((micros + 999) / 1000, backedOffRto(t));
 }

@@ -8,6 +8,8 @@ import { seqGt, seqLt } from "./sequence";
 import {
   ARMED_IDLE,
   Flight,
+  TF_FIN_SENT,
+  TF_SOLO,
   TS_EVER_RETRANS,
   TS_FIN,
   TS_LOST,
@@ -40,8 +42,26 @@ export function flightOf(t: Tcb): Flight | null {
   f.rcvUp = t.rcvNxt;
   f.urgentByte = URGENT_NONE;
   f.progressMillis = nowMillis;
+  f.minRttMillis = nowMillis;
+  if (t.tflags & TF_SOLO && !adoptSolo(t, f)) {
+    flightFree(f);
+    t.flight = 0;
+    return null;
+  }
   armTimer(t, ARMED_IDLE, 1000);
   return f;
+}
+
+/** The one segment in flight gets its record; false when there is none left. */
+function adoptSolo(t: Tcb, f: Flight): bool {
+  const fin = t.tflags & TF_FIN_SENT ? TS_FIN : 0;
+  const push = t.sndNxt - t.sndUna > u32(fin != 0) ? TS_PUSH : 0;
+  if (!scoreboardAdd(f, t.sndUna, t.sndNxt, 1, fin | push)) return false;
+  changetype<TxSeg>(f.segHead).sentMicros = t.sentMicros;
+  f.maxPacketsOut = 1;
+  f.limitedSeq = t.sndNxt;
+  t.tflags &= ~TF_SOLO;
+  return true;
 }
 
 /** Gives the Flight and all it holds back. */
@@ -52,6 +72,7 @@ export function flightDrop(t: Tcb): void {
   islandsClear(f);
   flightFree(f);
   t.flight = 0;
+  t.armed &= ~u8(ARMED_IDLE);
 }
 
 /** Forgets every segment in flight. */

@@ -43,6 +43,7 @@ export const TF_SYN_SEEN: u32 = 1 << 26; // SYN-RECEIVED was reached by a simult
 export const TF_REO_TIMER: u32 = 1 << 27; // the timer is RACK's reordering timer
 export const TF_CORK_FLUSH: u32 = 1 << 28; // the cork's 200 ms ceiling has passed
 export const TF_TX_WAIT: u32 = 1 << 29; // stopped by a full NIC queue
+export const TF_SOLO: u32 = 1 << 30; // one segment is in flight, and no Flight describes it (solo.ts)
 export const TF_FASTOPEN: u32 = 1 << 31; // synPrev holds FO_* (fastopen.ts)
 
 /** caState: where loss recovery stands (Linux: icsk_ca_state). */
@@ -88,7 +89,8 @@ export class Tcb extends Socket {
   irs: u32;
 
   tsRecent: u32;
-  tsRecentMillis: u32;
+  /** When that came: nowCoarse. */
+  tsRecentCoarse: u32;
   tsOffset: u32;
 
   // Round-trip time (RFC 6298): microseconds; srtt is kept times 8, rttvar times 4.
@@ -141,10 +143,10 @@ export class Tcb extends Socket {
   rcvSsthresh: u16;
   /** Previous embryonic connection of the same listener; with TF_FASTOPEN what fastopen.ts keeps in its place. */
   synPrev: u32;
-  /** When to look whether the Flight is still needed, ms. */
-  idleAt: u32;
-  /** When the first SYN left, us. */
-  synMicros: u32;
+  /** Least round-trip time, microseconds; 0 before the first sample. */
+  minRttMicros: u32;
+  /** When the first SYN left; afterwards, with TF_SOLO, when the one segment in flight left, microseconds. */
+  sentMicros: u32;
 }
 export const TCB_BYTES: u32 = 256;
 if (offsetof<Tcb>() > TCB_BYTES) ERROR("Tcb layout");
@@ -191,8 +193,10 @@ export class Flight {
   rackMicros: u32;
   rackEndSeq: u32;
   rackRttMicros: u32;
-  minRttMicros: u32;
+  /** When Tcb.minRttMicros was sampled, ms. */
   minRttMillis: u32;
+  /** When to look whether the Flight is still needed, ms. */
+  idleAt: u32;
   reoWndSteps: u16;
   reoWndPersist: u16;
   rackFlags: u32;
@@ -279,7 +283,7 @@ export class Flight {
   retransHint: u32;
   /** 1 when the tail loss probe was a retransmission. */
   tlpRetrans: u32;
-  /** When SND.UNA moved last, ms. */
+  /** When SND.UNA moved last, or the peer answered that its window is shut, ms. */
   progressMillis: u32;
 }
 export const FLIGHT_BYTES: u32 = 400;

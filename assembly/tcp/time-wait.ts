@@ -6,6 +6,7 @@ import {
   FIN,
   KIND_FREE,
   KIND_TIME_WAIT,
+  MIB_TCP_CHALLENGE_LIMITED,
   MIB_TCP_PAWS_REJECTED,
   MIB_TCP_TIME_WAITS,
   MIB_TCP_TIME_WAIT_KILLED,
@@ -14,6 +15,7 @@ import {
   POOL_TIME_WAIT,
   RST,
   SYN,
+  SYSCTL_TCP_INVALID_RATELIMIT,
   SYSCTL_TCP_RFC1337,
   SYSCTL_TCP_TIME_WAIT,
   SYSCTL_TCP_TW_REUSE,
@@ -22,9 +24,8 @@ import {
 import { flowRemove, flowReplace, portsOf } from "../flow";
 import { Pool, poolAlloc, poolFree } from "../memory/pool";
 import { Socket } from "../socket/socket";
-import { count, nowMillis, poolAt, stack, sysctl } from "../stack";
+import { count, nowCoarse, nowMillis, poolAt, stack, sysctl } from "../stack";
 import { Timer, timerArm, timerCancel } from "../timer";
-import { isLimited } from "./challenge";
 import { sendBare } from "./output";
 import { segFlags, segHasTs, segLength, segSeq, segTsVal } from "./segment";
 import { seqGt } from "./sequence";
@@ -37,15 +38,19 @@ export class TimeWait extends Socket {
   /** Last announced window as it stood in the header. */
   rcvWnd: u32;
   tsRecent: u32;
-  tsRecentMillis: u32;
+  tsRecentCoarse: u32;
   tsOffset: u32;
   hasTs: u32;
+  /** When an ACK was last sent in answer to one that could not be, ms, 0 = never. */
+  answeredMillis: u32;
 }
 export const TIME_WAIT_BYTES: u32 = 104;
 if (offsetof<TimeWait>() > TIME_WAIT_BYTES) ERROR("TimeWait layout");
 
-/** PAWS' memory of a timestamp ends after 24 days (RFC 7323 5.5). */
-export const PAWS_DAYS_MILLIS: u32 = 24 * 24 * 3600 * 1000;
+/** PAWS' memory of a timestamp ends after 24 days (RFC 7323 5.5), in units of nowCoarse. */
+export const PAWS_DAYS_COARSE: u32 = (24 * 24 * 3600 * 1000) >>> 6;
+/** A second, in the same units. */
+const SECOND_COARSE: u32 = 1024 >>> 6;
 
 let pool: Pool = changetype<Pool>(0);
 
@@ -77,7 +82,7 @@ export function enterTimeWait(t: Tcb): void {
   w.rcvWnd = min<u32>(t.rcvWnd >>> u32(t.rcvScale), 65535);
   w.hasTs = t.tflags & TF_TIMESTAMPS;
   w.tsRecent = t.tsRecent;
-  w.tsRecentMillis = t.tsRecentMillis;
+  w.tsRecentCoarse = t.tsRecentCoarse;
   w.tsOffset = t.tsOffset;
   flowReplace(t, w);
   t.tflags &= ~TF_IN_FLOW;
@@ -100,7 +105,15 @@ export function timeWaitFree(w: TimeWait): void {
   poolFree(pool, changetype<usize>(w));
 }
 
+/** Acknowledges what is known. ACKs without data get one answer in a while: see challenge.ts. */
 function answer(w: TimeWait): void {
+  if (segLength() == 0) {
+    if (w.answeredMillis != 0 && nowMillis - w.answeredMillis < sysctl(SYSCTL_TCP_INVALID_RATELIMIT)) {
+      count(MIB_TCP_CHALLENGE_LIMITED);
+      return;
+    }
+    w.answeredMillis = max<u32>(nowMillis, 1);
+  }
   const ts = w.hasTs ? (u64(nowMillis + w.tsOffset) << 32) | u64(w.tsRecent) : 0;
   sendBare(w.localAddress, w.remoteAddress, portsOf(w), w.sndNxt, w.rcvNxt, ACK, w.rcvWnd, ts);
 }
@@ -116,7 +129,7 @@ export let timeWaitIsn: u32 = 0;
 export function timeWaitInput(w: TimeWait): bool {
   let old = false;
   if (segHasTs && w.hasTs) {
-    old = i32(segTsVal - w.tsRecent) < 0 && nowMillis - w.tsRecentMillis < PAWS_DAYS_MILLIS;
+    old = i32(segTsVal - w.tsRecent) < 0 && nowCoarse - w.tsRecentCoarse < PAWS_DAYS_COARSE;
   }
   const length = segLength();
   if (!old && segSeq == w.rcvNxt && (length == 0 || segFlags & RST)) {
@@ -143,19 +156,17 @@ export function timeWaitInput(w: TimeWait): bool {
   if (old) count(MIB_TCP_PAWS_REJECTED);
   if (!(segFlags & RST)) {
     if (old || segFlags & ACK || segFlags & FIN) restart(w);
-    // An ACK loop with a peer that is as wrong about us must end.
-    const data = length != 0 && !(segFlags & SYN);
-    if (data || !isLimited(u32(changetype<usize>(w)) ^ w.sndNxt)) answer(w);
+    answer(w);
   }
   return false;
 }
 
 function noteTs(w: TimeWait): void {
   w.tsRecent = segTsVal;
-  w.tsRecentMillis = nowMillis;
+  w.tsRecentCoarse = nowCoarse;
 }
 
 /** May connect() take over the 4-tuple of this record? (tcp_tw_reuse: a second later timestamps tell old from new) */
 export function timeWaitReusable(w: TimeWait): bool {
-  return sysctl(SYSCTL_TCP_TW_REUSE) == 1 && w.hasTs != 0 && nowMillis - w.tsRecentMillis >= 1000;
+  return sysctl(SYSCTL_TCP_TW_REUSE) == 1 && w.hasTs != 0 && nowCoarse - w.tsRecentCoarse >= SECOND_COARSE;
 }

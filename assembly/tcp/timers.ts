@@ -34,7 +34,7 @@ import { currentMss, sendAck, sendProbe, sendReset } from "./output";
 import { countProbe, probeTimeout, rackDetectLoss } from "./rack";
 import { enterLoss, enterRecovery } from "./recovery";
 import { backedOffRto } from "./rtt";
-import { flightDrop, inFlight, scoreboardSplit } from "./scoreboard";
+import { flightDrop, flightOf, inFlight, scoreboardSplit } from "./scoreboard";
 import {
   ARMED_ACK,
   ARMED_IDLE,
@@ -55,6 +55,7 @@ import {
   TF_PINGPONG,
   TF_PROBING,
   TF_REO_TIMER,
+  TF_SOLO,
   TF_URGENT,
   TS_FIN,
   TS_LOST,
@@ -73,6 +74,8 @@ const THIN_RETRIES: u32 = 6;
 /** Idle time after which a connection gives its Flight back, ms; a second when the pool runs low. */
 const FLIGHT_IDLE_MILLIS: u32 = 30000;
 const FLIGHT_IDLE_SHORT_MILLIS: u32 = 1000;
+/** When to try again what memory was missing for, ms (Linux: TCP_RESOURCE_PROBE_INTERVAL). */
+const RESOURCE_PROBE_MILLIS: u32 = 500;
 
 /** Arms one of the connection's deadlines in `delayMillis` (at least 1). */
 export function armTimer(t: Tcb, which: u32, delayMillis: u32): void {
@@ -88,7 +91,7 @@ export function armTimer(t: Tcb, which: u32, delayMillis: u32): void {
       t.keepAt = at;
       break;
     default:
-      t.idleAt = at;
+      changetype<Flight>(t.flight).idleAt = at;
       break;
   }
   t.armed |= u8(which);
@@ -144,7 +147,7 @@ export function tcpTimer(timer: Timer): void {
     disarmTimer(t, ARMED_KEEP);
     if (!keepTimer(t)) return;
   }
-  if (isDue(t, ARMED_IDLE, t.idleAt)) {
+  if (t.armed & ARMED_IDLE && isDue(t, ARMED_IDLE, changetype<Flight>(t.flight).idleAt)) {
     disarmTimer(t, ARMED_IDLE);
     idleTimer(t);
   }
@@ -156,7 +159,7 @@ function rearmWheel(t: Tcb): void {
   if (armed & ARMED_RTO) timerNotLater(t, t.rtoAt);
   if (armed & ARMED_ACK) timerNotLater(t, t.ackAt);
   if (armed & ARMED_KEEP) timerNotLater(t, t.keepAt);
-  if (armed & ARMED_IDLE) timerNotLater(t, t.idleAt);
+  if (armed & ARMED_IDLE) timerNotLater(t, changetype<Flight>(t.flight).idleAt);
 }
 
 function delayedAck(t: Tcb): void {
@@ -174,7 +177,6 @@ function delayedAck(t: Tcb): void {
 
 /** The Flight goes when nothing has used it for a while. */
 function idleTimer(t: Tcb): void {
-  if (t.flight == 0) return;
   const f = changetype<Flight>(t.flight);
   const pool = poolAt(POOL_FLIGHT);
   const short = pool.inUse > pool.capacity >>> 1;
@@ -196,8 +198,17 @@ function retransmissionTimer(t: Tcb): bool {
   const flags = t.tflags;
   t.tflags &= ~(TF_LOSS_PROBE | TF_REO_TIMER);
   if (flags & TF_PROBING) return persistTimer(t);
-  if (t.flight == 0) return true;
-  const f = changetype<Flight>(t.flight);
+  if (t.flight == 0 && !(flags & TF_SOLO)) {
+    tcpOutput(t);
+    return true;
+  }
+  const f = flightOf(t);
+  if (f === null) {
+    // No memory to say what is in flight: later.
+    t.tflags |= flags & TF_LOSS_PROBE;
+    armTimer(t, ARMED_RTO, RESOURCE_PROBE_MILLIS);
+    return true;
+  }
   if (f.packetsOut == 0) {
     tcpOutput(t);
     return true;
@@ -227,8 +238,8 @@ function retransmissionTimeout(t: Tcb, f: Flight): bool {
   if (t.retransmits < 255) t.retransmits++;
   const head = changetype<TxSeg>(f.segHead);
   if (retransmit(t, f, head, 1) == 0) {
-    // No memory or no route now: half a second, not a backed-off RTO (Linux: TCP_RESOURCE_PROBE_INTERVAL)
-    armTimer(t, ARMED_RTO, min<u32>(backedOffRto(t), 500));
+    // No memory or no route now: not a backed-off RTO.
+    armTimer(t, ARMED_RTO, min<u32>(backedOffRto(t), RESOURCE_PROBE_MILLIS));
     return true;
   }
   if (f.undoMarker != 0) f.undoRetrans = f.undoRetrans == u32.MAX_VALUE ? 1 : f.undoRetrans + 1;

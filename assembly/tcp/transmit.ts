@@ -23,6 +23,7 @@ import { recordLeft } from "./marks";
 import { backedOffRto } from "./rtt";
 import { flightOf, inFlight, scoreboardAdd, scoreboardSplit, timeAppend } from "./scoreboard";
 import { seqGt } from "./sequence";
+import { soloSend } from "./solo";
 import {
   ARMED_RTO,
   CA_CWR,
@@ -85,8 +86,13 @@ export function tcpOutput(t: Tcb): u32 {
   const unsent = unsentBytes(t);
   const finWaits = (t.tflags & (TF_FIN_QUEUED | TF_FIN_SENT)) == TF_FIN_QUEUED;
   if (unsent == 0 && !finWaits) return 0;
+  if (!tcpRoute(t)) {
+    retryLater(t);
+    return 0;
+  }
+  if (t.flight == 0 && soloSend(t, unsent, currentMss(t), finWaits)) return 1;
   const f = flightOf(t);
-  if (f === null || !tcpRoute(t)) {
+  if (f === null) {
     retryLater(t);
     return 0;
   }
@@ -207,7 +213,7 @@ function packetSegments(t: Tcb, f: Flight, mss: u32): u32 {
   if (t.srtt8 == 0) return half;
   const ratio: u64 = t.cwnd < t.ssthresh >>> 1 ? 200 : 120;
   let bytes = ((u64(mss) * ratio * 80000 * u64(max(t.cwnd, f.packetsOut))) / u64(t.srtt8)) >>> 10;
-  const distance = (f.minRttMicros != 0 ? f.minRttMicros : t.srtt8 >>> 3) >>> 9;
+  const distance = (t.minRttMicros != 0 ? t.minRttMicros : t.srtt8 >>> 3) >>> 9;
   if (distance < 17) bytes += 65536 >>> distance;
   const segments = u32(min<u64>(bytes, 65536)) / mss;
   return min(half, max(segments, sysctl(SYSCTL_TCP_MIN_TSO_SEGS)));
@@ -245,11 +251,17 @@ export function emitNew(t: Tcb, f: Flight, length: u32, mss: u32, unsent: u32, f
   t.sndNxt = end;
   if (t.caState == CA_RECOVERY || t.caState == CA_CWR) f.prrOut += pcount;
   if (fin) t.tflags |= TF_FIN_SENT;
-  if (length % mss != 0) t.sndSml = t.sndNxt;
   if (last) t.tflags &= ~TF_CORK_FLUSH;
-  t.tflags |= length > 0 && nowMillis - t.lastRcvMillis < t.atoMillis ? TF_PINGPONG : 0;
+  noteSent(t, length, mss);
   moveCursor(f, length);
   return pcount;
+}
+
+/** What `length` new bytes up to SND.NXT mean for Nagle and for the ACKs to come. */
+export function noteSent(t: Tcb, length: u32, mss: u32): void {
+  if (length == 0) return;
+  if (length < mss || length % mss != 0) t.sndSml = t.sndNxt;
+  if (nowMillis - t.lastRcvMillis < t.atoMillis) t.tflags |= TF_PINGPONG;
 }
 
 /** Sends `length` new bytes whatever Nagle thinks: the override of the silly window's timer. */

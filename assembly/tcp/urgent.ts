@@ -134,7 +134,9 @@ export function urgentEvents(t: Tcb): u32 {
 
 /** send(MSG_OOB): what is queued so far is urgent. */
 export function urgentSend(t: Tcb): void {
-  changetype<Flight>(t.flight).sndUp = t.sndUna + t.sndBytes;
+  const f = flightOf(t);
+  if (f === null) return; // no memory: it goes as a byte like any other
+  f.sndUp = t.sndUna + t.sndBytes;
   t.tflags |= TF_URGENT;
 }
 

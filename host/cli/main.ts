@@ -16,6 +16,8 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   demo: () => import("./demo.ts"),
   simulate: () => import("./simulate.ts"),
   packetdrill: () => import("./packetdrill.ts"),
+  explore: () => import("./explore.ts"),
+  soak: () => import("./soak.ts"),
   doctor: () => import("./doctor.ts"),
 };
 

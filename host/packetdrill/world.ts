@@ -88,11 +88,13 @@ export class World {
     this.#endpointMac = macBytes(this.#endpoint.mac);
     const secret = seedWords(1, "packetdrill");
     const exports = this.#module.exports;
-    this.stack = Stack.create(this.#memory, exports, allocate, POOLS, secret, START_MICROS, core);
+    const alone = { group: 0, index: 0, id: 1 };
+    this.stack = Stack.create(this.#memory, exports, allocate, POOLS, secret, START_MICROS, alone, core);
     this.#connect(config);
     const waiter: Waiter = {
       poll: () => this.#poll(),
       now: () => this.#now,
+      turns: new Turns(() => this.#now),
       wait: (until) => this.onWait(until),
     };
     this.posix = createPosix(this.stack.core, this.#memory, waiter);
@@ -106,7 +108,7 @@ export class World {
 
   #connect({ address, netmask, gateway, mtu }: WorldConfig): void {
     const { handle, queues, capabilities } = this.#nic;
-    const nic = { port: handle, queue: 0, queues, mac: this.#hostMac, capabilities };
+    const nic = { port: handle, queue: 0, queues, txQueue: 0, mac: this.#hostMac, capabilities };
     this.stack.addInterface({ ...nic, address, netmask, mtu });
     const { core } = this.stack;
     const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = this.#endpointMac;
@@ -244,4 +246,17 @@ function leaveChecksum(datagram: Uint8Array): void {
 
 function macBytes(text: string): Uint8Array {
   return Uint8Array.from(text.split(":"), (byte) => parseInt(byte, 16));
+}
+
+/** A turn lasts as long as simulated time stands still. */
+class Turns {
+  readonly time: () => number;
+
+  constructor(now: () => number) {
+    this.time = now;
+  }
+
+  get turn(): number {
+    return this.time();
+  }
 }

@@ -78,6 +78,7 @@ export function createConnection(context: PosixContext): ConnectionCalls {
     const to = socketAddress(where, port);
     if (to.family === AF_UNSPEC) return core.disconnect(fd);
     if (!isInternet(to)) return -EAFNOSUPPORT;
+    context.touch();
     const started = core.connect(fd, parseAddress(to.address), portOf(to));
     if (started !== -EINPROGRESS && started !== -EALREADY) return started;
     // Also a connect that was begun without blocking may be waited for with a second call (as Linux).
@@ -93,11 +94,13 @@ export function createConnection(context: PosixContext): ConnectionCalls {
   function close(fd: number): number {
     const millis = core.lingerLimit(fd);
     if (millis > 0) linger(fd, millis);
+    context.touch();
     return core.close(fd);
   }
 
   /** SO_LINGER: waits until the peer has acknowledged all, the FIN included, or the time is over. */
   function linger(fd: number, millis: number): void {
+    context.touch();
     if (core.shutdown(fd, SHUT_WR) < 0) return;
     const deadline = waiter.now() + millis * 1000;
     while (core.finPending(fd) && context.wait(deadline) === 0);
@@ -125,7 +128,10 @@ export function createConnection(context: PosixContext): ConnectionCalls {
     accept: (fd, peer) => accept4(fd, peer, 0),
     accept4,
     connect,
-    shutdown: (fd, how) => core.shutdown(fd, how),
+    shutdown: (fd, how) => {
+      context.touch();
+      return core.shutdown(fd, how);
+    },
     close,
     getsockname: (fd, target) => name(core.getsockname, fd, target),
     getpeername: (fd, target) => name(core.getpeername, fd, target),

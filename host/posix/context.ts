@@ -58,6 +58,7 @@ export class PosixContext {
   /** Some socket has had SO_RCVLOWAT set: calls that block must ask. */
   hasLowWater = false;
   readonly #heads: (Uint8Array | undefined)[] = [];
+  #turn = -1;
   #current: ArrayBufferLike;
   readonly #earlier = new WeakSet<ArrayBufferLike>();
 
@@ -83,6 +84,14 @@ export class PosixContext {
   head(length: number): Uint8Array {
     if (length > HEADS_MAX) return this.data.subarray(0, length);
     return (this.#heads[length] ??= this.data.subarray(0, length));
+  }
+
+  /** Before calls that may send: the stack may have slept since it was last told the time. */
+  touch(): void {
+    const { turns } = this.waiter;
+    if (turns.turn === this.#turn) return;
+    this.#turn = turns.turn;
+    this.core.setClock(turns.time());
   }
 
   /** Where a buffer lies in the stack's memory, or -1 when it lies elsewhere. Costs some 40 ns. */

@@ -122,6 +122,7 @@ export function createMessage(context: PosixContext, transfer: TransferCalls): M
     context.data.set(part);
     const address = to === undefined || to === null ? 0 : parseAddress(to.address);
     const port = to === undefined || to === null ? 0 : portOf(to);
+    context.touch();
     return core.sendtoWith(fd, context.dataAt, part.length, flags, address, port, control.ttl, control.tos);
   }
 

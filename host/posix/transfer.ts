@@ -97,6 +97,7 @@ export function createTransfer(context: PosixContext): TransferCalls {
     }
     if (length > SMALL) return sendLarge(fd, buffer, flags);
     data.set(buffer);
+    context.touch();
     const n = coreSend(fd, dataAt, length, flags);
     return n === length ? n : sendShort(fd, buffer, flags, n);
   }
@@ -254,6 +255,7 @@ export function createTransfer(context: PosixContext): TransferCalls {
   /** What can be sent at once. */
   function sendNow(fd: number, buffer: Bytes, flags: number): number {
     const length = buffer.length;
+    context.touch();
     if (length <= SMALL || flags & (MSG_OOB | FINAL)) return sendStaged(fd, buffer, flags);
     const source = context.addressIn(buffer);
     if (source >= 0) return coreSend(fd, source, length, flags);
@@ -309,6 +311,7 @@ export function createTransfer(context: PosixContext): TransferCalls {
     const length = buffer.length;
     const part = length > EXCHANGE_DATA_BYTES ? buffer.subarray(0, EXCHANGE_DATA_BYTES) : buffer;
     data.set(part);
+    context.touch();
     let n = core.sendto(fd, dataAt, part.length, flags, address, port);
     if (n === length) return n;
     if (n === -EINPROGRESS) return sendOpening(fd, buffer, flags);

@@ -10,9 +10,16 @@ const CALLS_MAX = 4000;
 /** Time that a slow reader takes for a whole stream at most, microseconds. */
 const SLOW_MICROS = 600e6;
 
+/** How much a stream has: mostly as likely small as large, now and then nothing at all, or the most there may be. */
+const SIZES: readonly ((dice: Dice, most: number) => number)[] = [
+  ...Array.from({ length: 93 }, () => (dice: Dice, most: number) => dice.log(1, most)),
+  ...Array.from({ length: 6 }, () => () => 0),
+  (_, most) => most,
+];
+
 /** One end that sends at most `most` bytes. */
 export function drawEnd(dice: Dice, most: number, order: EndPlan["order"], isFragile: boolean): EndPlan {
-  const bytes = dice.chance(0.06) ? 0 : dice.log(1, most);
+  const bytes = dice.pick(SIZES)(dice, most);
   const least = Math.max(1, Math.ceil(bytes / CALLS_MAX));
   const plan: EndPlan = {
     bytes,

@@ -24,7 +24,7 @@ const STACK = {
  * Tunables of both stacks beside the random ones. Linux's limits give connections up after minutes of bad luck on
  * wires as bad as these; here only a fault may end one.
  */
-const PATIENCE = {
+export const PATIENCE = {
   tcp_syn_retries: 40,
   tcp_synack_retries: 40,
   tcp_retries2: 60,
@@ -50,11 +50,11 @@ export function drawScenario(seed: number): Scenario {
 }
 
 /** The payload of a segment that both hosts can carry. */
-function mssOf(hosts: Scenario["hosts"]): number {
+export function mssOf(hosts: Scenario["hosts"]): number {
   return Math.min(...hosts.map(({ mtu = 1500 }) => mtu)) - 40;
 }
 
-function drawHosts(dice: Dice, syncookies: number): Scenario["hosts"] {
+export function drawHosts(dice: Dice, syncookies: number): Scenario["hosts"] {
   const common = {
     tcp_syncookies: syncookies,
     tcp_timestamps: dice.chance(0.7) ? 1 : 0,

@@ -137,7 +137,7 @@ function stalled(applications: Applications, micros: number, steps: string): Sim
   );
 }
 
-function toFailure(error: unknown): SimulationFailure {
+export function toFailure(error: unknown): SimulationFailure {
   if (error instanceof SimulationFailure) return error;
   const trap = toCoreTrap(error);
   if (trap instanceof CoreTrap) return new SimulationFailure("trap", trap.message);
@@ -145,7 +145,7 @@ function toFailure(error: unknown): SimulationFailure {
 }
 
 /** The wires' cuts. */
-class Cuts {
+export class Cuts {
   readonly #world: World;
   /** What happens to which host's wire, by time. */
   #changes: { at: number; host: number; cut: boolean }[];

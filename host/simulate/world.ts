@@ -39,7 +39,7 @@ export function impair({ hosts }: World, scenario: Scenario): void {
 }
 
 /** A permanent ARP entry: three lost requests would end a connection, as they do on Linux. */
-function meet(host: Host, neighbour: Host): void {
+export function meet(host: Host, neighbour: Host): void {
   const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = neighbour.nic.mac.split(":").map((byte) => parseInt(byte, 16));
   const result = host.stack.core.arpAdd(
     scanAddress(neighbour.address),

@@ -4,9 +4,10 @@
 import type { SharedMemory } from "../regions.ts";
 import { OribiError } from "../errors.ts";
 import type { Host } from "../host.ts";
+import type { HostStack } from "../host-stack.ts";
 import { type Driver, millisLeft, SPIN_MICROS } from "./driver.ts";
 import { Pump, type UntilOptions } from "./pump.ts";
-import { type SpawnOptions, Threads } from "./threads.ts";
+import { type SpawnOptions, type ThreadOwner, Threads } from "./threads.ts";
 import type { ThreadSetup } from "./worker-host.ts";
 
 /** What it needs of the network. */
@@ -19,9 +20,11 @@ export interface ThreadedNetwork {
   nextDeadline(): number;
   allocate(bytes: number): number;
   /** What a host's thread is given. */
-  setup(host: Host): Omit<ThreadSetup, "block" | "mainBell">;
-  /** The host's links are its thread's from now on, or the main thread's again. */
-  ownLinks(host: Host, owns: boolean): void;
+  setup(stack: HostStack): Omit<ThreadSetup, "block" | "mainBell">;
+  /** The stack is its thread's from now on, or the main thread's again; with its host's links, if it is the last. */
+  ownLinks(stack: HostStack, owns: boolean): void;
+  /** The stack is nobody's any more; its thread is gone when `gone` says so. */
+  lost(stack: HostStack, gone: Promise<void>): void;
   /** No thread runs any more. */
   rested(): void;
 }
@@ -36,25 +39,23 @@ export class MainThread implements Driver {
   readonly #threads: Threads;
   readonly #pump: Pump;
 
-  constructor(network: ThreadedNetwork) {
+  constructor(network: ThreadedNetwork, hangMillis: number) {
     this.#network = network;
-    this.#threads = new Threads({
+    const owner: ThreadOwner = {
       memory: network.memory,
       allocate: (bytes) => network.allocate(bytes),
-      setup: (host) => network.setup(host),
-      lent: (host) => network.ownLinks(host, false),
-      returned: (host) => {
-        network.ownLinks(host, true);
-        // Nobody serves it any more; with the NIC down, those who still send to it need not wait for room.
-        if (host.thread === "lost") host.nic.up = false;
-      },
+      setup: (stack) => network.setup(stack),
+      lent: (stack) => network.ownLinks(stack, false),
+      returned: (stack) => network.ownLinks(stack, true),
+      lost: (stack, gone) => network.lost(stack, gone),
       active: (isActive) => {
         this.#pump.background = isActive;
         if (!isActive) network.rested();
       },
-    });
+    };
+    this.#threads = new Threads(owner, hangMillis);
     this.#pump = new Pump(this, this.#threads.bell);
-    for (const host of network.hosts) this.#threads.watch(host);
+    for (const host of network.hosts) this.watch(host);
   }
 
   /** Do functions run in other threads? Then something may always happen. */
@@ -81,8 +82,9 @@ export class MainThread implements Driver {
   hasArrivals(): boolean {
     if (this.#threads.hasEnded()) return true;
     for (const host of this.#network.hosts) {
-      if (host.thread !== "main" || host.trap !== undefined) continue;
-      for (let queue = 0; queue < host.nic.queues; queue++) if (host.nic.pending(queue) > 0) return true;
+      for (const stack of host.stacks) {
+        if (stack.thread === "main" && stack.trap === undefined && stack.pending() > 0) return true;
+      }
     }
     return false;
   }
@@ -94,7 +96,12 @@ export class MainThread implements Driver {
 
   /** A host was made. */
   watch(host: Host): void {
-    this.#threads.watch(host);
+    for (const stack of host.stacks) this.watchStack(stack);
+  }
+
+  /** A stack is this thread's. */
+  watchStack(stack: HostStack): void {
+    this.#threads.watch(stack);
   }
 
   /** Has the event loop's part look again how long it may sleep. */
@@ -103,8 +110,18 @@ export class MainThread implements Driver {
   }
 
   /** Runs a function in a host's thread. */
-  run(host: Host, module: URL | string, options: SpawnOptions): Promise<unknown> {
+  run(host: HostStack, module: URL | string, options: SpawnOptions): Promise<unknown> {
     return this.#threads.run(host, module, options);
+  }
+
+  /** Ends a stack's function as a crash would. */
+  kill(stack: HostStack, reason: Error): boolean {
+    return this.#threads.kill(stack, reason);
+  }
+
+  /** Does something while all threads stand still between two beats; false: one was busy for too long. */
+  atSafepoint(work: () => void): boolean {
+    return this.#threads.atSafepoint(work);
   }
 
   /** Steps from the event loop until `isDone()` says so. */

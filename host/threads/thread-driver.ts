@@ -1,9 +1,15 @@
 // The shared model in a worker thread: the one stack of this thread is polled by whoever waits, run to completion;
 // when there is nothing to do the thread spins ("busy"), or spins briefly and then sleeps on its NIC's doorbell.
 
-import { THREAD_BYTES, THREAD_STOP } from "../../assembly/layout.ts";
+import {
+  THREAD_ASKED,
+  THREAD_BYTES,
+  THREAD_PARKED,
+  THREAD_SAFEPOINT_SHIFT,
+  THREAD_STOP,
+} from "../../assembly/layout.ts";
 import { type StackExports, toCoreTrap, type VethExports } from "../core.ts";
-import type { Clock } from "../clock.ts";
+import { type Clock, TurnClock } from "../clock.ts";
 import type { Waiter } from "../posix/waiter.ts";
 import type { SharedMemory } from "../regions.ts";
 import { Doorbell } from "./doorbell.ts";
@@ -26,7 +32,9 @@ export interface ThreadActivity {
 /** Where a host's stack meets its NIC. */
 export interface ThreadPort {
   handle: number;
-  queues: number;
+  /** The RX queues that the stack serves: the first, and how many. */
+  first: number;
+  count: number;
 }
 
 /** Drives one stack for the calls that wait. */
@@ -37,13 +45,13 @@ export class ThreadDriver implements Waiter, Driver {
   mode: PollMode = "adaptive";
   /** The stack has trapped: nobody may use it any more. */
   hasTrapped = false;
-  readonly #clock: Clock;
+  readonly turns: TurnClock;
   readonly #core: Pick<StackExports, "poll" | "nextDeadline">;
   readonly #veth: Pick<VethExports, "rxPending" | "portNextDue">;
   readonly #port: ThreadPort;
   readonly #words: Int32Array;
   #until = Infinity;
-  readonly #millisLeft = (): number => (this.#isStopped() ? 0 : millisLeft(this, this.#until));
+  readonly #millisLeft = (): number => (this.#isWanted() ? 0 : millisLeft(this, this.#until));
 
   /** @param block address of the host's THREAD_BYTES */
   constructor(
@@ -54,7 +62,7 @@ export class ThreadDriver implements Waiter, Driver {
     memory: SharedMemory,
     block: number,
   ) {
-    this.#clock = clock;
+    this.turns = new TurnClock(clock);
     this.#core = core;
     this.#veth = veth;
     this.#port = port;
@@ -63,24 +71,26 @@ export class ThreadDriver implements Waiter, Driver {
   }
 
   now(): number {
-    return this.#clock.now();
+    return this.turns.now();
   }
 
   /** @throws {StopError} when the thread is asked to end @throws {CoreTrap} when the stack traps */
   poll(): number {
-    return this.#pollAt(this.#clock.now());
+    return this.#pollAt(this.turns.take());
   }
 
+  /** A step from the event loop: other callbacks may have run since a call that sent read the clock. */
   step(): number {
+    this.turns.end();
     return this.poll();
   }
 
   wait(untilMicros: number): boolean {
-    let now = this.#clock.now();
+    let now = this.turns.take();
     const spinEnd = this.mode === "busy" ? Infinity : now + SPIN_MICROS;
     while (this.#pollAt(now) === 0 && now < untilMicros) {
       if (now >= spinEnd) this.#sleep(untilMicros);
-      now = this.#clock.now();
+      now = this.turns.take();
     }
     // Whatever happens here, another thread may still do something.
     return true;
@@ -91,21 +101,35 @@ export class ThreadDriver implements Waiter, Driver {
   }
 
   hasArrivals(): boolean {
-    const { handle, queues } = this.#port;
-    for (let queue = 0; queue < queues; queue++) if (this.#veth.rxPending(handle, queue) > 0) return true;
+    const { handle, first, count } = this.#port;
+    for (let queue = first; queue < first + count; queue++) if (this.#veth.rxPending(handle, queue) > 0) return true;
     return false;
   }
 
   #sleep(untilMicros: number): void {
     this.#until = untilMicros;
     const end = this.bell.sleep(this.#millisLeft);
+    this.turns.end();
     if (end !== "awake") this.activity.sleeps++;
     if (end === "rung") this.activity.wakeups++;
   }
 
   /** @throws {StopError} */
   assertRunning(): void {
-    if (this.#isStopped()) throw new StopError();
+    while (Atomics.load(this.#words, THREAD_STOP / 4) !== 0) {
+      if (this.#isStopped()) throw new StopError();
+      this.#park();
+    }
+  }
+
+  /** Stands still between two beats, for as long as the main thread wants. */
+  #park(): void {
+    const words = this.#words;
+    for (let stop; (stop = Atomics.load(words, THREAD_STOP / 4)) >>> THREAD_SAFEPOINT_SHIFT !== 0;) {
+      Atomics.store(words, THREAD_PARKED / 4, stop >>> THREAD_SAFEPOINT_SHIFT);
+      Atomics.notify(words, THREAD_PARKED / 4);
+      Atomics.wait(words, THREAD_STOP / 4, stop);
+    }
   }
 
   #pollAt(now: number): number {
@@ -119,7 +143,12 @@ export class ThreadDriver implements Waiter, Driver {
     }
   }
 
-  #isStopped(): boolean {
+  /** Asked to end, or to stand still. */
+  #isWanted(): boolean {
     return Atomics.load(this.#words, THREAD_STOP / 4) !== 0;
+  }
+
+  #isStopped(): boolean {
+    return (Atomics.load(this.#words, THREAD_STOP / 4) & THREAD_ASKED) !== 0;
   }
 }

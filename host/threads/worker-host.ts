@@ -4,6 +4,7 @@ import { Stack, type StackPlace } from "../stack.ts";
 import { adoptModules, type CoreModules, instantiateVeth, type SharedMemory } from "../core.ts";
 import type { Counters, PoolUse } from "../counters.ts";
 import { OribiError } from "../errors.ts";
+import type { QueueShare } from "../host-stack.ts";
 import { createPosix, type Posix } from "../posix/posix.ts";
 import { UserVeth, type VethModule, type Xstats } from "../../veth/index.ts";
 import { clockFrom } from "./clock.ts";
@@ -19,9 +20,14 @@ export interface ThreadSetup {
   epochNanos: bigint;
   name: string;
   address: string;
+  /** Which of the host's stacks it is. */
+  index: number;
+  /** Number of the stack in the network: names the holder of locks. */
+  id: number;
   place: StackPlace;
   /** Handle of the NIC's port. */
   port: number;
+  queues: QueueShare;
   /** Addresses of the host's THREAD_BYTES and of the main thread's doorbell. */
   block: number;
   mainBell: number;
@@ -32,6 +38,8 @@ export class WorkerHost {
   readonly name: string;
   /** Its first IPv4 address. */
   readonly address: string;
+  /** Which of the host's stacks this thread has. */
+  readonly index: number;
   /** The POSIX calls, fit to be taken apart. Those that wait serve the stack meanwhile. */
   readonly posix: Posix;
   readonly #stack: Stack;
@@ -45,12 +53,14 @@ export class WorkerHost {
     const core = debug === undefined ? {} : { debug };
     adoptModules(setup.modules);
     const exports = instantiateVeth(memory, core);
+    exports.identify(setup.id);
     const veth: VethModule = { exports, memory, allocate: refuse };
     this.name = setup.name;
     this.address = setup.address;
+    this.index = setup.index;
     this.#stack = Stack.attach(memory, exports, setup.place, core);
     this.#nic = UserVeth.attach(veth, { kind: "user-veth", name: setup.name, handle: setup.port, links: {} });
-    const port = { handle: setup.port, queues: this.#nic.queues };
+    const port = { handle: setup.port, ...setup.queues };
     const clock = clockFrom(setup.epochNanos);
     this.#driver = new ThreadDriver(clock, this.#stack.core, exports, port, memory, setup.block);
     this.#pump = new Pump(this.#driver, this.#driver.bell);

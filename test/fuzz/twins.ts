@@ -12,6 +12,8 @@ export class TwinsDiffer extends Error {
 export class Twins {
   readonly one: StackHarness;
   readonly two: StackHarness;
+  /** Frames that each was given. */
+  offered = 0;
 
   constructor(options: HarnessOptions) {
     this.one = stackHarness({ ...options, filler: 0x00 });
@@ -27,6 +29,7 @@ export class Twins {
 
   /** Lets frames arrive in one burst and everything follow from them; returns the frames that left. */
   receive(frames: readonly Uint8Array[], options: readonly RxOptions[] = []): Uint8Array[] {
+    this.offered += frames.length;
     for (const twin of [this.one, this.two]) {
       frames.forEach((frame, i) => twin.nic.deliver(1, frame, options[i]));
       twin.poll();

@@ -54,6 +54,14 @@ interface Port {
   room: number;
 }
 
+/** What a NIC without a flow director exports all the same; nobody calls it. */
+export const NO_RULES = Object.freeze({
+  ruleAdd: (): number => -1,
+  ruleRemove: (): number => -1,
+  ruleListen: (): number => -1,
+  ruleUnlisten: (): number => -1,
+});
+
 /** Several ports (handles 1, 2, ...) over one pool of receive mbufs. */
 export class FakeNic {
   readonly #memory: DataView;
@@ -88,6 +96,7 @@ export class FakeNic {
     txBurst: (port: number, queue: number, packets: number, count: number, now: number): number =>
       this.#txBurst(port, packets >>> 0, count, now),
     queueOf: (): number => 0,
+    ...NO_RULES,
   };
 
   /** Receive mbufs that the stack holds. */

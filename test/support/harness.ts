@@ -8,7 +8,8 @@ import { expect } from "chai";
 import * as layout from "../../assembly/layout.ts";
 import { createMemory, instantiateStack, Regions, type StackExports } from "../../host/core.ts";
 import { PcapngWriter } from "../../veth/pcapng.ts";
-import { FakeNic, type RxOptions } from "./fake-nic.ts";
+import { NO_RULES, FakeNic, type RxOptions } from "./fake-nic.ts";
+import { Guard, GUARD_BYTES } from "./guard.ts";
 import { type Address, bytesOf, cidr, ether, HOST, ip, ipText, type Layer, macWords, PEER } from "./frames.ts";
 import { type Packet, parse, partOf, type Pattern, summary } from "./packets.ts";
 
@@ -103,6 +104,8 @@ export class StackHarness {
   readonly #bytes: Uint8Array;
   readonly #exchange: number;
   readonly #ports: number;
+  /** In front of the arena and behind it. */
+  readonly #guards: readonly [Guard, Guard];
   /** Microseconds. */
   #now: number;
 
@@ -122,6 +125,7 @@ export class StackHarness {
       txBurst: (port: number, queue: number, packets: number, count: number, now: number) =>
         use().imports.txBurst(port, queue, packets, count, now),
       queueOf: () => use().imports.queueOf(),
+      ...NO_RULES,
     });
     const words = new Uint32Array(memory.buffer, config, layout.CFG_WORDS);
     for (const [name, value] of Object.entries({ ...SIZES, ...options.sizes })) words[constant(name)] = value;
@@ -129,8 +133,12 @@ export class StackHarness {
     for (let i = 0; i < 4; i++) words[layout.CFG_SECRET + i] = Math.imul(seed + i, 0x9e3779b1) >>> 0;
     if (options.forwarding) words[layout.CFG_FLAGS] = layout.STACK_FORWARDING;
     const bytes = core.arenaBytes(config) >>> 0;
-    const arena = regions.allocate(bytes);
+    const arena = regions.allocate(GUARD_BYTES + bytes + GUARD_BYTES) + GUARD_BYTES;
     this.nic = nic = new FakeNic(memory.buffer, nicAt, RX_MBUFS, this.#ports, options.filler);
+    this.#guards = [
+      new Guard(memory.buffer, nicAt + FakeNic.bytes(RX_MBUFS), arena),
+      new Guard(memory.buffer, arena + bytes, arena + bytes + GUARD_BYTES),
+    ];
     this.core = core;
     this.#memory = new DataView(memory.buffer);
     this.#bytes = new Uint8Array(memory.buffer);
@@ -197,6 +205,16 @@ export class StackHarness {
     this.poll();
   }
 
+  /** Sets the clock, forward or back, with nothing in between. */
+  jump(toMillis: number): void {
+    this.#now = toMillis * 1000;
+  }
+
+  /** One beat; returns its work. */
+  beat(): number {
+    return this.core.poll(this.#now);
+  }
+
   // ---- Frames ---------------------------------------------------------------------------------------------------
 
   /** Lets frames wait at interface 1's NIC. IPv4 without Ethernet gets the header of a frame from the peer. */
@@ -246,6 +264,14 @@ export class StackHarness {
     return writer.bytes();
   }
 
+  /** What was written outside of the arena: a sentence for each side of it. */
+  trespasses(): string[] {
+    const [front, back] = this.#guards.map((guard) => guard.firstTouched());
+    const sentence = (at: number, side: string): string[] =>
+      at < 0 ? [] : [`Byte ${at} of the strip ${side} the arena was written.`];
+    return [...sentence(front!, "in front of"), ...sentence(back!, "behind")];
+  }
+
   // ---- State ----------------------------------------------------------------------------------------------------
 
   /** A counter, by its name in layout.ts without "MIB_". */
@@ -273,6 +299,11 @@ export class StackHarness {
   pools(): Record<string, number> {
     const all = POOLS.map(([name, index]) => [name, this.core.poolUsed(index)] as const);
     return Object.fromEntries([...all, ["RX", this.nic.inUse] as const].filter(([, used]) => used !== 0));
+  }
+
+  /** Requests that found their pool empty. */
+  shortages(): number {
+    return POOLS.reduce((sum, [, index]) => sum + this.core.poolFailures(index), 0);
   }
 
   /** Sets a tunable, by its name without "SYSCTL_". */
@@ -371,6 +402,12 @@ export class StackHarness {
     const at = this.#exchange + layout.EXCHANGE_ARGS;
     this.ok(this.core.getsockopt(fd, level, name, at, 4));
     return this.#memory.getInt32(at, true);
+  }
+
+  /** Reads an option that is a structure of up to `length` bytes. */
+  optionBytes(fd: number, level: number, name: number, length: number): Uint8Array {
+    const at = this.#exchange + layout.EXCHANGE_ARGS;
+    return this.#bytes.slice(at, at + this.ok(this.core.getsockopt(fd, level, name, at, length)));
   }
 
   /** Readiness as EPOLL bits. */

@@ -1,7 +1,8 @@
 // What one burst remembers while its frames are on the way: open lanes to RX queues, MAC look-ups, frame views.
 // A lane gathers frames for one RX queue, so that ring, pool and doorbell are touched once for several frames.
 
-import { BURST_MAX, DOORBELL_SEQUENCE, DOORBELL_SLEEPING, PAUSE_MICROS_MAX } from "../../assembly/layout";
+import { BURST_MAX, PAUSE_MICROS_MAX } from "../../assembly/layout";
+import { doorbellRing } from "../../assembly/memory/doorbell";
 import { poolAlloc } from "../../assembly/memory/pool";
 import { burstRingPush, burstRingTaken, burstRingUsed } from "../../assembly/memory/ring";
 import { Frame, FRAME_BYTES } from "./frame";
@@ -86,6 +87,20 @@ export function burstOpen(b: Burst, count: u32, now: f64, mayBlock: bool): void 
   b.rssPort = 0;
   b.forwarded = 0;
   b.flooded = 0;
+}
+
+/** Closes the lanes of a thread that died, and forgets what they held. */
+export function burstForget(b: Burst): void {
+  for (let i: u32 = 0; i < LANES; i++) {
+    const lane = changetype<Lane>(changetype<usize>(b) + laneOffset(i));
+    lane.queue = 0;
+    lane.count = 0;
+    lane.limit = 0;
+    lane.stash = 0;
+  }
+  b.touched = 0;
+  b.receiver = 0;
+  b.rssPort = 0;
 }
 
 /** Hands over what the lanes hold. */
@@ -182,11 +197,4 @@ function laneClose(lane: Lane): void {
   if (lane.count > 0) laneFlush(lane, q);
   if (lane.stash != 0) poolGiveChain(rxPool(q), lane.stash);
   lane.queue = 0;
-}
-
-/** Wakes a thread that sleeps on a doorbell, or is about to; 0 = there is none. */
-export function doorbellRing(bell: u32): void {
-  if (bell == 0 || atomic.load<u32>(bell, DOORBELL_SLEEPING) == 0) return;
-  atomic.add<u32>(bell, 1, DOORBELL_SEQUENCE);
-  atomic.notify(bell, 1);
 }

@@ -10,6 +10,7 @@ import {
   LINK_COUNTERS,
   LINK_DELIVERED,
   LINK_DUPLICATED,
+  LINK_FRAMES,
   LINK_OFFERED,
   LINK_REORDERED,
   LINK_RULES,
@@ -20,9 +21,11 @@ import {
   RULES_BYTES,
 } from "../../assembly/layout";
 import { copyBytes } from "../../assembly/memory/copy";
+import { doorbellRing } from "../../assembly/memory/doorbell";
+import { extentPool, extentPut } from "../../assembly/memory/extent";
 import { Mbuf, mbufAlloc, mbufFree } from "../../assembly/memory/mbuf";
 import { Pool, POOL_BYTES, poolInit } from "../../assembly/memory/pool";
-import { Burst, BURST_BYTES, burstClose, burstFrame, burstOpen, doorbellRing, VIEW_LINK } from "./burst";
+import { Burst, BURST_BYTES, burstClose, burstFrame, burstOpen, VIEW_LINK } from "./burst";
 import { copyFrame, finishChecksums, frameNeedsSum } from "./copy";
 import { ETHER_BYTES, Frame, frameOf, frameParse } from "./frame";
 import { DUE_BYTES, dueFirst, duePop, duePush, holdAdd, holdOvertake, holdRemove, HOLDS_BYTES } from "./link-queue";
@@ -78,10 +81,11 @@ export class Link {
 }
 const RULES: u32 = LINK_RULES + 160;
 const POOL: u32 = LINK_COUNTERS + 128;
-const BURST: u32 = POOL + 128;
-const HEADER: u32 = (BURST + BURST_BYTES + CACHE_SPREAD - 1) & ~(CACHE_SPREAD - 1);
+export const LINK_BURST: u32 = POOL + 128;
+const HEADER: u32 = (LINK_BURST + BURST_BYTES + CACHE_SPREAD - 1) & ~(CACHE_SPREAD - 1);
 if (<i32>offsetof<Link>() > LINK_RULES || RULES_BYTES > 160 || RULES + RULES_BYTES > <u32>LINK_COUNTERS)
   ERROR("Link layout");
+if (offsetof<Link>("frames") != LINK_FRAMES) ERROR("Link layout");
 if (LINK_COUNTER_COUNT * 8 > 128 || POOL_BYTES > 128) ERROR("Link layout");
 
 /** Bytes of a link's region with `frames` buffers for frames of up to `frameBytes` bytes. */
@@ -155,7 +159,7 @@ export function linkDetach(base: u32): u32 {
 export function linkPoll(base: u32, now: f64): u32 {
   const l = changetype<Link>(base);
   if (!(linkNextDue(base) <= now) || !spinTryLock(lockOf(l))) return 0;
-  const b = changetype<Burst>(base + BURST);
+  const b = changetype<Burst>(base + LINK_BURST);
   burstOpen(b, l.heapCount, now, false);
   const moved = drain(l, b, now);
   burstClose(b);
@@ -209,11 +213,13 @@ export function linkDice(l: Link): usize {
   return changetype<usize>(l) + offsetof<Link>("dice0");
 }
 
-function lockOf(l: Link): usize {
+/** The lock over all of the link's state. */
+export function lockOf(l: Link): usize {
   return changetype<usize>(l) + offsetof<Link>("lock");
 }
 
-function buffersOf(l: Link): Pool {
+/** The pool of the link's buffers. */
+export function buffersOf(l: Link): Pool {
   return changetype<Pool>(changetype<usize>(l) + POOL);
 }
 
@@ -326,6 +332,16 @@ function release(l: Link): void {
   if (l.holding != 0) holdRemove(l, buffer);
   duePop(l);
   mbufFree(changetype<Mbuf>(buffer));
+}
+
+/** Appends to a list of extents (assembly/memory/extent.ts) what of the link holds state. */
+export function linkPutExtents(base: u32, at: usize): usize {
+  const l = linkAt(base);
+  at = extentPut(at, base, l.heap - base);
+  at = extentPut(at, l.heap, l.heapCount * DUE_BYTES);
+  // Departures that are over are not looked at again.
+  at = extentPut(at, l.departures, l.leaving == l.departed ? 0 : (l.departuresMask + 1) * 8);
+  return extentPool(at, buffersOf(l));
 }
 
 /** The other end of the link. */

@@ -21,6 +21,7 @@ import {
   PORT_QUEUES_MAX,
   PORT_RETA,
   PORT_RSS_KEY,
+  PORT_TX_COUNT,
   PORT_TX_QUEUES,
   PORT_UP,
   RETA_SIZE,
@@ -75,11 +76,13 @@ export class Port {
   hashes: u32;
   /** TX_* work that a sender may ask for. */
   offers: u32;
+  /** TX queues, at least as many as RX queues. */
+  txCount: u32;
 }
 if (offsetof<Port>("mac") != PORT_MAC || offsetof<Port>("capture") != PORT_CAPTURE) ERROR("Port layout");
 if (offsetof<Port>("linkOut") != PORT_LINK_OUT || offsetof<Port>("linkIn") != PORT_LINK_IN) ERROR("Port layout");
 if (offsetof<Port>("txQueues") != PORT_TX_QUEUES || <i32>offsetof<Port>() > PORT_RSS_KEY) ERROR("Port layout");
-if (offsetof<Port>("director") != PORT_DIRECTOR) ERROR("Port layout");
+if (offsetof<Port>("director") != PORT_DIRECTOR || offsetof<Port>("txCount") != PORT_TX_COUNT) ERROR("Port layout");
 
 /** What senders know of an RX queue; the consumer's counters and the pool lie CACHE_SPREAD bytes apart. */
 @unmanaged
@@ -89,10 +92,12 @@ export class RxQueue {
   index: u32;
   /** Offset of its lane in a sender's burst, see burst.ts. */
   lane: u32;
-  /** Descriptors: with so many frames waiting, the queue is full. */
+  /** Descriptors: with so many frames waiting, the queue is full. 0: it is closed. */
   size: u32;
   /** Address of a doorbell, or 0. */
   doorbell: u32;
+  /** What its packets carry as their mark while their stack keeps them from beat to beat, 0 = it never does. */
+  holder: u32;
 }
 if (offsetof<RxQueue>("doorbell") != RXQ_DOORBELL || <i32>offsetof<RxQueue>() > RXQ_PACKETS) ERROR("RxQueue layout");
 if (<u32>RXQ_POOL + POOL_BYTES > <u32>RXQ_BYTES || RXQ_POOL != RXQ_PACKETS + CACHE_SPREAD) ERROR("RxQueue layout");
@@ -101,15 +106,17 @@ if (<u32>RXQ_POOL + POOL_BYTES > <u32>RXQ_BYTES || RXQ_POOL != RXQ_PACKETS + CAC
 export const TXQ_BURST: u32 = 128;
 if (TXQ_COUNT * 8 > 128 || TXQ_BURST + BURST_BYTES > <u32>TXQ_BYTES) ERROR("TxQueue layout");
 
-/** Bytes of a port's region. `ringSize` is a power of two. */
-export function portBytes(queues: u32, ringSize: u32, mbufs: u32, rules: u32): u32 {
-  return portTables(rules) + queues * (RXQ_BYTES + TXQ_BYTES + ringBytes(mbufs) + mbufs * MBUF_BYTES);
+/** Bytes of a port's region with `queues` RX queues and `txCount` TX queues. `ringSize` is a power of two. */
+export function portBytes(queues: u32, ringSize: u32, mbufs: u32, rules: u32, txCount: u32): u32 {
+  const rx = queues * (RXQ_BYTES + ringBytes(mbufs) + mbufs * MBUF_BYTES);
+  return portTables(rules) + rx + max(queues, txCount) * TXQ_BYTES;
 }
 
 /** Lays out a zeroed region whose header the host has filled in. Every queue is empty, every mbuf free. */
 export function portInit(base: u32): void {
   const p = changetype<Port>(base);
   assert(p.queues >= 1 && p.queues <= u32(PORT_QUEUES_MAX) && p.mbufs >= p.ringSize);
+  p.txCount = max(p.queues, p.txCount);
   p.frameMax = p.mtu + 18;
   p.hashes = u32(p.queues > 1 || (p.caps & CAP_RSS_HASH) != 0);
   p.parses = u32(p.hashes != 0 || (p.caps & CAP_RX_CSUM) != 0);
@@ -121,7 +128,7 @@ export function portInit(base: u32): void {
   rssTableInit(p.rssTable, base + PORT_RSS_KEY);
   directorInit(p.director, p.rules);
   for (let i: u32 = 0; i < u32(RETA_SIZE); i++) store<u8>(base + PORT_RETA + i, u8(i % p.queues));
-  let ring = p.txQueues + p.queues * TXQ_BYTES;
+  let ring = p.txQueues + p.txCount * TXQ_BYTES;
   let mbufs = ring + p.queues * ringBytes(p.mbufs);
   for (let i: u32 = 0; i < p.queues; i++) {
     rxQueueInit(p, i, ring, mbufs);
@@ -167,7 +174,7 @@ export function rxMbufsInUse(handle: u32, queue: u32): u32 {
 
 /** Makes the senders forget which port takes their frames: what this one is plugged into has changed. */
 export function portForgetReceivers(p: Port): void {
-  for (let i: u32 = 0; i < p.queues; i++) changetype<Burst>(p.txQueues + i * TXQ_BYTES + TXQ_BURST).receiver = 0;
+  for (let i: u32 = 0; i < p.txCount; i++) changetype<Burst>(p.txQueues + i * TXQ_BYTES + TXQ_BURST).receiver = 0;
 }
 
 /** TX_* flags that capabilities allow. */

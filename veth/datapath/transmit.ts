@@ -74,7 +74,7 @@ export function portPoll(p: Port, now: f64): void {
 
 /** Address of a TX queue, which its thread alone uses. */
 export function txQueueAt(p: Port, queue: u32): usize {
-  assert(queue < p.queues);
+  assert(queue < p.txCount);
   return usize(p.txQueues + queue * TXQ_BYTES);
 }
 

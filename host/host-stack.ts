@@ -1,0 +1,172 @@
+// One stack of a host: a host has one for each of its threads, all with the same NIC and addresses.
+// Read first: DESIGN.md section 4; assembly/steer/group.ts for what they share.
+
+import { GROUP_MEMBERS, MEMBER_BYTES, MEMBER_DOORBELL } from "../assembly/layout.ts";
+import type { UserVeth } from "../veth/index.ts";
+import { type CoreTrap, toCoreTrap } from "./core.ts";
+import type { Counters, PoolUse } from "./counters.ts";
+import { OribiError } from "./errors.ts";
+import { createPosix, type Posix } from "./posix/posix.ts";
+import type { Waiter } from "./posix/waiter.ts";
+import type { Membership, Stack } from "./stack.ts";
+
+/** Which queues of the NIC a stack uses. */
+export interface QueueShare {
+  /** First of the RX queues that it serves. */
+  first: number;
+  /** How many; 0: what is for it comes by its software queue alone. */
+  count: number;
+  /** Its TX queue. */
+  tx: number;
+}
+
+/** What its network does for a stack. */
+export interface StackOwner {
+  /** Gives the stack its queues, its interface, its routes. */
+  prepare(stack: HostStack): void;
+  /** It has trapped in this thread: what it had is to be taken back. */
+  trapped(stack: HostStack): void;
+  /** It has started or stopped running in this thread. */
+  moved(stack: HostStack): void;
+}
+
+/** Divides a NIC's RX queues among stacks: each gets neighbours; where they do not suffice, the last ones get none. */
+export function shareQueues(queues: number, stacks: number): QueueShare[] {
+  return Array.from({ length: stacks }, (_, tx) => {
+    if (queues < stacks) return { first: Math.min(tx, queues - 1), count: tx < queues ? 1 : 0, tx };
+    const first = Math.floor((tx * queues) / stacks);
+    return { first, count: Math.floor(((tx + 1) * queues) / stacks) - first, tx };
+  });
+}
+
+/** A stack that runs in this thread, unless Network.spawn() has lent it to another. */
+export class HostStack {
+  /** "server", or "server#1" where the host has several. */
+  readonly name: string;
+  /** The host's first IPv4 address. */
+  readonly address: string;
+  /** Which of the host's stacks it is. */
+  readonly index: number;
+  readonly nic: UserVeth;
+  readonly queues: QueueShare;
+  readonly membership: Membership;
+  readonly stack: Stack;
+  #trap: CoreTrap | undefined;
+  #thread: "main" | "worker" | "lost" = "main";
+  readonly #posix: Posix;
+  readonly #owner: StackOwner;
+  readonly #sysctls = new Map<string, number | string>();
+
+  /** @internal made by Network.host() */
+  constructor(
+    place: Pick<HostStack, "name" | "address" | "index" | "nic" | "queues" | "membership">,
+    stack: Stack,
+    waiter: Waiter,
+    owner: StackOwner,
+  ) {
+    this.name = place.name;
+    this.address = place.address;
+    this.index = place.index;
+    this.nic = place.nic;
+    this.queues = place.queues;
+    this.membership = place.membership;
+    this.stack = stack;
+    this.#posix = createPosix(stack.core, stack.memory, waiter);
+    this.#owner = owner;
+  }
+
+  /**
+   * The POSIX calls, fit to be taken apart. Descriptors are those of this stack.
+   * @throws {OribiError} ERR_ORIBI_THREAD while the stack runs in another thread: the calls are that thread's then
+   */
+  get posix(): Posix {
+    if (this.thread === "main") return this.#posix;
+    const state = this.thread === "lost" ? "is out of order: its thread has crashed" : "runs in a thread of its own";
+    throw new OribiError("ERR_ORIBI_THREAD", `Host "${this.name}" ${state}; its calls cannot be used here.`);
+  }
+
+  /** A beat in this thread has thrown `error`: the stack stops. Returns what is to be thrown. */
+  fail(error: unknown): unknown {
+    const trap = toCoreTrap(error);
+    this.trap = trap as CoreTrap;
+    this.#owner.trapped(this);
+    return trap;
+  }
+
+  /** Which thread the stack runs in; "lost": in none any more, its own one has crashed. Set by Network.spawn(). */
+  get thread(): "main" | "worker" | "lost" {
+    return this.#thread;
+  }
+
+  set thread(thread: "main" | "worker" | "lost") {
+    this.#thread = thread;
+    this.#owner.moved(this);
+  }
+
+  /** What stopped the stack, when it has trapped. It is not polled any more. */
+  get trap(): CoreTrap | undefined {
+    return this.#trap;
+  }
+
+  set trap(trap: CoreTrap | undefined) {
+    this.#trap = trap;
+    this.#owner.moved(this);
+  }
+
+  /** True while the stack is this thread's to poll. */
+  get isHere(): boolean {
+    return this.#trap === undefined && this.#thread === "main";
+  }
+
+  /** When the stack wants to be polled though nothing arrives, microseconds; Infinity: no need. */
+  nextDeadline(): number {
+    return this.isHere ? this.stack.core.nextDeadline() : Infinity;
+  }
+
+  /** Reads a tunable by Linux's name ("tcp_sack"), or sets it, also for the time after a crash. */
+  sysctl(name: string, value?: number | string): number | string {
+    const result = this.stack.sysctl(name, value);
+    if (value !== undefined) this.#sysctls.set(name, value);
+    return result;
+  }
+
+  /** @internal gives the stack, made anew, what it had when the host was made */
+  prepare(): void {
+    this.#owner.prepare(this);
+    for (const [name, value] of this.#sysctls) this.stack.sysctl(name, value);
+  }
+
+  /** @internal the stack runs again, in this thread */
+  revive(): void {
+    this.trap = undefined;
+    this.thread = "main";
+  }
+
+  /** Frames that wait in the NIC's queues of this stack. */
+  pending(): number {
+    const { first, count } = this.queues;
+    let frames = 0;
+    for (let queue = first; queue < first + count; queue++) frames += this.nic.pending(queue);
+    return frames;
+  }
+
+  /** Has a doorbell rung when something comes to one of the stack's queues, the software queue included. */
+  setDoorbell(bell: number): void {
+    const { first, count } = this.queues;
+    for (let queue = first; queue < first + count; queue++) this.nic.setDoorbell(queue, bell);
+    const { group, index } = this.membership;
+    if (group === 0) return;
+    const at = group + GROUP_MEMBERS + index * MEMBER_BYTES + MEMBER_DOORBELL;
+    Atomics.store(new Uint32Array(this.stack.memory.buffer), at / 4, bell);
+  }
+
+  /** The counters of this stack. */
+  counters(): Counters {
+    return this.stack.counters();
+  }
+
+  /** The pools of this stack. */
+  pools(): Record<string, PoolUse> {
+    return this.stack.pools();
+  }
+}
