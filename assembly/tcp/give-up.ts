@@ -35,22 +35,12 @@ export function silentMillis(t: Tcb): u32 {
 export function isTimedOut(t: Tcb): bool {
   const elapsed = silentMillis(t);
   if (elapsed == 0) return false;
-  const orphan = (t.tflags & TF_ORPHAN) != 0;
-  if (t.sndWnd == 0 && !orphan) return isDeadBehindWindow(t, elapsed);
   if (t.userTimeoutMillis != 0) return elapsed >= t.userTimeoutMillis;
+  const orphan = (t.tflags & TF_ORPHAN) != 0;
+  // Behind a window that was shut over them the segments are probes, and answers count as progress (ack.ts): only a peer
+  // that says nothing at all is given up, after two of the longest intervals (as Linux; RFC 9293 3.8.6).
+  if (t.sndWnd == 0 && !orphan) return elapsed >= 2 * rtoMax();
   return elapsed >= modelTimeout(sysctl(orphan ? SYSCTL_TCP_ORPHAN_RETRIES : SYSCTL_TCP_RETRIES2));
-}
-
-/**
- * "SHOULD NOT time out the connection if data beyond the right window edge is not acknowledged" (RFC 9293 3.8.6): a
- * peer that has taken its window back is dead when it says nothing at all for twice the longest RTO (as Linux).
- */
-function isDeadBehindWindow(t: Tcb, elapsed: u32): bool {
-  const user = t.userTimeoutMillis;
-  if (user != 0 && elapsed > user) return true;
-  const limit = user != 0 ? min(user, 2 * rtoMax()) : 2 * rtoMax();
-  const heard = changetype<Flight>(t.flight).ackMillis;
-  return nowMillis - heard > limit && elapsed > limit;
 }
 
 /** The end of a connection whose peer is silent: told is the soft error that explains it, if there was one. */
