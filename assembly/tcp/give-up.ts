@@ -37,8 +37,8 @@ export function isTimedOut(t: Tcb): bool {
   if (elapsed == 0) return false;
   if (t.userTimeoutMillis != 0) return elapsed >= t.userTimeoutMillis;
   const orphan = (t.tflags & TF_ORPHAN) != 0;
-  // Behind a window that was shut over them the segments are probes, and answers count as progress (ack.ts): only a peer
-  // that says nothing at all is given up, after two of the longest intervals (as Linux; RFC 9293 3.8.6).
+  // Behind a window that was shut over them the segments are probes, and answers count as progress (ack.ts): only a
+  // peer that says nothing at all is given up, after two of the longest intervals (as Linux; RFC 9293 3.8.6).
   if (t.sndWnd == 0 && !orphan) return elapsed >= 2 * rtoMax();
   return elapsed >= modelTimeout(sysctl(orphan ? SYSCTL_TCP_ORPHAN_RETRIES : SYSCTL_TCP_RETRIES2));
 }
