@@ -77,9 +77,10 @@ export function tcpIcmpError(
   } else if (state != TCP_SYN_RECEIVED && t.flags & SF_RECVERR) {
     t.error = u16(error);
     socketNotify(t, EPOLLERR);
-  } else if (t.flight != 0) {
+  } else {
     // Soft: it is told as the reason if the connection times out (as Linux; RFC 9293 3.9.1.8).
-    changetype<Flight>(t.flight).softError = error;
+    const f = t.flight != 0 || t.tflags & TF_SOLO ? flightOf(t) : null;
+    if (f !== null) f.softError = error;
   }
 }
 
