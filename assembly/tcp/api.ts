@@ -47,7 +47,7 @@ import { markSent } from "./marks";
 import { tcbDefaults } from "./open";
 import { currentMss, sendAck } from "./output";
 import { flightOf, inFlight } from "./scoreboard";
-import { CA_OPEN, Flight, TF_ACCEPTED, TF_CORK, TF_MORE, TF_NODELAY, Tcb, rcvQueue, sndQueue, tcbAlloc } from "./tcb";
+import { Flight, TF_MORE, Tcb, rcvQueue, sndQueue, tcbAlloc } from "./tcb";
 import { tcpOutputWritten, unsentBytes } from "./transmit";
 import {
   receiveUrgent,

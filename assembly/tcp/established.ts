@@ -24,7 +24,6 @@ import {
   TCP_FIN_WAIT_1,
   TCP_FIN_WAIT_2,
   TCP_LAST_ACK,
-  TCP_SYN_RECEIVED,
   URG,
   CWR,
 } from "../layout";

@@ -29,7 +29,6 @@ import { fastopenPending } from "./fastopen";
 import { mtuTold } from "./mtu-probe";
 import { currentMss, sendSyn } from "./output";
 import { markTooBig } from "./recovery";
-import { flightOf } from "./scoreboard";
 import { seqGt, seqLt } from "./sequence";
 import { flightOf } from "./scoreboard";
 import { Flight, TF_SOLO, Tcb } from "./tcb";
@@ -78,9 +77,9 @@ export function tcpIcmpError(
   } else if (state != TCP_SYN_RECEIVED && t.flags & SF_RECVERR) {
     t.error = u16(error);
     socketNotify(t, EPOLLERR);
-  } else if (t.sndUna != t.sndNxt) {
+  } else {
     // Soft: it is told as the reason if the connection times out (as Linux; RFC 9293 3.9.1.8).
-    const f = flightOf(t);
+    const f = t.flight != 0 || t.tflags & TF_SOLO ? flightOf(t) : null;
     if (f !== null) f.softError = error;
   }
 }
