@@ -72,6 +72,7 @@ import { portsCount } from "./steer/ports";
 import { tableCount } from "./steer/table";
 import { sysctlDefaults } from "./sysctl";
 import { ACK_LIST_BYTES, ackListFlush } from "./tcp/input";
+import { CHALLENGE_BYTES } from "./tcp/challenge";
 import { fastopenDefaultKey } from "./tcp/fastopen";
 import { FASTOPEN_BYTES, fastopenClearPauses } from "./tcp/fastopen-cache";
 import { outputAttach } from "./tcp/output";
@@ -197,6 +198,7 @@ function placeParts(cfg: usize): void {
   place(TRAIN_BYTES);
   place(TX_WAIT_BYTES);
   place(FASTOPEN_BYTES);
+  place(CHALLENGE_BYTES);
   place(netifBytes(cfg));
   place(arpBytes(cfg));
   place(routeBytes(cfg));
@@ -237,6 +239,7 @@ export function init(base: usize, cfg: usize, now: f64): i32 {
   stack.train = place(TRAIN_BYTES);
   stack.txWait = place(TX_WAIT_BYTES);
   stack.fastopen = place(FASTOPEN_BYTES);
+  stack.challenges = place(CHALLENGE_BYTES);
   // Pools come last in memory, but the parts need them: their place is behind the parts.
   const parts = cursor;
   cursor = u32(base) + STACK_HEAD_BYTES;

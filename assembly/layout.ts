@@ -513,8 +513,9 @@ export const SYSCTL_TCP_INIT_CWND: i32 = 20; // segments
 export const SYSCTL_TCP_RTO_MIN: i32 = 21; // ms
 export const SYSCTL_TCP_DELACK: i32 = 22; // ms
 export const SYSCTL_TCP_CHALLENGE_ACK_LIMIT: i32 = 23; // per second
-export const SYSCTL_TCP_RECOVERY: i32 = 24; // 1: RACK
-export const SYSCTL_TCP_EARLY_RETRANS: i32 = 25; // 3: TLP
+/** 1: RACK, 2: its reordering window does not adapt, 4: it waits even when dupThresh segments were SACKed. */
+export const SYSCTL_TCP_RECOVERY: i32 = 24;
+export const SYSCTL_TCP_EARLY_RETRANS: i32 = 25; // 3 and 4: TLP
 export const SYSCTL_TCP_SLOW_START_AFTER_IDLE: i32 = 26;
 export const SYSCTL_TCP_TW_REUSE: i32 = 27;
 export const SYSCTL_TCP_ABORT_ON_OVERFLOW: i32 = 28;
@@ -549,6 +550,15 @@ export const SYSCTL_TCP_BASE_MSS: i32 = 76; // bytes
 export const SYSCTL_TCP_MTU_PROBE_FLOOR: i32 = 77; // bytes
 export const SYSCTL_TCP_PROBE_INTERVAL: i32 = 78; // seconds
 export const SYSCTL_TCP_PROBE_THRESHOLD: i32 = 79; // bytes
+export const SYSCTL_TCP_FRTO: i32 = 80; // 0 off
+export const SYSCTL_TCP_DSACK: i32 = 81;
+export const SYSCTL_TCP_MAX_REORDERING: i32 = 82; // segments
+export const SYSCTL_TCP_STDURG: i32 = 83; // 1: the urgent pointer as RFC 1122 has it
+export const SYSCTL_TCP_RFC1337: i32 = 84; // 1: a reset does not end TIME-WAIT
+export const SYSCTL_TCP_ECN_FALLBACK: i32 = 85; // 1: no ECN on a SYN that is sent again
+export const SYSCTL_TCP_THIN_LINEAR_TIMEOUTS: i32 = 86; // 1: few segments in flight are sent again at even distances
+export const SYSCTL_TCP_WORKAROUND_SIGNED_WINDOWS: i32 = 87; // 1: windows below 32,768 without scaling
+export const SYSCTL_IP_NO_PMTU_DISC: i32 = 88; // 1: sockets begin with IP_PMTUDISC_DONT
 export const SYSCTL_COUNT: i32 = 128;
 
 /** Bits of tcp_fastopen. */

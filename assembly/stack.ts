@@ -64,6 +64,8 @@ export class Stack {
   steerFlags: u32;
   /** Cookies of Fast Open servers (tcp/fastopen-cache.ts). */
   fastopen: u32;
+  /** Who has lately got an ACK for a segment that was not acceptable (tcp/challenge.ts). */
+  challenges: u32;
   /** Serial number of the next listener. */
   listenerSerial: u32;
   /** Milliseconds that ticks have left out where the clock jumped too far. */

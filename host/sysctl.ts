@@ -6,7 +6,21 @@ import { OribiError, optionError } from "./errors.ts";
 
 /** Names whose value Linux gives in another form than the core keeps it. */
 const CONGESTION = ["reno", "cubic"] as const;
-const SECONDS = new Set(["tcp_fin_timeout", "tcp_keepalive_time", "tcp_keepalive_intvl", "ipfrag_time"]);
+/** How many of the core's units (milliseconds) one of Linux's is. */
+const UNITS: Readonly<Record<string, number>> = {
+  tcp_fin_timeout: 1000,
+  tcp_keepalive_time: 1000,
+  tcp_keepalive_intvl: 1000,
+  ipfrag_time: 1000,
+  tcp_rto_min_us: 0.001,
+};
+/** Unsigned in Linux; -1 is the largest there. */
+const UNSIGNED = new Set(["tcp_notsent_lowat"]);
+/** Linux: 0 means another number. */
+const ZERO_MEANS: Readonly<Record<string, number>> = {
+  icmp_ratelimit: 0x7fffffff, // no limit
+  tcp_orphan_retries: 8,
+};
 
 /** A time is kept in ms and compared modulo 2^32 of them: 24 days. */
 const SECONDS_MAX = 2_147_483;
@@ -20,6 +34,8 @@ INDICES.set("tcp_congestion_control", layout.SYSCTL_TCP_CONGESTION);
 INDICES.delete("tcp_congestion");
 INDICES.set("tcp_rto_max_ms", layout.SYSCTL_TCP_RTO_MAX);
 INDICES.delete("tcp_rto_max");
+INDICES.set("tcp_rto_min_us", layout.SYSCTL_TCP_RTO_MIN);
+INDICES.set("icmp_msgs_per_sec", layout.SYSCTL_ICMP_RATELIMIT);
 // Written as text: readKey(), writeKey()
 INDICES.delete("tcp_fastopen_key");
 INDICES.delete("tcp_fastopen_keys");
@@ -63,7 +79,7 @@ export function readSysctl(core: SysctlExports, name: string): number | string {
   const [short, index] = indexOf(name);
   const value = core.sysctlGet(index) >>> 0;
   if (short === "tcp_congestion_control") return CONGESTION[value] ?? String(value);
-  return SECONDS.has(short) ? value / 1000 : value;
+  return Math.round(value / (UNITS[short] ?? 1));
 }
 
 /**
@@ -88,11 +104,13 @@ export function writeSysctl(core: SysctlExports, name: string, value: number | s
     return;
   }
   const number = typeof value === "number" ? value : Number(value);
-  const most = SECONDS.has(short) ? SECONDS_MAX : 0x7fffffff;
-  if (!Number.isInteger(number) || number < 0 || number > most) {
-    throw optionError(name, value, `an integer from 0 to ${most}`);
+  const least = UNSIGNED.has(short) ? -1 : 0;
+  const most = UNSIGNED.has(short) ? 0xffffffff : UNITS[short] === 1000 ? SECONDS_MAX : 0x7fffffff;
+  if (value === "" || !Number.isInteger(number) || number < least || number > most) {
+    throw optionError(name, value, `an integer from ${least} to ${most}`);
   }
-  core.sysctlSet(index, SECONDS.has(short) ? number * 1000 : number);
+  const meant = number === 0 ? (ZERO_MEANS[short] ?? 0) : number;
+  core.sysctlSet(index, Math.ceil(meant * (UNITS[short] ?? 1)) >>> 0);
 }
 
 /** As Linux: fewer numbers than there are leave the others as they are. */

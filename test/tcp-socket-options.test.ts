@@ -1,5 +1,4 @@
-// Options of TCP sockets beside those of posix-options.test.ts: marks for waiting readers and writers, FIN-WAIT-2,
-// clamps.
+// Options of TCP sockets beside those of posix-options.test.ts: when readers and writers wait, FIN-WAIT-2, clamps.
 // Read first: tcp(7), socket(7).
 
 import { expect } from "chai";

@@ -1,7 +1,8 @@
 // Path MTUs that ICMP told: a hashed table, each entry good for ten minutes.
 // Read first: RFC 1191 sections 5 and 7; RFC 5927 section 7 (who may believe such a message).
 
-import { stack } from "../stack";
+import { IP_PMTUDISC_DONT, IP_PMTUDISC_WANT, SYSCTL_IP_NO_PMTU_DISC } from "../layout";
+import { stack, sysctl } from "../stack";
 import { Netif } from "./netif";
 import { routeLookup, routeNetif } from "./route";
 
@@ -42,6 +43,11 @@ export function ipv4Mtu(nif: Netif, destination: u32): u32 {
   const e = entryOf(destination);
   if (e.destination != destination || e.expiresMicros <= stack.now) return nif.mtu;
   return min(e.mtu, nif.mtu);
+}
+
+/** IP_MTU_DISCOVER of a new socket. */
+export function defaultPmtuDiscover(): u32 {
+  return sysctl(SYSCTL_IP_NO_PMTU_DISC) ? IP_PMTUDISC_DONT : IP_PMTUDISC_WANT;
 }
 
 /**

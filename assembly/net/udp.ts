@@ -13,7 +13,6 @@ import {
   EXCHANGE_DESTINATION,
   EXCHANGE_NETIF,
   IPPROTO_UDP,
-  IP_PMTUDISC_WANT,
   KIND_FREE,
   KIND_UDP,
   MSG_ERRQUEUE,
@@ -31,6 +30,7 @@ import { poolAt, stack, sysctl } from "../stack";
 import { udpClaim, udpUnclaim } from "../steer/flows";
 import { errorQueueCount, errorQueueRead } from "./error-queue";
 import { Netif } from "./netif";
+import { defaultPmtuDiscover } from "./pmtu";
 import { udpRoute, udpUncork } from "./udp-output";
 import { UDP_SOCKET_BYTES, UdpSocket, recordDrop, recordFirst, recordRead } from "./udp-socket";
 
@@ -46,7 +46,7 @@ export function udpSocket(): usize {
   const s = changetype<UdpSocket>(at);
   s.fd = -1;
   s.kind = u8(KIND_UDP);
-  s.pmtuDiscover = u8(IP_PMTUDISC_WANT);
+  s.pmtuDiscover = u8(defaultPmtuDiscover());
   s.rcvBuf = sysctl(SYSCTL_UDP_RMEM);
   s.sndBuf = sysctl(SYSCTL_UDP_WMEM);
   return at;

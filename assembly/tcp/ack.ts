@@ -26,12 +26,20 @@ import {
   undoLate,
 } from "./recovery";
 import { rttSample } from "./rtt";
-import { SACK_DSACK, noteAckReordering, sackClear, sackHasSample, sackReceive, sackSampleMicros } from "./sack";
+import {
+  SACK_DSACK,
+  SACK_ORIGINAL,
+  noteAckReordering,
+  sackClear,
+  sackHasSample,
+  sackReceive,
+  sackSampleMicros,
+} from "./sack";
 import { marksAcked } from "./marks";
 import { mtuAcked } from "./mtu-probe";
 import { flightOf, inFlight, scoreboardShift, scoreboardTrimHead } from "./scoreboard";
 import { segAck, segDataLen, segFlags, segHasTs, segSackCount, segSeq, segTsEcr, segWindow } from "./segment";
-import { seqGt, seqLt } from "./sequence";
+import { seqGe, seqGt, seqLe, seqLt } from "./sequence";
 import { soloAck, soloIsPlain } from "./solo";
 import {
   ARMED_RTO,
@@ -84,27 +92,28 @@ let firstSample: u32 = 0;
 let lastSample: u32 = 0;
 let hasSample: bool = false;
 let ackedRetrans: bool = false;
+/** Something sent once only, and before the timeout, was acknowledged: the timeout was spurious (RFC 5682). */
+let ackedOriginal: bool = false;
 let newlyDelivered: u32 = 0;
 /** Microseconds since the oldest of the retransmissions that were acknowledged. */
 let retransAge: u32 = 0;
 
-function cleanScoreboard(t: Tcb, f: Flight, una: u32): void {
+/** `priorHigh` is the highest sequence that had been SACKed before this ACK, or SND.UNA. */
+function cleanScoreboard(t: Tcb, f: Flight, una: u32, priorHigh: u32): void {
   ackedSegments = 0;
   hasSample = false;
   ackedRetrans = false;
+  ackedOriginal = false;
   newlyDelivered = 0;
   let lowest: u32 = 0;
   let anyOriginal = false;
   while (f.segHead != 0) {
     const s = changetype<TxSeg>(f.segHead);
-    if (seqGt(s.endSeq, una)) {
-      if (seqLt(s.seq, una)) {
-        const trimmed = scoreboardTrimHead(f, una, max<u32>(currentMss(t), 1));
-        ackedSegments += trimmed;
-        if (!(s.flags & TS_SACKED)) newlyDelivered += trimmed;
-      }
-      break;
-    }
+    const whole = seqLe(s.endSeq, una);
+    if (!whole && seqGe(s.seq, una)) break;
+    const start = s.seq;
+    const pcount = whole ? u32(s.pcount) : scoreboardTrimHead(f, una, max<u32>(currentMss(t), 1));
+    if (pcount == 0) break;
     const flags = u32(s.flags);
     if (flags & TS_EVER_RETRANS) {
       const age = nowMicros - s.sentMicros;
@@ -114,16 +123,18 @@ function cleanScoreboard(t: Tcb, f: Flight, una: u32): void {
       if (!hasSample) firstSample = s.sentMicros;
       lastSample = s.sentMicros;
       hasSample = true;
+      if (seqLe(s.endSeq, f.highSeq)) ackedOriginal = true;
       if (!anyOriginal) {
-        lowest = s.seq;
+        lowest = start;
         anyOriginal = true;
       }
     }
     if (!(flags & TS_SACKED)) {
-      newlyDelivered += s.pcount;
+      newlyDelivered += pcount;
       rackAdvance(t, f, s);
     }
-    ackedSegments += s.pcount;
+    ackedSegments += pcount;
+    if (!whole) break;
     scoreboardShift(f);
   }
   // Without SACK, the duplicate ACKs before have told of some of them already.
@@ -133,7 +144,8 @@ function cleanScoreboard(t: Tcb, f: Flight, una: u32): void {
   // Karn: what waited behind a repaired hole says nothing of the path.
   if (ackedRetrans) hasSample = false;
   f.delivered += newlyDelivered;
-  if (anyOriginal && f.sackedOut > 0) noteAckReordering(t, f, lowest);
+  // A hole below what was SACKed before has been filled by its original.
+  if (anyOriginal && seqLt(lowest, priorHigh)) noteAckReordering(t, f, lowest);
 }
 
 /** Drops acknowledged bytes from the send queue; a FIN that was acknowledged takes no byte. */
@@ -157,8 +169,8 @@ export function cleanQueue(t: Tcb, ack: u32): void {
   if (t.extra != 0) marksAcked(t, ack);
 }
 
-function cleanFlight(t: Tcb, f: Flight, ack: u32): void {
-  cleanScoreboard(t, f, ack);
+function cleanFlight(t: Tcb, f: Flight, ack: u32, priorHigh: u32): void {
+  cleanScoreboard(t, f, ack, priorHigh);
   if (ack == t.sndNxt) f.cursorChunk = 0;
   cleanQueue(t, ack);
 }
@@ -261,13 +273,15 @@ function takeAck(t: Tcb, f: Flight, una: u32, ack: u32, flag: u32): void {
   const priorOut = f.packetsOut;
   const priorDelivered = f.delivered;
   const priorLost = f.lostSegments;
+  const priorHigh = f.sackedOut > 0 ? f.highSack : una;
   if (isEce(t)) flag |= ACK_ECE;
   sackClear();
   if (segSackCount > 0 && t.tflags & TF_SACK) flag |= sackReceive(t, f, una);
   if (flag & ACK_ADVANCED) {
-    cleanFlight(t, f, ack);
+    cleanFlight(t, f, ack, priorHigh);
     if (!(t.tflags & TF_SACK) && f.sackedOut > 0 && t.caState < CA_RECOVERY) f.sackedOut = 0;
     if (ackedRetrans) flag |= ACK_RETRANS;
+    if (ackedOriginal) flag |= SACK_ORIGINAL;
     f.progressMillis = nowMillis;
   } else {
     ackedSegments = 0;
@@ -298,7 +312,7 @@ function isQuiet(t: Tcb, f: Flight): bool {
 
 /** The usual ACK of a request: all that was in flight, and nothing special is going on. */
 function takeLastAck(t: Tcb, f: Flight, ack: u32): void {
-  cleanFlight(t, f, ack);
+  cleanFlight(t, f, ack, t.sndUna);
   f.progressMillis = nowMillis;
   sampleRtt(t, f, true);
   congestionAvoid(t, f, ackedSegments);

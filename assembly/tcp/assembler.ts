@@ -5,10 +5,17 @@
 //
 // Each island has its own chain of chunks, so that memory follows what has arrived, not what might.
 
-import { CHUNK_BYTES, FIN, MIB_TCP_DSACK_SENT, MIB_TCP_OFO_DROPPED, MIB_TCP_OFO_QUEUED } from "../layout";
+import {
+  CHUNK_BYTES,
+  FIN,
+  MIB_TCP_DSACK_SENT,
+  MIB_TCP_OFO_DROPPED,
+  MIB_TCP_OFO_QUEUED,
+  SYSCTL_TCP_DSACK,
+} from "../layout";
 import { ByteQueue, queueAppend, queueClear, queueConsume, queueSplice, queueTrimTail } from "../memory/chunk";
 import { Mbuf } from "../memory/mbuf";
-import { count } from "../stack";
+import { count, sysctl } from "../stack";
 import { put32 } from "../wire/bytes";
 import { segData, segDataLen, segFlags, segMbuf, segSeq, segTrimFront } from "./segment";
 import { seqGe, seqGt, seqLe, seqLt } from "./sequence";
@@ -71,6 +78,7 @@ export function islandInsert(t: Tcb, f: Flight): void {
 
 /** Notes a range that arrived a second time: the next ACK reports it first (RFC 2883). */
 export function noteDsack(f: Flight, start: u32, end: u32): void {
+  if (!sysctl(SYSCTL_TCP_DSACK)) return;
   f.dsackStart = start;
   f.dsackEnd = end;
 }

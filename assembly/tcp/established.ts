@@ -11,8 +11,6 @@ import {
   EPOLLRDHUP,
   FIN,
   MIB_TCP_ABORT_ON_DATA,
-  MIB_TCP_CHALLENGE_ACKS,
-  MIB_TCP_CHALLENGE_LIMITED,
   MIB_TCP_DUP_SEGS,
   MIB_TCP_ECN_CE_RECEIVED,
   MIB_TCP_OUT_OF_WINDOW,
@@ -20,24 +18,22 @@ import {
   MIB_TCP_RCV_PRUNED,
   RST,
   SYN,
-  SYSCTL_TCP_CHALLENGE_ACK_LIMIT,
-  SYSCTL_TCP_INVALID_RATELIMIT,
   TCP_CLOSE_WAIT,
   TCP_CLOSING,
   TCP_ESTABLISHED,
   TCP_FIN_WAIT_1,
   TCP_FIN_WAIT_2,
   TCP_LAST_ACK,
-  TCP_SYN_RECEIVED,
   URG,
   CWR,
 } from "../layout";
 import { socketNotify } from "../socket/notify";
 import { SF_KEEPALIVE, SF_WANT_SPACE, SHUT_READ, SocketExtra } from "../socket/socket";
-import { count, nowCoarse, nowMillis, stack, sysctl } from "../stack";
+import { count, nowCoarse, nowMillis } from "../stack";
 import { ACKED_FUTURE, ACKED_TOO_OLD, tcpAck } from "./ack";
 import { appendPayload, islandInsert, islandsDrain, noteDsack } from "./assembler";
 import { hasSendSpace } from "./api";
+import { challengeAck, dupAck } from "./challenge";
 import { orphanTimer, skipsFinWait2, tcpDone, toTimeWait } from "./close";
 import { fastopenStrayFin, fastopenStrayReset } from "./fastopen-client";
 import { ackSoon, resetSegment } from "./input";
@@ -45,7 +41,7 @@ import { sendAck } from "./output";
 import { flightOf } from "./scoreboard";
 import { segAck, segDataLen, segFlags, segHasTs, segLength, segSeq, segTos, segTrimFront, segTsVal } from "./segment";
 import { seqGe, seqGt, seqLe, seqLt } from "./sequence";
-import { EV_FIN, EV_FIN_ACKED, setState, mayReceive } from "./state";
+import { EV_FIN, EV_FIN_ACKED, mayReceive, setState } from "./state";
 import {
   ARMED_ACK,
   ARMED_KEEP,
@@ -93,7 +89,7 @@ export function establishedInput(t: Tcb): void {
   }
   if (result == ACKED_FUTURE) {
     // "If the ACK acks something not yet sent, then send an ACK, drop the segment, and return"
-    limitedAck(t);
+    challengeAck(t);
     return;
   }
   if (!acknowledgedFin(t)) return;
@@ -106,7 +102,8 @@ function acceptable(t: Tcb): bool {
   if (t.tflags & TF_TIMESTAMPS && segHasTs && i32(segTsVal - t.tsRecent) < 0 && !(segFlags & RST)) {
     if (nowCoarse - t.tsRecentCoarse < PAWS_DAYS_COARSE && !isHarmless(t)) {
       count(MIB_TCP_PAWS_REJECTED);
-      limitedAck(t);
+      noteDuplicate(t, segSeq + segLength());
+      dupAck(t);
       return false;
     }
   }
@@ -122,12 +119,8 @@ function acceptable(t: Tcb): bool {
     challengeAck(t);
     return false;
   }
-  if (segDataLen > 0 || segFlags & FIN) {
-    noteDuplicate(t, end);
-    sendAck(t);
-  } else {
-    limitedAck(t);
-  }
+  if (segDataLen > 0 || segFlags & FIN) noteDuplicate(t, end);
+  dupAck(t);
   return false;
 }
 
@@ -138,7 +131,7 @@ function isHarmless(t: Tcb): bool {
 
 /** Data that came before is reported by a D-SACK (RFC 2883). */
 function noteDuplicate(t: Tcb, end: u32): void {
-  if (!seqLt(segSeq, t.rcvNxt)) return;
+  if (end == segSeq || !seqLt(segSeq, t.rcvNxt)) return;
   count(MIB_TCP_DUP_SEGS);
   const f = flightOf(t);
   if (f !== null) noteDsack(f, segSeq, seqLt(end, t.rcvNxt) ? end : t.rcvNxt);
@@ -159,43 +152,6 @@ function matchesSackEdge(t: Tcb): bool {
   if (t.flight == 0) return false;
   const f = changetype<Flight>(t.flight);
   return f.islandTail != 0 && f.islandCount > 0 && segSeq == changetype<Island>(f.islandTail).endSeq;
-}
-
-/** A challenge ACK, limited for the connection (Linux: tcp_invalid_ratelimit) and the whole stack (RFC 5961 7, 10). */
-export function challengeAck(t: Tcb): void {
-  if (t.state != TCP_SYN_RECEIVED && answeredLately(t)) {
-    count(MIB_TCP_CHALLENGE_LIMITED);
-    return;
-  }
-  const second = nowMillis / 1000;
-  if (second != stack.challengeSecond) {
-    stack.challengeSecond = second;
-    stack.challengeCount = 0;
-  }
-  if (stack.challengeCount >= sysctl(SYSCTL_TCP_CHALLENGE_ACK_LIMIT)) {
-    count(MIB_TCP_CHALLENGE_LIMITED);
-    return;
-  }
-  stack.challengeCount++;
-  count(MIB_TCP_CHALLENGE_ACKS);
-  sendAck(t);
-}
-
-/**
- * Two ends whose numbers have come apart (forged data does that) answer each other's ACKs for ever: one answer in a
- * while keeps that from being a war. Notes the answer that is sent now.
- */
-function answeredLately(t: Tcb): bool {
-  if (t.tflags & TF_FASTOPEN) return false; // the word is taken; the limit of the whole stack holds
-  if (t.synPrev != 0 && nowMillis - t.synPrev < sysctl(SYSCTL_TCP_INVALID_RATELIMIT)) return true;
-  t.synPrev = max<u32>(nowMillis, 1);
-  return false;
-}
-
-/** An ACK for a segment that is not acceptable. What carries data is no part of an ACK loop (as Linux). */
-function limitedAck(t: Tcb): void {
-  if (segDataLen > 0 || segFlags & FIN) sendAck(t);
-  else challengeAck(t);
 }
 
 /** Is our FIN acknowledged, and what follows? False when the connection is gone. */

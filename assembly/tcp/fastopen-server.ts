@@ -30,7 +30,8 @@ import { socketNotify } from "../socket/notify";
 import { count, nowMillis, stack, sysctl } from "../stack";
 import { appendPayload } from "./assembler";
 import { closeSending, tcpDone } from "./close";
-import { challengeAck, established, establishedInput } from "./established";
+import { answerIsLimited, challengeAck, dupAck } from "./challenge";
+import { established, establishedInput } from "./established";
 import {
   COOKIE_BYTES,
   FO_CHILD,
@@ -211,13 +212,14 @@ export function fastopenInput(t: Tcb): void {
   const late = segHasTs && t.tflags & TF_TIMESTAMPS && i32(segTsVal - t.tsRecent) < 0 && !(flags & RST);
   if (segSeq == t.irs && (flags & (SYN | ACK | RST | FIN)) == SYN && !late) {
     // The SYN again: our answer was lost, or is late
+    if (answerIsLimited(t)) return;
     sendSyn(t, SYN | ACK);
     armTimer(t, ARMED_RTO, backedOffRto(t));
     return;
   }
   if (late || seqGt(segSeq, t.rcvNxt + t.rcvWnd) || seqLt(segSeq + segLength(), t.rcvNxt)) {
     if (late) count(MIB_TCP_PAWS_REJECTED);
-    if (!(flags & RST)) challengeAck(t);
+    if (!(flags & RST)) dupAck(t);
     return;
   }
   if (flags & RST) {

@@ -17,7 +17,8 @@ import { socketNotify } from "../socket/notify";
 import { count, nowMicros, nowMillis, sysctl } from "../stack";
 import { noteDsack } from "./assembler";
 import { tcpAbort, tcpDone } from "./close";
-import { challengeAck, established, noteTimestamp, takeData } from "./established";
+import { answerIsLimited, challengeAck, dupAck } from "./challenge";
+import { established, noteTimestamp, takeData } from "./established";
 import { FO_ASKED, FO_SYN_DATA, fastopenOf, fastopenPending } from "./fastopen";
 import { fastopenSynAck } from "./fastopen-client";
 import { fastopenInput } from "./fastopen-server";
@@ -112,8 +113,7 @@ function synAcked(t: Tcb): void {
 
 /**
  * "If the SYN or SYN/ACK is lost, the initial window ... MUST be one segment" (RFC 5681 3.1; Linux: when two were
- * lost),
- * unless the timestamp tells that the first was only late.
+ * lost), unless the timestamp tells that the first was only late.
  */
 function answersFirstSyn(t: Tcb): bool {
   if (!segHasTs || !(t.tflags & TF_TIMESTAMPS)) return false;
@@ -158,16 +158,16 @@ export function handshakeInput(t: Tcb): void {
   const repeatedSyn = flags & SYN && segSeq == t.irs;
   if (segHasTs && t.tflags & TF_TIMESTAMPS && i32(segTsVal - t.tsRecent) < 0 && !(flags & RST) && !repeatedSyn) {
     count(MIB_TCP_PAWS_REJECTED);
-    challengeAck(t);
+    dupAck(t);
     return;
   }
   if (repeatedSyn) {
     if (flags & ACK && t.tflags & TF_SYN_SEEN && segAck == t.sndNxt) completedTwice(t);
-    else if (!(flags & (RST | ACK))) sendSyn(t, SYN | ACK);
+    else if (!(flags & (RST | ACK)) && !answerIsLimited(t)) sendSyn(t, SYN | ACK);
     return;
   }
   if (seqGt(segSeq, t.rcvNxt + t.rcvWnd) || seqGt(t.rcvNxt, segSeq + segLength())) {
-    if (!(flags & RST)) sendAck(t);
+    if (!(flags & RST)) dupAck(t);
     return;
   }
   if (flags & RST) {

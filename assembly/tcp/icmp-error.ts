@@ -85,9 +85,9 @@ export function tcpIcmpError(
 }
 
 /**
- * Does an error end a connection in SYN-RECEIVED? A simultaneous open, and one that was opened by its SYN alone
- * and that
- * nobody has accepted yet, by any; an embryonic one when the peer cannot be reached (Linux: tcp_v4_err, tcp_req_err).
+ * Does an error end a connection in SYN-RECEIVED? Any error ends a simultaneous open, and a connection that was opened
+ * by its SYN alone and that nobody has accepted yet; an embryonic one is ended when the peer cannot be reached (Linux:
+ * tcp_v4_err, tcp_req_err).
  */
 function dies(t: Tcb, type: u32, code: u32): bool {
   if (fastopenPending(t)) return t.parent != 0;

@@ -33,8 +33,7 @@ function markAt(q: ByteQueue, offset: u32): u32 {
 }
 
 /**
- * A send with MSG_EOR or MSG_ZEROCOPY in `flags` has queued bytes up to sequence number `end`; `whole`: all that
- * it had.
+ * A send with MSG_EOR or MSG_ZEROCOPY in `flags` has queued bytes up to sequence number `end`; `whole`: all it had.
  * A call that may block is not over before; without memory for a mark it is as if the flag had not been there.
  */
 export function markSent(t: Tcb, flags: i32, end: u32, whole: bool): void {

@@ -10,7 +10,6 @@ import {
   EISCONN,
   ENETUNREACH,
   IPPROTO_TCP,
-  IP_PMTUDISC_WANT,
   KIND_TIME_WAIT,
   MIB_TCP_ACTIVE_OPENS,
   SYN,
@@ -27,6 +26,7 @@ import {
   SYSCTL_TCP_TIMESTAMPS,
   SYSCTL_TCP_WINDOW_SCALING,
   SYSCTL_TCP_WMEM_DEFAULT,
+  SYSCTL_TCP_WORKAROUND_SIGNED_WINDOWS,
   TCP_CLOSED,
   TCP_SYN_RECEIVED,
   TCP_SYN_SENT,
@@ -34,7 +34,7 @@ import {
 import { flowAdd, flowFind } from "../flow";
 import { keyedHash } from "../hash";
 import { Netif, netifQueueOf, netifServes } from "../net/netif";
-import { ipv4Mtu } from "../net/pmtu";
+import { defaultPmtuDiscover, ipv4Mtu } from "../net/pmtu";
 import { isBroadcast, routeLookup, routeNetif, routeSource } from "../net/route";
 import { bindPortTaken } from "../socket/bind";
 import { SF_RCVBUF_LOCKED, SF_BOUND_ADDRESS, SF_BOUND_PORT } from "../socket/socket";
@@ -63,7 +63,7 @@ const HOME_TRIES_MAX: u32 = 4096;
 /** Defaults of a new TCB. */
 export function tcbDefaults(t: Tcb): void {
   t.ttl = u8(sysctl(SYSCTL_IP_DEFAULT_TTL));
-  t.pmtuDiscover = u8(IP_PMTUDISC_WANT);
+  t.pmtuDiscover = u8(defaultPmtuDiscover());
   t.rcvBuf = sysctl(SYSCTL_TCP_RMEM_DEFAULT);
   t.sndBuf = sysctl(SYSCTL_TCP_WMEM_DEFAULT);
   t.congestion = u8(sysctl(SYSCTL_TCP_CONGESTION));
@@ -108,7 +108,8 @@ export function advertise(t: Tcb): void {
   const mss = u32(t.advMss);
   let space = fullWindow(t);
   if (space > mss) space -= space % mss;
-  t.rcvWnd = min<u32>(space, 65535);
+  // Some read the window as a signed number: tcp_workaround_signed_windows
+  t.rcvWnd = min<u32>(space, sysctl(SYSCTL_TCP_WORKAROUND_SIGNED_WINDOWS) ? 32767 : 65535);
   setSlowLimit(t, t.rcvWnd);
   t.rcvWup = t.rcvNxt;
 }

@@ -16,6 +16,7 @@ import {
   RST,
   SYSCTL_IP_DEFAULT_TTL,
   SYSCTL_TCP_ECN,
+  SYSCTL_TCP_ECN_FALLBACK,
   TX_L4_CSUM,
   TX_TSO,
 } from "../layout";
@@ -272,7 +273,7 @@ export function sendSyn(t: Tcb, flags: u32, payload: u32 = 0): bool {
   const ecn = sysctl(SYSCTL_TCP_ECN);
   if (flags & ACK) {
     if (t.tflags & TF_ECN) flags |= ECE;
-  } else if (ecn == 1 && t.synRetries < 2) {
+  } else if (ecn == 1 && (t.synRetries == 0 || !sysctl(SYSCTL_TCP_ECN_FALLBACK))) {
     flags |= ECE | CWR;
   }
   // "The window field in a segment where the SYN bit is set MUST NOT be scaled" (RFC 7323 2.2)

@@ -18,6 +18,11 @@ import {
   TxSeg,
 } from "./tcb";
 
+/** Bits of tcp_recovery. */
+const RECOVERY_RACK: u32 = 1;
+const RECOVERY_STATIC_WINDOW: u32 = 2;
+const RECOVERY_NO_DUPTHRESH: u32 = 4;
+
 /** Flight.rackFlags */
 export const RACK_REORDER_SEEN: u32 = 1;
 export const RACK_ADVANCED: u32 = 2;
@@ -25,7 +30,7 @@ export const RACK_DSACK_SEEN: u32 = 4;
 
 /** RACK serves connections with SACK; the others count duplicate ACKs. */
 export function usesRack(t: Tcb): bool {
-  return (t.tflags & TF_SACK) != 0 && sysctl(SYSCTL_TCP_RECOVERY) != 0;
+  return (t.tflags & TF_SACK) != 0 && (sysctl(SYSCTL_TCP_RECOVERY) & RECOVERY_RACK) != 0;
 }
 
 /** True when (time 1, end 1) was sent after (time 2, end 2). */
@@ -51,13 +56,14 @@ export function rackAdvance(t: Tcb, f: Flight, s: TxSeg): void {
 function reorderingWindow(t: Tcb, f: Flight): u32 {
   if (!(f.rackFlags & RACK_REORDER_SEEN)) {
     if (t.caState >= CA_RECOVERY) return 0;
-    if (f.sackedOut >= f.reordering) return 0;
+    if (f.sackedOut >= f.reordering && !(sysctl(SYSCTL_TCP_RECOVERY) & RECOVERY_NO_DUPTHRESH)) return 0;
   }
   return min((t.minRttMicros >>> 2) * u32(f.reoWndSteps), t.srtt8 >>> 3);
 }
 
 /** Adapts the reordering window to D-SACKs (6.2 step 4). */
 export function rackUpdateReoWnd(t: Tcb, f: Flight, delivered: bool): void {
+  if (sysctl(SYSCTL_TCP_RECOVERY) & RECOVERY_STATIC_WINDOW) return;
   if (!delivered || !f.rackDsackRound) {
     f.rackFlags &= ~RACK_DSACK_SEEN;
     if (!delivered && f.rackDsackRound) return;
@@ -119,7 +125,8 @@ export function probeTimeout(t: Tcb, f: Flight): u32 {
 
 /** True when tail loss probes are sent. */
 export function usesTailProbe(t: Tcb): bool {
-  return usesRack(t) && sysctl(SYSCTL_TCP_EARLY_RETRANS) != 0;
+  const early = sysctl(SYSCTL_TCP_EARLY_RETRANS);
+  return usesRack(t) && (early == 3 || early == 4);
 }
 
 /** The same when nothing was SACKed or probed: `packetsOut` segments are in flight. */

@@ -1,7 +1,13 @@
 // Loss recovery's state machine: open, disorder, CWR, recovery, loss (Linux's tcp_fastretrans_alert).
 // Read first: RFC 6675 (SACK recovery), 6582 (NewReno), 6937 (PRR), 5682 (F-RTO); undo as RFC 3522 and 2883 allow.
 
-import { MIB_TCP_FAST_RETRANS, MIB_TCP_SACK_RENEGING, MIB_TCP_SPURIOUS_RTOS, SYSCTL_TCP_REORDERING } from "../layout";
+import {
+  MIB_TCP_FAST_RETRANS,
+  MIB_TCP_SACK_RENEGING,
+  MIB_TCP_SPURIOUS_RTOS,
+  SYSCTL_TCP_FRTO,
+  SYSCTL_TCP_REORDERING,
+} from "../layout";
 import { count, nowMillis, sysctl } from "../stack";
 import { congestionLoss, currentSsthresh, lossSsthresh } from "./congestion";
 import { mtuProbeLost } from "./mtu-probe";
@@ -259,7 +265,7 @@ export function enterLoss(t: Tcb, f: Flight): void {
   f.tlpHighSeq = 0;
   f.retransHint = 0;
   if (t.tflags & TF_ECN) t.tflags |= TF_CWR_PENDING;
-  f.frto = u32((newRecovery || t.retransmits > 0) && hasSack(t));
+  f.frto = u32(sysctl(SYSCTL_TCP_FRTO) != 0 && (newRecovery || t.retransmits > 0) && f.mtupSize == 0 && hasSack(t));
 }
 
 /** The receiver has thrown away what it had SACKed (RFC 2018 section 8). */

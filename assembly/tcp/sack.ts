@@ -1,8 +1,8 @@
 // SACK blocks from the peer: which are believed, and what they say of the segments in flight.
 // Read first: RFC 2018 section 5, RFC 2883 section 4 (D-SACK), RFC 6675; Linux tcp_sacktag_write_queue for the limits.
 
-import { MIB_TCP_DSACK_RECV, MIB_TCP_SACK_RECV } from "../layout";
-import { count } from "../stack";
+import { MIB_TCP_DSACK_RECV, MIB_TCP_SACK_RECV, SYSCTL_TCP_MAX_REORDERING } from "../layout";
+import { count, sysctl } from "../stack";
 import { get32 } from "../wire/bytes";
 import { currentMss } from "./output";
 import { RACK_DSACK_SEEN, RACK_REORDER_SEEN, rackAdvance } from "./rack";
@@ -132,14 +132,13 @@ function tagOne(t: Tcb, f: Flight, s: TxSeg): u32 {
 export function noteReordering(t: Tcb, f: Flight, high: u32): void {
   const distance = high - lowestNew;
   const metric = (distance + u32(t.mss) - 1) / max<u32>(t.mss, 1);
-  if (i32(metric) > i32(f.reordering)) f.reordering = min<u32>(metric, 300);
+  if (i32(metric) > i32(f.reordering)) f.reordering = min(metric, sysctl(SYSCTL_TCP_MAX_REORDERING));
   f.reordSeen++;
   f.rackFlags |= RACK_REORDER_SEEN;
 }
 
 /** The same for a segment that a cumulative ACK covers. */
 export function noteAckReordering(t: Tcb, f: Flight, low: u32): void {
-  if (f.sackedOut == 0 || !seqLt(low, f.highSack)) return;
   lowestNew = low;
   noteReordering(t, f, f.highSack);
 }

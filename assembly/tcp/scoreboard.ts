@@ -1,7 +1,8 @@
 // The segments in flight: one record each, ordered by sequence and by time of transmission, with the counts that
 // loss recovery works on (RFC 6675's scoreboard, Linux's packets_out, sacked_out, lost_out, retrans_out).
 
-import { nowMicros, nowMillis } from "../stack";
+import { SYSCTL_TCP_REORDERING } from "../layout";
+import { nowMicros, nowMillis, sysctl } from "../stack";
 import { islandsClear } from "./assembler";
 import { seqGt, seqLt } from "./sequence";
 import {
@@ -32,7 +33,7 @@ export function flightOf(t: Tcb): Flight | null {
   if (at == 0) return null;
   const f = changetype<Flight>(at);
   t.flight = u32(at);
-  f.reordering = 3;
+  f.reordering = sysctl(SYSCTL_TCP_REORDERING);
   f.reoWndSteps = 1;
   f.reoWndPersist = 16;
   f.highSeq = t.sndUna;

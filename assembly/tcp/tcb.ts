@@ -141,11 +141,7 @@ export class Tcb extends Socket {
   atoMillis: u16;
   /** Most window that is announced for now, in units of 64 bytes; 65535: no such limit (window.ts). */
   rcvSsthresh: u16;
-  /**
-   * Previous embryonic connection of the same listener; with TF_FASTOPEN what fastopen.ts keeps in its place;
-   * else, once
-   * established, when an ACK was last sent in answer to a segment that could not be, ms, 0 = never.
-   */
+  /** Previous embryonic connection of the same listener; with TF_FASTOPEN what fastopen.ts keeps in its place. */
   synPrev: u32;
   /** Least round-trip time, microseconds; 0 before the first sample. */
   minRttMicros: u32;

@@ -16,6 +16,7 @@ import {
   RST,
   SYN,
   SYSCTL_TCP_INVALID_RATELIMIT,
+  SYSCTL_TCP_RFC1337,
   SYSCTL_TCP_TIME_WAIT,
   SYSCTL_TCP_TW_REUSE,
   TCP_TIME_WAIT,
@@ -104,7 +105,7 @@ export function timeWaitFree(w: TimeWait): void {
   poolFree(pool, changetype<usize>(w));
 }
 
-/** Acknowledges what is known. ACKs without data get one answer in a while: see answeredLately() in established.ts. */
+/** Acknowledges what is known. ACKs without data get one answer in a while: see challenge.ts. */
 function answer(w: TimeWait): void {
   if (segLength() == 0) {
     if (w.answeredMillis != 0 && nowMillis - w.answeredMillis < sysctl(SYSCTL_TCP_INVALID_RATELIMIT)) {
@@ -133,7 +134,8 @@ export function timeWaitInput(w: TimeWait): bool {
   const length = segLength();
   if (!old && segSeq == w.rcvNxt && (length == 0 || segFlags & RST)) {
     if (segFlags & RST) {
-      // As Linux without tcp_rfc1337: an exact reset ends the wait
+      // An exact reset ends the wait, unless one guards against that (RFC 1337)
+      if (sysctl(SYSCTL_TCP_RFC1337)) return false;
       count(MIB_TCP_TIME_WAIT_KILLED);
       timeWaitFree(w);
       return false;

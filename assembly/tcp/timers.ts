@@ -4,7 +4,6 @@
 
 import {
   KIND_LISTENER,
-  MIB_TCP_ABORT_ON_TIMEOUT,
   MIB_TCP_DELAYED_ACKS,
   MIB_TCP_KEEPALIVE_PROBES,
   MIB_TCP_PERSIST_PROBES,
@@ -16,8 +15,7 @@ import {
   SYSCTL_TCP_ORPHAN_RETRIES,
   SYSCTL_TCP_RETRIES1,
   SYSCTL_TCP_RETRIES2,
-  SYSCTL_TCP_RTO_MIN,
-  ETIMEDOUT,
+  SYSCTL_TCP_THIN_LINEAR_TIMEOUTS,
   TCP_ESTABLISHED,
   TCP_FIN_WAIT_2,
   TCP_SYN_RECEIVED,
@@ -29,12 +27,13 @@ import { Timer, timerNotLater } from "../timer";
 import { tcpDone } from "./close";
 import { fastopenPending } from "./fastopen";
 import { fastopenTimeout } from "./fastopen-client";
+import { giveUp, isTimedOut, modelTimeout, silentMillis, untilUserTimeout } from "./give-up";
 import { listenerTimer } from "./listen";
 import { mtuBlackHole } from "./mtu-probe";
 import { currentMss, sendAck, sendProbe, sendReset } from "./output";
 import { countProbe, probeTimeout, rackDetectLoss } from "./rack";
 import { enterLoss, enterRecovery } from "./recovery";
-import { backedOffRto, rtoMax } from "./rtt";
+import { backedOffRto } from "./rtt";
 import { flightDrop, flightOf, inFlight, scoreboardSplit } from "./scoreboard";
 import {
   ARMED_ACK,
@@ -69,6 +68,9 @@ import { corkHolds, retransmit, retransmitLost, sendPart, tcpOutput, unsentBytes
 
 /** Least delayed-ACK time, Linux's TCP_ATO_MIN, ms. */
 export const ATO_MIN_MILLIS: u32 = 40;
+/** Linux: tcp_stream_is_thin, TCP_THIN_LINEAR_RETRIES. */
+const THIN_SEGMENTS: u32 = 4;
+const THIN_RETRIES: u32 = 6;
 /** Idle time after which a connection gives its Flight back, ms; a second when the pool runs low. */
 const FLIGHT_IDLE_MILLIS: u32 = 30000;
 const FLIGHT_IDLE_SHORT_MILLIS: u32 = 1000;
@@ -217,53 +219,6 @@ function retransmissionTimer(t: Tcb): bool {
   return true;
 }
 
-/** What `retries` doublings of the least RTO would take, ms: R2 as a time (Linux: tcp_model_timeout). */
-function modelTimeout(retries: u32): u32 {
-  const base = sysctl(SYSCTL_TCP_RTO_MIN);
-  if (retries <= 9) return ((2 << retries) - 1) * base;
-  return 1023 * base + (retries - 9) * rtoMax();
-}
-
-/** The first retransmission, or probe, since the peer last acknowledged anything new, ms. */
-function silentSince(t: Tcb): u32 {
-  const progress = t.flight != 0 ? changetype<Flight>(t.flight).progressMillis : t.retransStampMillis;
-  return i32(progress - t.retransStampMillis) > 0 ? progress : t.retransStampMillis;
-}
-
-/** Time since the first retransmission after the peer last acknowledged anything new; 0 without one. */
-function silentMillis(t: Tcb): u32 {
-  return t.retransStampMillis == 0 || t.retransmits == 0 ? 0 : nowMillis - silentSince(t);
-}
-
-/** True when the peer has been silent for too long: R2, or the user's own limit (RFC 5482). */
-function isTimedOut(t: Tcb): bool {
-  const elapsed = silentMillis(t);
-  if (elapsed == 0) return false;
-  const orphan = (t.tflags & TF_ORPHAN) != 0;
-  if (t.sndWnd == 0 && !orphan) return isDeadBehindWindow(t, elapsed);
-  if (t.userTimeoutMillis != 0) return elapsed >= t.userTimeoutMillis;
-  return elapsed >= modelTimeout(sysctl(orphan ? SYSCTL_TCP_ORPHAN_RETRIES : SYSCTL_TCP_RETRIES2));
-}
-
-/**
- * "SHOULD NOT time out the connection if data beyond the right window edge is not acknowledged" (RFC 9293 3.8.6): a
- * peer that has taken its window back is dead when it says nothing at all for twice the longest RTO (as Linux).
- */
-function isDeadBehindWindow(t: Tcb, elapsed: u32): bool {
-  const user = t.userTimeoutMillis;
-  if (user != 0 && elapsed > user) return true;
-  const limit = user != 0 ? min(user, 2 * rtoMax()) : 2 * rtoMax();
-  const heard = changetype<Flight>(t.flight).ackMillis;
-  return nowMillis - heard > limit && elapsed > limit;
-}
-
-/** The end of a connection whose peer is silent: told is the soft error that explains it, if there was one. */
-function giveUp(t: Tcb): void {
-  const soft = t.flight != 0 ? changetype<Flight>(t.flight).softError : 0;
-  count(MIB_TCP_ABORT_ON_TIMEOUT);
-  tcpDone(t, soft != 0 ? soft : ETIMEDOUT);
-}
-
 function retransmissionTimeout(t: Tcb, f: Flight): bool {
   const expired = isTimedOut(t);
   if (t.tflags & TF_FASTOPEN) fastopenTimeout(t, t.retransmits, expired);
@@ -288,16 +243,16 @@ function retransmissionTimeout(t: Tcb, f: Flight): bool {
     return true;
   }
   if (f.undoMarker != 0) f.undoRetrans = f.undoRetrans == u32.MAX_VALUE ? 1 : f.undoRetrans + 1;
-  if (t.backoff < 16) t.backoff++;
+  if (isThin(t, f)) t.backoff = 0;
+  else if (t.backoff < 16) t.backoff++;
   armTimer(t, ARMED_RTO, untilUserTimeout(t, backedOffRto(t)));
   return true;
 }
 
-/** A wait that does not outlast the user timeout (RFC 5482). */
-function untilUserTimeout(t: Tcb, millis: u32): u32 {
-  if (t.userTimeoutMillis == 0 || t.retransStampMillis == 0) return millis;
-  const left = i32(silentSince(t) + t.userTimeoutMillis - nowMillis);
-  return min(millis, u32(max<i32>(left, 1)));
+/** Too few segments for a fast retransmit: with tcp_thin_linear_timeouts the first timeouts stay short. */
+function isThin(t: Tcb, f: Flight): bool {
+  if (!sysctl(SYSCTL_TCP_THIN_LINEAR_TIMEOUTS) || t.state != TCP_ESTABLISHED) return false;
+  return f.packetsOut < THIN_SEGMENTS && u32(t.retransmits) <= THIN_RETRIES;
 }
 
 /** RACK's reordering timer: what is still missing is lost (RFC 8985 6.3). */

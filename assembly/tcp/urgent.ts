@@ -1,11 +1,12 @@
 // Urgent data: a mark in the stream, and the byte before it, which recv(MSG_OOB) takes out of line. Reads stop there.
 // Read first: RFC 9293 section 3.8.5; RFC 6093 (what stacks make of it); Linux net/ipv4/tcp.c, tcp_recv_urg().
 
-import { EAGAIN, EINVAL, EPOLLPRI, MSG_PEEK, URG } from "../layout";
+import { EAGAIN, EINVAL, EPOLLPRI, MSG_PEEK, SYSCTL_TCP_STDURG, URG } from "../layout";
 import { Mbuf } from "../memory/mbuf";
 import { queueConsume } from "../memory/chunk";
 import { socketNotify } from "../socket/notify";
 import { SF_OOBINLINE } from "../socket/socket";
+import { sysctl } from "../stack";
 import { put16 } from "../wire/bytes";
 import { flightOf } from "./scoreboard";
 import { segData, segDataLen, segFlags, segMbuf, segSeq, segUrgent } from "./segment";
@@ -25,7 +26,10 @@ const POINTER_MAX: u32 = 65535;
 /** The current segment of a connection that knows urgent data, or has URG itself: its pointer, then its byte. */
 export function urgentInput(t: Tcb): void {
   if (!mayReceive(i32(t.state))) return;
-  if (segFlags & URG && segUrgent != 0) notePointer(t, segSeq + segUrgent - 1);
+  if (segFlags & URG && segUrgent != 0) {
+    // RFC 1122 4.2.2.4 has the pointer at the last urgent byte, everybody else behind it (RFC 6093 3.1)
+    notePointer(t, segSeq + segUrgent - (sysctl(SYSCTL_TCP_STDURG) ? 0 : 1));
+  }
   if (t.flight == 0) return;
   const f = changetype<Flight>(t.flight);
   const offset = f.rcvUp - segSeq;

@@ -1,7 +1,12 @@
 // The receive window: what to announce (RFC 9293 3.8.6.2.2, never shrunk), how it grows with the connection
 // (Linux's receive buffer autotuning), and when a reader's progress is worth an ACK.
 
-import { SYSCTL_TCP_MODERATE_RCVBUF, SYSCTL_TCP_RMEM_MAX, SYSCTL_TCP_SHRINK_WINDOW } from "../layout";
+import {
+  SYSCTL_TCP_MODERATE_RCVBUF,
+  SYSCTL_TCP_RMEM_MAX,
+  SYSCTL_TCP_SHRINK_WINDOW,
+  SYSCTL_TCP_WORKAROUND_SIGNED_WINDOWS,
+} from "../layout";
 import { SF_RCVBUF_LOCKED, SHUT_READ, SocketExtra } from "../socket/socket";
 import { nowMicros, sysctl } from "../stack";
 import { Flight, TF_ACK_PENDING, TF_PINGPONG, TF_WSCALE, Tcb } from "./tcb";
@@ -116,7 +121,8 @@ export function selectWindow(t: Tcb): u32 {
     const unit = (1 << scale) - 1;
     window = (open + unit) & ~unit;
   }
-  const most = (<u32>65535) << scale;
+  const field: u32 = scale == 0 && sysctl(SYSCTL_TCP_WORKAROUND_SIGNED_WINDOWS) ? 32767 : 65535;
+  const most = field << scale;
   if (window > most) window = most;
   t.rcvWnd = window;
   if (t.rcvNxt != t.rcvWup) announced(t);

@@ -45,7 +45,8 @@ function refuseUnknown(event: SyscallEvent, result: number): void {
 
 function encode(value: Value, length: number | undefined, line: number): Uint8Array {
   if (value.kind === "string") {
-    const text = new TextEncoder().encode(value.value);
+    // Bytes as the script wrote them, "\xa1" too.
+    const text = Buffer.from(value.value, "latin1");
     return text.subarray(0, length ?? text.length);
   }
   const struct = value.kind === "list" && value.items[0]?.kind === "struct" ? value.items[0] : value;

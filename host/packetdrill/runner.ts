@@ -145,7 +145,7 @@ export class Runner {
         return { from: base + time.from, to: base + time.to };
       }
       case "any":
-        return { from: Math.min(now, this.#previous), to: now + ANY_MICROS };
+        return { from: Math.min(now, this.#previous), to: this.#previous + ANY_MICROS };
     }
   }
 

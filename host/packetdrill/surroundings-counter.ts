@@ -67,6 +67,8 @@ const SOURCES: Readonly<Record<string, Source>> = {
   TcpExtTCPFastOpenListenOverflow: ["tcp", "fastopenListenOverflow"],
   TcpExtTCPFastOpenCookieReqd: ["tcp", "fastopenCookieRequests"],
   TcpExtTCPFastOpenBlackhole: ["tcp", "fastopenBlackhole"],
+  TcpExtTCPMTUPSuccess: ["tcp", "mtuProbesGood"],
+  TcpExtTCPMTUPFail: ["tcp", "mtuProbesFailed"],
   TcpExtTW: ["tcp", "timeWaits"],
   TcpExtTWRecycled: ["tcp", "timeWaitReused"],
 };

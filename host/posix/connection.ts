@@ -38,7 +38,10 @@ export interface ConnectionCalls {
   getsockname: (fd: number, name: SocketAddressResult) => number;
   getpeername: (fd: number, name: SocketAddressResult) => number;
   fcntl: (fd: number, command: number, argument?: number) => number;
-  /** FIONREAD (SIOCINQ), SIOCOUTQ, SIOCOUTQNSD, SIOCATMARK give their figure, or put it into `result.value` (and 0). */
+  /**
+   * FIONREAD (SIOCINQ), SIOCOUTQ, SIOCOUTQNSD and SIOCATMARK return their figure, or put it into `result.value` and
+   * return 0.
+   */
   ioctl: (fd: number, request: number, result?: { value?: number } | number | boolean) => number;
 }
 

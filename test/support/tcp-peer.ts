@@ -15,6 +15,8 @@ export interface PeerOptions {
   host?: string;
   /** Initial sequence number of the peer. */
   iss?: number;
+  /** Time that the handshake takes. Default: none. */
+  roundTripMillis?: number;
 }
 
 interface SegmentFields {
@@ -139,6 +141,7 @@ export function opened(h: StackHarness, syn: TcpOptions = { mss: 1000 }, options
   const peer = new TcpPeer(h, options);
   peer.say("S", { options: syn });
   peer.heard();
+  if (options.roundTripMillis !== undefined) h.advance(options.roundTripMillis);
   peer.say(".", { seq: 1, ack: 1 });
   return { peer, fd: h.ok(TcpPeer.accept(h, listener)), listener };
 }
