@@ -68,6 +68,7 @@ import { groupAttach } from "./steer/group";
 import { softPending } from "./steer/hand-over";
 import { portsCount } from "./steer/ports";
 import { tableCount } from "./steer/table";
+import { shareAttach } from "./share/beat";
 import { sysctlDefaults } from "./sysctl";
 import { ACK_LIST_BYTES, ackListFlush } from "./tcp/input";
 import { outputAttach } from "./tcp/output";
@@ -79,6 +80,11 @@ import { TX_WAIT_BYTES, txWaitRun, txWaits } from "./tcp/tx-wait";
 import { Timer, WHEEL_BYTES, wheelAdvance, wheelAttach, wheelDeadlineMicros, wheelInit } from "./timer";
 
 export * from "./socket/calls";
+export * from "./share/client";
+export * from "./share/client-epoll";
+export { shareBeat, shareDeadline, shareJoin, sharePending } from "./share/beat";
+export { partBytes, partInit } from "./share/part";
+export { readyBytes, readyInit } from "./share/ready";
 export { arpAdd, arpDump, arpRemove } from "./net/arp";
 export { arpAddressState, arpProbe } from "./net/arp-address";
 export { netifAdd, netifSetAddress } from "./net/netif";
@@ -283,6 +289,7 @@ export function attach(base: usize): void {
   igmpAttach(stack.igmp);
   bindAttach(stack.bindTable);
   descriptorAttach(stack.descriptors);
+  shareAttach();
 }
 
 /**

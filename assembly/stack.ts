@@ -64,6 +64,8 @@ export class Stack {
   steerFlags: u32;
   /** Number of the stack in its network, on the mbufs that it holds; 0: it has none. */
   id: u32;
+  /** This stack's part of what it shares with business threads (share/part.ts), or 0. */
+  part: u32;
 }
 
 /** Offsets in the arena, counted from its base. */

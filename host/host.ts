@@ -5,6 +5,9 @@ import { type Counters, type PoolUse, sumCounters, sumPools } from "./counters.t
 import type { HostStack } from "./host-stack.ts";
 import type { Posix } from "./posix/posix.ts";
 import type { Stack } from "./stack.ts";
+import type { ClientPlace } from "./client/place.ts";
+import type { HostClient } from "./client/client.ts";
+import { OribiError } from "./errors.ts";
 import type { LinkOptions, UserVeth, Xstats } from "../veth/index.ts";
 
 /** Impairments of a host's wire: both directions alike, or each its own. */
@@ -19,6 +22,8 @@ export class Host {
   /** One for each thread that may serve the host; each has its own sockets and descriptors. */
   readonly stacks: readonly HostStack[];
   readonly #setLink: (host: Host, link: HostLink) => void;
+  #separate: { place: ClientPlace; attach: () => HostClient } | undefined;
+  #own: HostClient | undefined;
 
   /** @internal made by Network.host() */
   constructor(
@@ -54,11 +59,35 @@ export class Host {
   }
 
   /**
-   * The POSIX calls on the first stack, fit to be taken apart.
+   * The POSIX calls on the first stack, fit to be taken apart; on all stacks of a host with separate threads.
    * @throws {OribiError} ERR_ORIBI_THREAD while it runs in another thread: the calls are that thread's then
    */
   get posix(): Posix {
-    return this.first.posix;
+    return this.#separate === undefined ? this.first.posix : this.ownClient.posix;
+  }
+
+  /** This thread's access to a host with separate threads, as attachHost() gives it to others. */
+  get ownClient(): HostClient {
+    return (this.#own ??= this.#separated().attach());
+  }
+
+  /**
+   * What another thread needs to use this host with attachHost(): plain data, for postMessage() or workerData.
+   * @throws {OribiError} ERR_ORIBI_THREAD when the host was not made with `threads: "separate"`
+   */
+  client(): ClientPlace {
+    return this.#separated().place;
+  }
+
+  /** @internal its stacks run in threads of their own, for business threads */
+  separate(place: ClientPlace, attach: () => HostClient): void {
+    this.#separate = { place, attach };
+  }
+
+  #separated(): { place: ClientPlace; attach: () => HostClient } {
+    if (this.#separate !== undefined) return this.#separate;
+    const hint = 'Make it with { threads: "separate" }.';
+    throw new OribiError("ERR_ORIBI_THREAD", `Host "${this.name}" shares its thread with its application. ${hint}`);
   }
 
   /** One beat of each stack at `now`, microseconds: frames and timers. */

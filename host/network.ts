@@ -27,6 +27,8 @@ import {
   type VethModule,
 } from "../veth/index.ts";
 import { parseDuration } from "../veth/options.ts";
+import { HostClient } from "./client/client.ts";
+import type { ClientPlace } from "./client/place.ts";
 import { NetworkCapture, type NetworkCaptureOptions } from "./capture.ts";
 import { type Clock, RealClock, TurnClock, VirtualClock } from "./clock.ts";
 import {
@@ -45,12 +47,14 @@ import { HostStack, shareQueues } from "./host-stack.ts";
 import { scanAddress } from "./posix/address.ts";
 import type { Waiter } from "./posix/waiter.ts";
 import { seedWords } from "./seed.ts";
+import { createShare, type ShareOptions, shareOptions } from "./share.ts";
 import { Stack } from "./stack.ts";
 import { STACK_DEFAULTS, type StackOptions } from "./stack-options.ts";
 import { epochOf } from "./threads/clock.ts";
 import { MainThread } from "./threads/main-thread.ts";
 import type { UntilOptions } from "./threads/pump.ts";
-import type { SpawnOptions } from "./threads/threads.ts";
+import { POLL_MODES, type PollMode } from "./threads/thread-driver.ts";
+import { SPAWN_DEFAULTS, type SpawnOptions } from "./threads/threads.ts";
 
 export interface NetworkOptions {
   /** Gives every random choice. Default: a different one each time (`network.seed` tells which). */
@@ -92,8 +96,19 @@ export interface HostOptions extends Pick<
   stacks?: number;
   /** Tunables by Linux's names. */
   sysctl?: Record<string, number | string>;
+  /**
+   * "shared": a stack runs in the thread of its application, and within the calls of that. "separate": each stack has
+   * a thread of its own, and any thread may use the host: this one by `host.posix`, others by attachHost().
+   */
+  threads?: "shared" | "separate";
+  /** How separate threads, the stacks' and those that call, wait for work. Default: "adaptive". */
+  poll?: PollMode;
+  /** Sizes of what separate threads share. */
+  share?: ShareOptions;
 }
 
+/** What the thread of a stack runs in the separate model. */
+const STACK_THREAD = new URL("./threads/stack-thread.js", import.meta.url);
 /** Virtual microseconds that a step with work takes: time goes on even in a network without delays. */
 const STEP_MICROS = 1;
 /** A condition that another thread makes true is asked at least so often, milliseconds. */
@@ -186,6 +201,7 @@ export class Network implements AsyncDisposable {
     }
     const { address, netmask } = parseCidr("address", options.address);
     const stacks = stacksOf(options);
+    const separate = this.#separation(options);
     const nic = this.#nic(name, { ...options, queues: options.queues ?? stacks }, stacks);
     const text = options.address.split("/")[0] as string;
     const group = stacks === 1 ? 0 : this.#group(nic, stacks, options.stack ?? {});
@@ -204,7 +220,48 @@ export class Network implements AsyncDisposable {
     this.#hosts.push(host);
     this.#capture?.add(host);
     this.#mainThread?.watch(host);
+    if (separate !== undefined) this.#separate(host, options, separate);
     return host;
+  }
+
+  /** Starts the threads of a host's stacks; they end with the network. */
+  #separate(host: Host, options: HostOptions, share: Required<ShareOptions>): void {
+    const main = this.#useThreads('a host with threads: "separate"');
+    const { memory } = this;
+    const core = (this.#groupCore ??= instantiateStack(memory, this.#veth.exports, this.#core));
+    const blocks = host.stacks.map((stack) => main.blockOf(stack));
+    const allocate = (bytes: number): number => this.#regions.allocate(bytes);
+    const place = createShare(memory, core, allocate, blocks, main.bell, options.stack ?? {}, share);
+    const poll = options.poll ?? SPAWN_DEFAULTS.poll;
+    host.stacks.forEach((at, index) => {
+      at.stack.core.shareJoin(place.parts[index] as number);
+      // It ends with the network, or with a trap, which host.trap shows.
+      this.spawn(at, STACK_THREAD, { poll }).catch(() => undefined);
+    });
+    const { name, address } = host;
+    const modules = coreModules(this.#core);
+    const epochNanos = epochOf(this.#clock);
+    const { callTimeout } = share;
+    const client: ClientPlace = {
+      ...{ kind: "oribi-host", name, address, memory, modules, ...this.#core, epochNanos },
+      ...{ ...place, blocks, poll, callTimeout },
+    };
+    const background = {
+      step: () => this.step(),
+      sleep: (isReady: () => boolean, until: number) => main.sleep(until, Infinity, isReady),
+    };
+    host.separate(client, () => new HostClient(client, background));
+  }
+
+  /** What a host with separate threads shares; undefined: it is not to have any. */
+  #separation({ threads = "shared", poll, share = {} }: HostOptions): Required<ShareOptions> | undefined {
+    if (poll !== undefined && !POLL_MODES.includes(poll)) {
+      throw optionError("poll", poll, '"busy", "adaptive" or "lowPower"');
+    }
+    if (threads === "shared") return undefined;
+    if (threads !== "separate") throw optionError("threads", threads, '"shared" or "separate"');
+    this.#useThreads('a host with threads: "separate"');
+    return shareOptions(share);
   }
 
   /** Makes a stack of a host, with its interface. All stacks of a host have one secret: any may take a SYN cookie. */

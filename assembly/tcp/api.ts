@@ -111,6 +111,17 @@ export function tcpSend(t: Tcb, data: usize, length: u32, flags: i32): i32 {
   return i32(taken);
 }
 
+/** As tcpSend(), beyond the limit of the send queue: the last bytes before close() or shutdown(). */
+export function tcpSendAll(t: Tcb, data: usize, length: u32, flags: i32): i32 {
+  const state = sendState(t);
+  if (state < 0) return state;
+  if (t.flight == 0 && (t.sndBytes > 0 || length > currentMss(t)) && flightOf(t) === null) return -ENOBUFS;
+  const taken = queueAppend(sndQueue(t), data, length);
+  if (taken == 0) return -ENOBUFS;
+  pushed(t, flags, taken == length);
+  return i32(taken);
+}
+
 /** Without a chunk: if this connection holds some, its own ACKs will free them; if not, nothing will wake it. */
 function noChunk(t: Tcb): i32 {
   if (t.sndBytes == 0) return -ENOBUFS;
@@ -262,6 +273,11 @@ export function tcpEvents(t: Tcb): u32 {
 export function hasSendSpace(t: Tcb): bool {
   const limit = sendLimit(t);
   return t.sndBytes < limit && limit - t.sndBytes >= t.sndBytes >>> 1;
+}
+
+/** Bytes from the head of the queue that may be read; with `take`, a lone urgent byte at the head is taken out. */
+export function tcpUnread(t: Tcb, take: bool): u32 {
+  return t.rcvBytes == 0 ? 0 : readable(t, take);
 }
 
 /** FIONREAD: bytes that recv() would give now. */

@@ -10,8 +10,13 @@ import { Doorbell } from "./doorbell.ts";
 import { type Driver, millisLeft, SPIN_MICROS } from "./driver.ts";
 import { StopError } from "./outcome.ts";
 
-/** How a thread waits for work. */
-export type PollMode = "busy" | "adaptive";
+/**
+ * How a thread waits for work. "busy": it never sleeps. "adaptive": it spins briefly, then sleeps until something comes
+ * or a timer is due. "lowPower": it sleeps at once.
+ */
+export type PollMode = "busy" | "adaptive" | "lowPower";
+/** All of them. */
+export const POLL_MODES: readonly PollMode[] = ["busy", "adaptive", "lowPower"];
 
 /** What a thread has done so far. */
 export interface ThreadActivity {
@@ -31,6 +36,12 @@ export interface ThreadPort {
   count: number;
 }
 
+/** What it needs of the core. */
+export type DriverCore = Pick<
+  StackExports,
+  "poll" | "nextDeadline" | "shareBeat" | "shareDeadline" | "sharePending"
+>;
+
 /** Drives one stack for the calls that wait. */
 export class ThreadDriver implements Waiter, Driver {
   readonly activity: ThreadActivity = { polls: 0, sleeps: 0, wakeups: 0 };
@@ -40,7 +51,9 @@ export class ThreadDriver implements Waiter, Driver {
   /** The stack has trapped: nobody may use it any more. */
   hasTrapped = false;
   readonly turns: TurnClock;
-  readonly #core: Pick<StackExports, "poll" | "nextDeadline">;
+  /** It answers business threads as well. */
+  isSharing = false;
+  readonly #core: DriverCore;
   readonly #veth: Pick<VethExports, "rxPending" | "portNextDue">;
   readonly #port: ThreadPort;
   readonly #words: Int32Array;
@@ -50,7 +63,7 @@ export class ThreadDriver implements Waiter, Driver {
   /** @param block address of the host's THREAD_BYTES */
   constructor(
     clock: Clock,
-    core: Pick<StackExports, "poll" | "nextDeadline">,
+    core: DriverCore,
     veth: Pick<VethExports, "rxPending" | "portNextDue">,
     port: ThreadPort,
     memory: SharedMemory,
@@ -81,7 +94,7 @@ export class ThreadDriver implements Waiter, Driver {
 
   wait(untilMicros: number): boolean {
     let now = this.turns.take();
-    const spinEnd = this.mode === "busy" ? Infinity : now + SPIN_MICROS;
+    const spinEnd = this.mode === "busy" ? Infinity : this.mode === "lowPower" ? now : now + SPIN_MICROS;
     while (this.#pollAt(now) === 0 && now < untilMicros) {
       if (now >= spinEnd) this.#sleep(untilMicros);
       now = this.turns.take();
@@ -90,11 +103,19 @@ export class ThreadDriver implements Waiter, Driver {
     return true;
   }
 
+  /** Goes on for ever, for the stack and for business threads. @throws {StopError} when the thread is asked to end */
+  serve(): never {
+    this.isSharing = true;
+    while (true) this.wait(Infinity);
+  }
+
   nextDeadline(): number {
-    return Math.min(this.#core.nextDeadline(), this.#veth.portNextDue(this.#port.handle));
+    const own = Math.min(this.#core.nextDeadline(), this.#veth.portNextDue(this.#port.handle));
+    return this.isSharing ? Math.min(own, this.#core.shareDeadline()) : own;
   }
 
   hasArrivals(): boolean {
+    if (this.isSharing && this.#core.sharePending() !== 0) return true;
     const { handle, first, count } = this.#port;
     for (let queue = first; queue < first + count; queue++) if (this.#veth.rxPending(handle, queue) > 0) return true;
     return false;
@@ -117,7 +138,8 @@ export class ThreadDriver implements Waiter, Driver {
     this.assertRunning();
     this.activity.polls++;
     try {
-      return this.#core.poll(now);
+      const work = this.#core.poll(now);
+      return this.isSharing ? work + this.#core.shareBeat() : work;
     } catch (error) {
       this.hasTrapped = true;
       throw toCoreTrap(error);
