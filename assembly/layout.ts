@@ -830,6 +830,7 @@ export const CHANNEL_HAS_ROOM: i32 = 1 << 17; // writable as long as the send bu
 export const CHANNEL_ENDED: i32 = 1 << 18; // behind the last byte comes the end of the stream
 export const CHANNEL_ASK: i32 = 1 << 19; // an error or the like: the stack must be asked
 export const CHANNEL_CONNECTED: i32 = 1 << 20; // has a peer
+export const CHANNEL_BY_CALL: i32 = 1 << 24; // datagrams whose errors must be told at once: they are sent by calls
 export const CHANNEL_WANTS: i32 = 21; // three bits from here: ancillary data that recvmsg wants (CMSG_*)
 /** Whose turn it is when it is the stack's own. */
 export const TURN_STACK: i32 = -1;

@@ -45,6 +45,8 @@ export class HostStack {
   trap: CoreTrap | undefined;
   /** Which thread the stack runs in; "lost": in none any more, its own one has crashed. Set by Network.spawn(). */
   thread: "main" | "worker" | "lost" = "main";
+  /** In simulated time the stacks of separate threads are stepped here, with the business threads' part. */
+  isSharing = false;
   readonly #posix: Posix;
 
   /** @internal made by Network.host() */
@@ -77,7 +79,9 @@ export class HostStack {
   poll(now: number): number {
     if (this.trap !== undefined || this.thread !== "main") return 0;
     try {
-      return this.stack.core.poll(now);
+      const { core } = this.stack;
+      const work = core.poll(now);
+      return this.isSharing ? work + core.shareBeat() : work;
     } catch (error) {
       this.trap = toCoreTrap(error) as CoreTrap;
       throw this.trap;
@@ -86,7 +90,10 @@ export class HostStack {
 
   /** When the stack wants to be polled though nothing arrives, microseconds; Infinity: no need. */
   nextDeadline(): number {
-    return this.trap === undefined && this.thread === "main" ? this.stack.core.nextDeadline() : Infinity;
+    if (this.trap !== undefined || this.thread !== "main") return Infinity;
+    const { core } = this.stack;
+    if (!this.isSharing) return core.nextDeadline();
+    return core.sharePending() !== 0 ? 0 : Math.min(core.nextDeadline(), core.shareDeadline());
   }
 
   /** Frames that wait in the NIC's queues of this stack. */

@@ -84,6 +84,11 @@ export class Host {
     this.#separate = { place, attach };
   }
 
+  /** @internal the network is closed */
+  detach(): void {
+    this.#own?.close();
+  }
+
   #separated(): { place: ClientPlace; attach: () => HostClient } {
     if (this.#separate !== undefined) return this.#separate;
     const hint = 'Make it with { threads: "separate" }.';

@@ -15,6 +15,9 @@ import {
   MEMBER_BYTES,
   MEMBER_POOL,
   MEMBER_QUEUE,
+  THREAD_BYTES,
+  THREAD_RUNNING,
+  THREAD_STATE,
 } from "../assembly/layout.ts";
 import {
   type BridgeOptions,
@@ -29,6 +32,7 @@ import {
 import { parseDuration } from "../veth/options.ts";
 import { HostClient } from "./client/client.ts";
 import type { ClientPlace } from "./client/place.ts";
+import { LOOK_MILLIS } from "./client/waiting.ts";
 import { NetworkCapture, type NetworkCaptureOptions } from "./capture.ts";
 import { type Clock, RealClock, TurnClock, VirtualClock } from "./clock.ts";
 import {
@@ -98,7 +102,8 @@ export interface HostOptions extends Pick<
   sysctl?: Record<string, number | string>;
   /**
    * "shared": a stack runs in the thread of its application, and within the calls of that. "separate": each stack has
-   * a thread of its own, and any thread may use the host: this one by `host.posix`, others by attachHost().
+   * a thread of its own, and any thread may use the host: this one by `host.posix`, others by attachHost(). In
+   * simulated time the stacks are stepped in this thread, and calls go the same way as between threads.
    */
   threads?: "shared" | "separate";
   /** How separate threads, the stacks' and those that call, wait for work. Default: "adaptive". */
@@ -226,17 +231,18 @@ export class Network implements AsyncDisposable {
 
   /** Starts the threads of a host's stacks; they end with the network. */
   #separate(host: Host, options: HostOptions, share: Required<ShareOptions>): void {
-    const main = this.#useThreads('a host with threads: "separate"');
+    const main = this.time === "real" ? this.#useThreads('a host with threads: "separate"') : undefined;
     const { memory } = this;
     const core = (this.#groupCore ??= instantiateStack(memory, this.#veth.exports, this.#core));
-    const blocks = host.stacks.map((stack) => main.blockOf(stack));
     const allocate = (bytes: number): number => this.#regions.allocate(bytes);
-    const place = createShare(memory, core, allocate, blocks, main.bell, options.stack ?? {}, share);
+    const blocks = host.stacks.map((stack) => main?.blockOf(stack) ?? ownBlock(memory, allocate(THREAD_BYTES)));
+    const place = createShare(memory, core, allocate, blocks, main?.bell ?? 0, options.stack ?? {}, share);
     const poll = options.poll ?? SPAWN_DEFAULTS.poll;
     host.stacks.forEach((at, index) => {
       at.stack.core.shareJoin(place.parts[index] as number);
+      at.isSharing = main === undefined;
       // It ends with the network, or with a trap, which host.trap shows.
-      this.spawn(at, STACK_THREAD, { poll }).catch(() => undefined);
+      if (main !== undefined) this.spawn(at, STACK_THREAD, { poll }).catch(() => undefined);
     });
     const { name, address } = host;
     const modules = coreModules(this.#core);
@@ -247,8 +253,14 @@ export class Network implements AsyncDisposable {
       ...{ ...place, blocks, poll, callTimeout },
     };
     const background = {
+      now: () => this.now(),
       step: () => this.step(),
-      sleep: (isReady: () => boolean, until: number) => main.sleep(until, Infinity, isReady),
+      sleep: (isReady: () => boolean, until: number) => {
+        const next = main === undefined ? Math.min(until, this.nextDeadline()) : until;
+        if (main !== undefined) main.sleep(next, LOOK_MILLIS, isReady);
+        else if (next !== Infinity) this.#sleepUntil(next);
+        return main !== undefined || next !== Infinity;
+      },
     };
     host.separate(client, () => new HostClient(client, background));
   }
@@ -260,7 +272,6 @@ export class Network implements AsyncDisposable {
     }
     if (threads === "shared") return undefined;
     if (threads !== "separate") throw optionError("threads", threads, '"shared" or "separate"');
-    this.#useThreads('a host with threads: "separate"');
     return shareOptions(share);
   }
 
@@ -569,7 +580,10 @@ export class Network implements AsyncDisposable {
     this.#isClosed = true;
     await this.#mainThread?.close();
     await this.#capture?.close();
-    for (const host of this.#hosts) host.nic.close();
+    for (const host of this.#hosts) {
+      host.detach();
+      host.nic.close();
+    }
     for (const bridge of this.#bridges) bridge.close();
     this.#hosts.length = 0;
   }
@@ -581,6 +595,12 @@ export class Network implements AsyncDisposable {
   #assertOpen(): void {
     if (this.#isClosed) throw new OribiError("ERR_ORIBI_CLOSED", "This network is closed; make a new one.");
   }
+}
+
+/** The block of a thread that is this one: always there. */
+function ownBlock(memory: SharedMemory, at: number): number {
+  new Int32Array(memory.buffer, at, THREAD_BYTES / 4)[THREAD_STATE / 4] = THREAD_RUNNING;
+  return at;
 }
 
 /** The start of a virtual clock. */

@@ -2,6 +2,7 @@
 
 import {
   CHANNEL_ASK,
+  CHANNEL_BY_CALL,
   CHANNEL_CONNECTED,
   CHANNEL_ENDED,
   CHANNEL_HAS_ROOM,
@@ -20,6 +21,7 @@ import {
   EPOLLOUT,
   EPOLLPRI,
   EPOLLRDHUP,
+  IP_PMTUDISC_DO,
   KIND_LISTENER,
   KIND_TCP,
   TCP_CLOSED,
@@ -30,7 +32,7 @@ import {
 } from "../layout";
 import { udpEvents } from "../net/udp";
 import { tcbOf, udpOf } from "../socket/kinds";
-import { SHUT_READ, SHUT_WRITE, Socket, SocketExtra } from "../socket/socket";
+import { SF_RECVERR, SHUT_READ, SHUT_WRITE, Socket, SocketExtra } from "../socket/socket";
 import { readThreshold } from "../tcp/established";
 import { tcpEvents } from "../tcp/api";
 
@@ -62,6 +64,7 @@ function udpState(s: Socket): u32 {
   if (s.error != 0) state |= CHANNEL_ASK;
   if (s.error == 0 && !(shut & SHUT_WRITE)) state |= CHANNEL_MAY_SEND;
   if (s.remotePort != 0) state |= CHANNEL_CONNECTED;
+  if (i32(s.pmtuDiscover) == IP_PMTUDISC_DO || s.flags & SF_RECVERR) state |= CHANNEL_BY_CALL;
   if (s.extra != 0) state |= changetype<SocketExtra>(s.extra).control << CHANNEL_WANTS;
   return state;
 }

@@ -47,7 +47,8 @@ export class HostClient {
     this.address = place.address;
     this.posix = createClientPosix(link, place);
     this.#release = () => link.seat.leave();
-    process.once("exit", this.#release);
+    if (leaving.size === 0) process.once("exit", leaveAll);
+    leaving.add(this.#release);
   }
 
   /** Microseconds since the network was made: one time for all of its threads. */
@@ -86,9 +87,17 @@ export class HostClient {
 
   /** Ends this thread's access, not the host's descriptors. To be called when many threads come and go. */
   close(): void {
-    process.off("exit", this.#release);
+    leaving.delete(this.#release);
+    if (leaving.size === 0) process.off("exit", leaveAll);
     this.#release();
   }
+}
+
+/** What gives the seats of this thread back when it ends by itself. */
+const leaving = new Set<() => void>();
+
+function leaveAll(): void {
+  for (const release of leaving) release();
 }
 
 /**

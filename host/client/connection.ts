@@ -48,13 +48,12 @@ import type { ContextCore, PosixContext } from "../posix/context.ts";
 import type { Link } from "./link.ts";
 
 const O_RDWR = 2;
-/** A lingering close asks so often whether the peer has taken all, milliseconds. */
-const LINGER_MILLIS = 2;
+/** A lingering close asks so often whether the peer has taken all, microseconds. */
+const LINGER_MICROS = 2000;
 
 /** Makes the calls of one thread. */
 export function createClientConnection(link: Link, context: PosixContext<ContextCore>): ConnectionCalls {
   const { core, channel, seat } = link;
-  const pause = new Int32Array(new SharedArrayBuffer(4));
   /** The stack that gets the next socket: threads begin with different ones. */
   let next = seat.turn;
 
@@ -126,7 +125,7 @@ export function createClientConnection(link: Link, context: PosixContext<Context
     if (link.call(fd, CALL_SHUTDOWN, SHUT_WR) < 0) return;
     const deadline = link.now() + millis * 1000;
     while (link.now() < deadline && link.call(fd, CALL_FIN_PENDING) > 0) {
-      if (link.stepped() === 0) Atomics.wait(pause, 0, 0, LINGER_MILLIS);
+      if (link.stepped() === 0) link.pause(Math.min(LINGER_MICROS, deadline - link.now()));
     }
   }
 

@@ -5,6 +5,7 @@
 import {
   CALL_SENDTO,
   CALL_TAKE_ERROR,
+  CHANNEL_BY_CALL,
   CHANNEL_CONNECTED,
   CHANNEL_MAY_SEND,
   CLIENT_ASK,
@@ -21,6 +22,9 @@ import {
 import type { Bytes } from "../posix/arguments.ts";
 import type { ContextCore, PosixContext } from "../posix/context.ts";
 import type { Link } from "./link.ts";
+
+/** The first multicast address; broadcasts and reserved addresses come behind. */
+const MULTICAST = 0xe0000000;
 
 export interface DatagramCalls {
   /** Port and address 0: to the peer; `ttl` and `tos` -1: the socket's. The channel has been found. */
@@ -78,6 +82,10 @@ export function createDatagrams(link: Link, context: PosixContext<ContextCore>):
       if (port === 0 && address !== 0) return -EINVAL;
       if (port === 0 && !link.has(at, CHANNEL_CONNECTED)) return -EDESTADDRREQ;
       data.set(buffer);
+      // What may be a broadcast needs leave to be one; few programs send many.
+      if (link.has(at, CHANNEL_BY_CALL) || (address & 255) === 255 || address >>> 0 >= MULTICAST) {
+        return link.call(fd, CALL_SENDTO, dataAt, length, flags, address, port, ttl, tos);
+      }
       const n = core.clientSendTo(part, at, seat.turn, dataAt, length, flags, address, port, ttl, tos);
       if (n === CLIENT_BUSY) {
         link.awaitTurn(

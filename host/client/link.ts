@@ -16,6 +16,7 @@ import {
   CHANNEL_TX_WAITERS,
   EAGAIN,
   EBADF,
+  EDEADLK,
   ENETDOWN,
   ENOTSOCK,
   KIND_FREE,
@@ -71,12 +72,13 @@ export class Link {
     const options = place.debug === undefined ? {} : { debug: place.debug };
     this.place = place;
     this.core = instantiateStack(place.memory, instantiateVeth(place.memory, options), options);
-    this.#rounds = SPIN_ROUNDS[place.poll];
-    this.seat = new Seat(place, this.core, this.#rounds);
+    // With hosts of its own to serve, a thread does not spin: they may be what it waits for.
+    this.#rounds = background === undefined ? SPIN_ROUNDS[place.poll] : 0;
+    this.seat = new Seat(place, this.core, this.#rounds, background);
     this.words = new Int32Array(place.memory.buffer);
     this.doubles = new Float64Array(place.memory.buffer);
     this.stacks = place.parts.length;
-    this.#clock = clockFrom(place.epochNanos);
+    this.#clock = background ?? clockFrom(place.epochNanos);
     this.#background = background;
     const word = (at: number): number => this.words[at / 4] as number;
     this.#capacity = word((place.parts[0] as number) + PART_CAPACITY);
@@ -139,7 +141,7 @@ export class Link {
 
   /**
    * Waits until a call on the channel found before need not wait any more: 0; -EAGAIN when the deadline has passed,
-   * -EBADF when the descriptor was closed, -ENETDOWN when its stack runs no more.
+   * -EBADF when the descriptor was closed, -ENETDOWN when its stack runs no more, -EDEADLK when nothing can happen.
    */
   wait(at: number, stack: number, sending: boolean, deadline: number): number {
     if (deadline === -Infinity) return -EAGAIN;
@@ -151,20 +153,21 @@ export class Link {
       if (this.core.clientSpin(at, generation, sending ? 1 : 0, this.#rounds) !== 0 || isReady()) break;
       if (this.now() >= deadline) return -EAGAIN;
       if (!this.seat.isServed(stack)) return -ENETDOWN;
-      if (this.#background !== undefined) this.#serve(this.#background, [at + CHANNEL_POLLERS], isReady, deadline);
-      else if (!isBusy) futexSleep(this.words, futexOf(at, sending), isReady, this.#millis(deadline));
+      if (this.#background !== undefined) {
+        if (!this.#serve(this.#background, [at + CHANNEL_POLLERS], isReady, deadline)) return -EDEADLK;
+      } else if (!isBusy) futexSleep(this.words, futexOf(at, sending), isReady, this.#millis(deadline));
     }
     return this.word(at, CHANNEL_GENERATION) === generation ? 0 : -EBADF;
   }
 
-  /** Waits on a futex of an epoll, or of all who poll, until `isReady`. False: the deadline has passed. */
-  waitOn(futex: Futex, pollers: readonly number[], isReady: () => boolean, deadline: number): boolean {
+  /** Waits on a futex of an epoll, or of all who poll, until `isReady` or the deadline: 0, or -EDEADLK. */
+  waitOn(futex: Futex, pollers: readonly number[], isReady: () => boolean, deadline: number): number {
     while (true) {
-      for (let i = 0; i <= this.#rounds; i += 50) if (isReady()) return true;
-      if (this.now() >= deadline) return false;
-      if (this.#background !== undefined) this.#serve(this.#background, pollers, isReady, deadline);
-      else if (this.place.poll !== "busy") futexSleep(this.words, futex, isReady, this.#millis(deadline));
-      if (isReady()) return true;
+      for (let i = 0; i <= this.#rounds; i += 50) if (isReady()) return 0;
+      if (this.now() >= deadline) return 0;
+      if (this.#background !== undefined) {
+        if (!this.#serve(this.#background, pollers, isReady, deadline)) return isReady() ? 0 : -EDEADLK;
+      } else if (this.place.poll !== "busy") futexSleep(this.words, futex, isReady, this.#millis(deadline));
     }
   }
 
@@ -186,14 +189,16 @@ export class Link {
   }
 
   /** The main thread waits: it serves its own hosts meanwhile, and sleeps on its own doorbell. */
-  #serve(background: Background, pollers: readonly number[], isReady: () => boolean, deadline: number): void {
+  #serve(background: Background, pollers: readonly number[], isReady: () => boolean, deadline: number): boolean {
+    let goesOn = true;
     this.announce(pollers, 1);
     Atomics.add(this.words, this.#poll.waiters, 1);
     if (!isReady() && background.step() === 0) {
-      background.sleep(isReady, Math.min(deadline, this.now() + LOOK_MILLIS * 1000));
+      goesOn = background.sleep(isReady, deadline);
     }
     Atomics.sub(this.words, this.#poll.waiters, 1);
     this.announce(pollers, -1);
+    return goesOn;
   }
 
   #millis(deadline: number): number {
@@ -215,6 +220,12 @@ export class Link {
   /** One step of what this thread serves beside; the work done. */
   stepped(): number {
     return this.#background === undefined ? 0 : this.#background.step();
+  }
+
+  /** Lets some time pass. */
+  pause(micros: number): void {
+    if (this.#background === undefined) Atomics.wait(pause, 0, 0, micros / 1000);
+    else this.#background.sleep(() => false, this.now() + micros);
   }
 
   /** Waits while it is another thread's turn; takes that of a dead one away. */

@@ -85,8 +85,8 @@ export function createClientMultiplex(link: Link, context: PosixContext<ContextC
       n = collect(epfd, most);
       return n > 0;
     };
-    link.waitOn(futex, [at + READY_POLLERS], isReady, deadlineOf(timeout));
-    return core.shareIsEpoll(share, epfd) === 0 ? -EBADF : n;
+    const waited = link.waitOn(futex, [at + READY_POLLERS, at + READY_WAITERS], isReady, deadlineOf(timeout));
+    return core.shareIsEpoll(share, epfd) === 0 ? -EBADF : waited < 0 ? waited : n;
   }
 
   function deadlineOf(millis: number): number {
@@ -102,9 +102,9 @@ export function createClientMultiplex(link: Link, context: PosixContext<ContextC
     const pollers = [...fds].map((fd) => link.pollersOf(fd)).filter((at) => at !== 0);
     const deadline = deadlineOf(timeout);
     link.announce(pollers, 1);
-    link.waitOn(link.pollFutex, [], () => (n = look()) !== 0, deadline);
+    const waited = link.waitOn(link.pollFutex, [], () => (n = look()) !== 0, deadline);
     link.announce(pollers, -1);
-    return n;
+    return waited < 0 ? waited : n;
   }
 
   function lookAll(fds: PollFd[]): number {

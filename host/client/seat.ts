@@ -29,10 +29,13 @@ import {
 import type { StackExports } from "../core.ts";
 import { OribiError } from "../errors.ts";
 import type { ClientPlace } from "./place.ts";
+import type { Background } from "./waiting.ts";
 import { isThreadAlive, ownThread } from "./thread-id.ts";
 
 /** A caller that sleeps looks so often whether the stack's thread still runs, milliseconds. */
 const LOOK_MILLIS = 200;
+/** Steps that a caller makes with what it serves before it sleeps. */
+const STEPS_MAX = 100;
 /** Lives of a seat are counted to here, so that a turn is never that of the stack (-1). */
 const LIVES = 0x7fff;
 
@@ -49,6 +52,7 @@ export class Seat {
   readonly #at: number;
   readonly #index: number;
   readonly #rounds: number;
+  readonly #background: Background | undefined;
   #isGiven = false;
 
   /**
@@ -56,7 +60,8 @@ export class Seat {
    * @param rounds how often a caller looks for the answer before it sleeps
    * @throws {OribiError} ERR_ORIBI_SEATS when all are taken
    */
-  constructor(place: ClientPlace, core: StackExports, rounds: number) {
+  constructor(place: ClientPlace, core: StackExports, rounds: number, background?: Background) {
+    this.#background = background;
     this.#place = place;
     this.#core = core;
     this.#words = new Int32Array(place.memory.buffer);
@@ -125,6 +130,11 @@ export class Seat {
     const words = this.#words;
     const sleeping = this.#at + SEAT_SLEEPING / 4;
     const end = performance.now() + this.#place.callTimeout;
+    // What this thread serves may be what the answer waits for.
+    for (let i = 0; this.#background !== undefined && i < STEPS_MAX; i++) {
+      this.#background.step();
+      if (Atomics.load(words, status) === CALL_ANSWERED) return true;
+    }
     Atomics.store(words, sleeping, 1);
     let now = Atomics.load(words, status);
     while (now !== CALL_ANSWERED) {

@@ -14,10 +14,15 @@ export interface Futex {
 
 /** What goes on while this thread waits: nothing in a plain worker; the network's own hosts in the main thread. */
 export interface Background {
+  /** The network's time, microseconds: simulated, maybe. */
+  now(): number;
   /** One step of what this thread has to serve; the work done. */
   step(): number;
-  /** Sleeps until something arrives for this thread, `isReady` (asked after announcing), or the time, microseconds. */
-  sleep(isReady: () => boolean, untilMicros: number): void;
+  /**
+   * Sleeps until something arrives for this thread, `isReady` (asked after announcing), or the time, microseconds.
+   * False: nothing can ever happen.
+   */
+  sleep(isReady: () => boolean, untilMicros: number): boolean;
 }
 
 /** The longest sleep before a waiter looks whether the stack's thread still runs, milliseconds. */
