@@ -8,6 +8,7 @@ import type { Stack } from "./stack.ts";
 import type { ClientPlace } from "./client/place.ts";
 import type { HostClient } from "./client/client.ts";
 import { OribiError } from "./errors.ts";
+import { readShareCounters, type ShareCounters } from "./share.ts";
 import type { LinkOptions, UserVeth, Xstats } from "../veth/index.ts";
 
 /** Impairments of a host's wire: both directions alike, or each its own. */
@@ -125,6 +126,15 @@ export class Host {
   sysctl(name: string, value?: number | string): number | string {
     if (value !== undefined) for (const { stack } of this.stacks) stack.sysctl(name, value);
     return this.stack.sysctl(name);
+  }
+
+  /**
+   * What the stacks have done for business threads, in all: calls answered and cancelled, signals followed, sleepers
+   * woken, words that could not be (violations), beats with work.
+   */
+  sharing(): ShareCounters {
+    const { place } = this.#separated();
+    return readShareCounters(place.memory.buffer, place.parts);
   }
 
   /** The NIC's counters. */

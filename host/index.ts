@@ -5,7 +5,7 @@ export type { HostOptions, NetworkOptions } from "./network.ts";
 export { Host, type HostLink } from "./host.ts";
 export { attachHost, HostClient, type ReadyOptions } from "./client/client.ts";
 export type { ClientPlace } from "./client/place.ts";
-export { SHARE_DEFAULTS, type ShareOptions } from "./share.ts";
+export { SHARE_DEFAULTS, type ShareCounters, type ShareOptions } from "./share.ts";
 export { HostStack, type QueueShare } from "./host-stack.ts";
 export { NetworkCapture, type NetworkCaptureOptions } from "./capture.ts";
 export { Stack } from "./stack.ts";

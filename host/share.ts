@@ -113,3 +113,25 @@ export function createShare(
 
 /** Descriptors 0, 1 and 2 belong to the standard streams (assembly/socket/descriptor.ts). */
 const FIRST_DESCRIPTOR = 3;
+
+const COUNTERS = {
+  calls: layout.PART_COUNT_CALLS,
+  cancelled: layout.PART_COUNT_CANCELLED,
+  signals: layout.PART_COUNT_SIGNALS,
+  wakeups: layout.PART_COUNT_WAKEUPS,
+  violations: layout.PART_COUNT_VIOLATIONS,
+  beats: layout.PART_COUNT_BEATS,
+} as const;
+
+/** Figures of a share: see Host.sharing(). */
+export type ShareCounters = Record<keyof typeof COUNTERS, number>;
+
+/** Adds up the counters of the parts. */
+export function readShareCounters(buffer: ArrayBufferLike, parts: readonly number[]): ShareCounters {
+  const sum = (index: number): number =>
+    parts.reduce(
+      (total, part) => total + Number(new BigUint64Array(buffer, part + layout.PART_COUNTERS + index * 8, 1)[0]),
+      0,
+    );
+  return Object.fromEntries(Object.entries(COUNTERS).map(([name, index]) => [name, sum(index)])) as ShareCounters;
+}
