@@ -611,6 +611,7 @@ export const DOORBELL_SLEEPING: i32 = 4;
 /** The block of a host that runs in a thread of its own: its doorbell, then these words. */
 export const THREAD_STATE: i32 = 8; // THREAD_*: whose the stack is
 export const THREAD_STOP: i32 = 12; // not 0: the thread is asked to end
+export const THREAD_POLL: i32 = 16; // how it waits for work: index in POLL_MODES of host/threads/thread-driver.ts
 export const THREAD_BYTES: i32 = CACHE_SPREAD;
 /** THREAD_STATE */
 export const THREAD_RUNNING: i32 = 1;

@@ -7,7 +7,10 @@ import type { Posix } from "./posix/posix.ts";
 import type { Stack } from "./stack.ts";
 import type { ClientPlace } from "./client/place.ts";
 import type { HostClient } from "./client/client.ts";
-import { OribiError } from "./errors.ts";
+import { THREAD_POLL } from "../assembly/layout.ts";
+import { OribiError, optionError } from "./errors.ts";
+import { Doorbell } from "./threads/doorbell.ts";
+import { POLL_MODES, type PollMode } from "./threads/thread-driver.ts";
 import { readShareCounters, type ShareCounters } from "./share.ts";
 import type { LinkOptions, UserVeth, Xstats } from "../veth/index.ts";
 
@@ -126,6 +129,17 @@ export class Host {
   sysctl(name: string, value?: number | string): number | string {
     if (value !== undefined) for (const { stack } of this.stacks) stack.sysctl(name, value);
     return this.stack.sysctl(name);
+  }
+
+  /** Changes how the stacks' threads of a host with separate threads wait for work. */
+  setPoll(mode: PollMode): void {
+    const { place } = this.#separated();
+    if (!POLL_MODES.includes(mode)) throw optionError("mode", mode, '"busy", "adaptive" or "lowPower"');
+    const words = new Int32Array(place.memory.buffer);
+    for (const block of place.blocks) {
+      Atomics.store(words, (block + THREAD_POLL) / 4, POLL_MODES.indexOf(mode));
+      new Doorbell(place.memory, block).ring();
+    }
   }
 
   /**

@@ -103,8 +103,8 @@ describe("business threads signal the stack, in every interleaving", () => {
   /** The stack: beats as long as there is something, else sleeps on its doorbell. */
   const stack: Program<State> = {
     pop: (s) => (s.ring === 0 ? "cool" : (s.ring--, undefined)),
-    clear: (s) => (s.signalled = 0, "look"),
-    cool: (s) => (s.hot ? (s.hot = false, "look") : "announce"),
+    clear: (s) => ((s.signalled = 0), "look"),
+    cool: (s) => (s.hot ? ((s.hot = false), "look") : "announce"),
     look: (s) => {
       // One load: {position, whose turn}.
       s.drained = s.sent;
@@ -116,16 +116,16 @@ describe("business threads signal the stack, in every interleaving", () => {
     pending: (s) => (s.ring > 0 || s.hot ? "awake" : undefined),
     wait: (s) => void (s.waits = s.sequence === s.read),
     sleep: (s) => (s.waits ? BLOCKED : undefined),
-    awake: (s) => (s.sleeping = 0, "pop"),
+    awake: (s) => ((s.sleeping = 0), "pop"),
   };
   const ring = (next: string): Program<State> => ({
     ask: (s) => (s.sleeping === 0 ? next : undefined),
     change: (s) => void s.sequence++,
-    notify: (s) => (s.waits = false, next),
+    notify: (s) => ((s.waits = false), next),
   });
   const sender = (number: number): Program<State> => ({
     turn: (s) => (s.turn === 0 ? void (s.turn = number) : BLOCKED),
-    flag: (s) => (s.signalled++ > 0 ? (s.signalled = 1, "commit") : undefined),
+    flag: (s) => (s.signalled++ > 0 ? ((s.signalled = 1), "commit") : undefined),
     push: (s) => void s.ring++,
     ...ring("commit"),
     // One exchange: it fails when the turn was taken away.
@@ -201,14 +201,16 @@ describe("ready bits of an epoll, in every interleaving", () => {
   const elsewhere: Program<State> = {
     low: (s) => void (s.other = 1),
     high: (s) => (s.above > 0 ? ENDED : undefined),
-    set: (s) => (s.above = 1, ENDED),
+    set: (s) => ((s.above = 1), ENDED),
   };
-  const setAbove = (next: string): Program<State>[string] => (s) => (s.above = 1, next);
+  const setAbove =
+    (next: string): Program<State>[string] =>
+    (s) => ((s.above = 1), next);
   /** One look of epoll_wait at a noted watch that is level-triggered, the reader having read everything before. */
   const look: Program<State> = {
     read: (s) => void (s.ready = 0),
     state: (s) => (s.ready > 0 ? ENDED : undefined),
-    clear: (s) => (s.bit = 0, s.other > 0 ? "again" : undefined),
+    clear: (s) => ((s.bit = 0), s.other > 0 ? "again" : undefined),
     clearAbove: (s) => void (s.above = 0),
     recheck: (s) => (s.bit + s.other > 0 ? "restore" : "again"),
     restore: setAbove("again"),

@@ -96,7 +96,9 @@ describe("hosts with separate threads", function () {
   it("serve many connections of several business threads on both sides", async () => {
     const all = lab({ stacks: 2 });
     const l = listener(all.server.posix, 7, 64, 0);
-    const servers = [1, 2, 3].map(() => run<{ connections: number; bytes: number }>(all.server, "echo", { listener: l }));
+    const servers = [1, 2, 3].map(() =>
+      run<{ connections: number; bytes: number }>(all.server, "echo", { listener: l }),
+    );
     const args = { address: all.server.address, port: 7, connections: 8, rounds: 15 };
     const talked = await Promise.all(
       [1, 2].map((seed) => run<{ bytes: number; wrong: number }>(all.client, "talk", { ...args, seed })),
@@ -105,14 +107,19 @@ describe("hosts with separate threads", function () {
     const served = await Promise.all(servers);
     for (const { wrong } of talked) expect(wrong).to.equal(0);
     expect(served.reduce((sum, each) => sum + each.connections, 0)).to.equal(16);
-    expect(served.reduce((sum, each) => sum + each.bytes, 0)).to.equal(talked.reduce((sum, { bytes }) => sum + bytes, 0));
+    expect(served.reduce((sum, each) => sum + each.bytes, 0)).to.equal(
+      talked.reduce((sum, { bytes }) => sum + bytes, 0),
+    );
     expect(all.server.pools().tcb!.used, "nothing is left of them").to.be.at.most(16);
   });
 
   it("carry big transfers both ways, half-closed in between", async () => {
     const all = lab();
     const l = listener(all.server.posix, 80, 4, 0);
-    const answered = run<{ bytes: number; hash: string }>(all.server, "hashAndAnswer", { listener: l, back: 3_000_000 });
+    const answered = run<{ bytes: number; hash: string }>(all.server, "hashAndAnswer", {
+      listener: l,
+      back: 3_000_000,
+    });
     const { posix } = all.client;
     const fd = ok(posix.socket(AF_INET, SOCK_STREAM));
     ok(posix.connect(fd, { address: all.server.address, port: 80 }));
@@ -121,7 +128,7 @@ describe("hosts with separate threads", function () {
     ok(posix.shutdown(fd, SHUT_WR));
     const back = Buffer.alloc(3_000_000);
     let got = 0;
-    for (let n; (n = ok(posix.recv(fd, back.subarray(got)))) > 0; ) got += n;
+    for (let n; (n = ok(posix.recv(fd, back.subarray(got)))) > 0;) got += n;
     expect(got).to.equal(back.length);
     expect(back.equals(pattern(back.length))).to.equal(true);
     const { bytes, hash } = await answered;
@@ -277,7 +284,9 @@ describe("hosts with separate threads", function () {
     }
     expect(all.server.posix.poll([], 0)).to.equal(0);
     const more = [attachHost(all.server.client()), attachHost(all.server.client())];
-    expect(() => attachHost(all.server.client())).to.throw("has room for").with.property("code", "ERR_ORIBI_SEATS");
+    expect(() => attachHost(all.server.client()))
+      .to.throw("has room for")
+      .with.property("code", "ERR_ORIBI_SEATS");
     for (const each of more) each.close();
     attachHost(all.server.client()).close();
   });
@@ -320,7 +329,11 @@ describe("hosts with separate threads", function () {
     expect(() => host({ threads: "both" })).to.throw('"shared" or "separate"');
     expect(() => host({ threads: "separate", poll: "never" })).to.throw('"adaptive"');
     expect(() => host({ threads: "separate", share: { epolls: 65 } })).to.throw("from 1 to 64");
-    expect(() => host({}).client()).to.throw('threads: "separate"').with.property("code", "ERR_ORIBI_THREAD");
-    expect(() => attachHost({} as never)).to.throw("client()").with.property("code", "ERR_ORIBI_OPTION");
+    expect(() => host({}).client())
+      .to.throw('threads: "separate"')
+      .with.property("code", "ERR_ORIBI_THREAD");
+    expect(() => attachHost({} as never))
+      .to.throw("client()")
+      .with.property("code", "ERR_ORIBI_OPTION");
   });
 });

@@ -187,7 +187,8 @@ function send(seat: usize, call: i32, slot: Slot, s: Socket, fd: i32): i32 {
   const length = argument(seat, 2);
   const flags = argument(seat, 3);
   if (!isInExchange(seat, data, length)) return -EFAULT;
-  if (length != 0 && s.kind != KIND_LISTENER && drainChannel(channelOf(fd), slot, s, false) != DRAIN_DONE) return -EAGAIN;
+  if (length != 0 && s.kind != KIND_LISTENER && drainChannel(channelOf(fd), slot, s, false) != DRAIN_DONE)
+    return -EAGAIN;
   const at = usize(u32(data));
   if (call == CALL_SEND) return calls.send(fd, at, length, flags);
   const port = argument(seat, 5);

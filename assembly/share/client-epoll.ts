@@ -42,7 +42,17 @@ import {
   WATCH_PRESENT,
 } from "../layout";
 import { channelEvents } from "./channel";
-import { epollSlot, readyAt, readyClear, readyNext, readySet, readySetAll, readyTell, readyWake, watchOf } from "./ready";
+import {
+  epollSlot,
+  readyAt,
+  readyClear,
+  readyNext,
+  readySet,
+  readySetAll,
+  readyTell,
+  readyWake,
+  watchOf,
+} from "./ready";
 
 const CONTROL_BITS: u32 = EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP | WATCH_PRESENT;
 /** What may accompany EPOLLEXCLUSIVE (Linux: EPOLLEXCLUSIVE_OK_BITS). */

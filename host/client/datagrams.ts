@@ -28,15 +28,7 @@ const MULTICAST = 0xe0000000;
 
 export interface DatagramCalls {
   /** Port and address 0: to the peer; `ttl` and `tos` -1: the socket's. The channel has been found. */
-  send: (
-    fd: number,
-    buffer: Bytes,
-    flags: number,
-    address: number,
-    port: number,
-    ttl: number,
-    tos: number,
-  ) => number;
+  send: (fd: number, buffer: Bytes, flags: number, address: number, port: number, ttl: number, tos: number) => number;
 }
 
 /** Makes the calls of one thread. */

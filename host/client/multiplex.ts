@@ -17,7 +17,14 @@ import {
 } from "../../assembly/layout.ts";
 import { invalidType } from "../posix/arguments.ts";
 import type { ContextCore, PosixContext } from "../posix/context.ts";
-import { dataWords, EpollEvent, type EpollEventInput, type PollFd, type TimeSpec, type TimeVal } from "../posix/events.ts";
+import {
+  dataWords,
+  EpollEvent,
+  type EpollEventInput,
+  type PollFd,
+  type TimeSpec,
+  type TimeVal,
+} from "../posix/events.ts";
 import { EXCEPTIONAL, type MultiplexCalls, READABLE, WRITABLE } from "../posix/multiplex.ts";
 import type { Link } from "./link.ts";
 

@@ -72,7 +72,10 @@ export class Seat {
     const index = take(this.#words, addressOf, count);
     if (index < 0) {
       const advice = "Give HostOptions.share.threads a larger number, or close() clients that are not used any more.";
-      throw new OribiError("ERR_ORIBI_SEATS", `All ${count} threads that host "${place.name}" has room for use it. ${advice}`);
+      throw new OribiError(
+        "ERR_ORIBI_SEATS",
+        `All ${count} threads that host "${place.name}" has room for use it. ${advice}`,
+      );
     }
     this.#index = index;
     this.address = addressOf(index);

@@ -246,7 +246,13 @@ export function createClientTransfer(link: Link, context: PosixContext<ContextCo
     return done;
   }
 
-  function sendto(fd: number, buffer: Bytes, a: number = 0, b?: number | SocketAddress | null, c?: SocketAddress | null) {
+  function sendto(
+    fd: number,
+    buffer: Bytes,
+    a: number = 0,
+    b?: number | SocketAddress | null,
+    c?: SocketAddress | null,
+  ) {
     const asInC = typeof b === "number";
     const to = asInC ? c : b;
     if (to === undefined || to === null) return asInC ? send(fd, buffer, a, b) : send(fd, buffer, a);
@@ -259,7 +265,8 @@ export function createClientTransfer(link: Link, context: PosixContext<ContextCo
     const address = parseAddress(to.address);
     const port = portOf(to);
     if (!link.find(fd)) return link.refusal(fd);
-    if (link.word(channel.at, CHANNEL_KIND) === KIND_UDP) return datagrams.send(fd, buffer, flags, address, port, -1, -1);
+    if (link.word(channel.at, CHANNEL_KIND) === KIND_UDP)
+      return datagrams.send(fd, buffer, flags, address, port, -1, -1);
     return send(fd, buffer, flags);
   }
 

@@ -1,7 +1,7 @@
 // The shared model in a worker thread: the one stack of this thread is polled by whoever waits, run to completion;
 // when there is nothing to do the thread spins ("busy"), or spins briefly and then sleeps on its NIC's doorbell.
 
-import { THREAD_BYTES, THREAD_STOP } from "../../assembly/layout.ts";
+import { THREAD_BYTES, THREAD_POLL, THREAD_STOP } from "../../assembly/layout.ts";
 import { type StackExports, toCoreTrap, type VethExports } from "../core.ts";
 import { type Clock, TurnClock } from "../clock.ts";
 import type { Waiter } from "../posix/waiter.ts";
@@ -17,6 +17,8 @@ import { StopError } from "./outcome.ts";
 export type PollMode = "busy" | "adaptive" | "lowPower";
 /** All of them. */
 export const POLL_MODES: readonly PollMode[] = ["busy", "adaptive", "lowPower"];
+const BUSY = POLL_MODES.indexOf("busy");
+const LOW_POWER = POLL_MODES.indexOf("lowPower");
 
 /** What a thread has done so far. */
 export interface ThreadActivity {
@@ -37,17 +39,13 @@ export interface ThreadPort {
 }
 
 /** What it needs of the core. */
-export type DriverCore = Pick<
-  StackExports,
-  "poll" | "nextDeadline" | "shareBeat" | "shareDeadline" | "sharePending"
->;
+export type DriverCore = Pick<StackExports, "poll" | "nextDeadline" | "shareBeat" | "shareDeadline" | "sharePending">;
 
 /** Drives one stack for the calls that wait. */
 export class ThreadDriver implements Waiter, Driver {
   readonly activity: ThreadActivity = { polls: 0, sleeps: 0, wakeups: 0 };
   readonly bell: Doorbell;
   readonly sleepMillisMax = Infinity;
-  mode: PollMode = "adaptive";
   /** The stack has trapped: nobody may use it any more. */
   hasTrapped = false;
   readonly turns: TurnClock;
@@ -77,6 +75,11 @@ export class ThreadDriver implements Waiter, Driver {
     this.#words = new Int32Array(memory.buffer, block, THREAD_BYTES / 4);
   }
 
+  /** How the thread waits for work; the main thread may change it at any time. */
+  set mode(mode: PollMode) {
+    Atomics.store(this.#words, THREAD_POLL / 4, POLL_MODES.indexOf(mode));
+  }
+
   now(): number {
     return this.turns.now();
   }
@@ -94,9 +97,10 @@ export class ThreadDriver implements Waiter, Driver {
 
   wait(untilMicros: number): boolean {
     let now = this.turns.take();
-    const spinEnd = this.mode === "busy" ? Infinity : this.mode === "lowPower" ? now : now + SPIN_MICROS;
+    const spinEnd = now + SPIN_MICROS;
     while (this.#pollAt(now) === 0 && now < untilMicros) {
-      if (now >= spinEnd) this.#sleep(untilMicros);
+      const mode = this.#words[THREAD_POLL / 4];
+      if (mode !== BUSY && (now >= spinEnd || mode === LOW_POWER)) this.#sleep(untilMicros);
       now = this.turns.take();
     }
     // Whatever happens here, another thread may still do something.
