@@ -64,7 +64,7 @@ import {
   sysctl,
   setSysctl,
 } from "./stack";
-import { groupAttach } from "./steer/group";
+import { group, groupAttach, groupOf, softAt } from "./steer/group";
 import { softPending } from "./steer/hand-over";
 import { portsCount } from "./steer/ports";
 import { tableCount } from "./steer/table";
@@ -75,6 +75,7 @@ import { outputAttach } from "./tcp/output";
 import { FLIGHT_BYTES, ISLAND_BYTES, TCB_BYTES, TXSEG_BYTES, tcbAttach } from "./tcp/tcb";
 import { TIME_WAIT_BYTES, timeWaitAttach, timeWaitTimer } from "./tcp/time-wait";
 import { tcpTimer } from "./tcp/timers";
+import { trainEnd } from "./tcp/train-input";
 import { TRAIN_BYTES } from "./tcp/train-output";
 import { TX_WAIT_BYTES, txWaitRun, txWaits } from "./tcp/tx-wait";
 import { Timer, WHEEL_BYTES, wheelAdvance, wheelAttach, wheelDeadlineMicros, wheelInit } from "./timer";
@@ -91,6 +92,7 @@ export { netifAdd, netifSetAddress } from "./net/netif";
 export { routeAdd, routeDump, routeRemove } from "./net/route";
 export { countersAt } from "./stack";
 export { groupBytes, groupInit } from "./steer/group";
+export { retirePools, retireRules } from "./steer/retire";
 export { initialSequence, timestampOffset } from "./tcp/isn";
 
 /** How long a packet waits that the NIC had no room for, microseconds. */
@@ -279,6 +281,7 @@ function initParts(cfg: usize): void {
 export function attach(base: usize): void {
   stackAttach(base);
   assert(stack.magic == STACK_MAGIC);
+  trainEnd();
   attachEarly();
   netifAttach(stack.netifs);
   arpAttach(stack.arp);
@@ -362,14 +365,35 @@ export function nextDeadline(): f64 {
 
 /**
  * Makes the stack one of its host's: number `index` of the group at `base` (steer/group.ts), or the only one (0).
- * `id` is its number in the network. To be called before interfaces are added.
+ * To be called before interfaces are added.
  */
-export function join(base: u32, index: u32, id: u32): void {
+export function join(base: u32, index: u32): void {
   assert(stack.netifCount == 1);
   stack.group = base;
   stack.groupIndex = index;
-  stack.id = id;
   groupAttach();
+}
+
+/**
+ * Sets a stack up again in the arena at `base`, where one was before: as init(), which wants zeroed bytes. Pools need
+ * none: their elements are carved anew.
+ */
+export function renew(base: usize, cfg: usize, now: f64): i32 {
+  if (arenaBytes(cfg) == 0) return -EINVAL;
+  cursor = STACK_HEAD_BYTES;
+  placeParts(cfg);
+  memory.fill(base, 0, cursor);
+  return init(base, cfg, now);
+}
+
+/** Address of software queue `index` of this stack's group, 0 when it has none; the others lie `softStride()` apart. */
+export function softQueue(index: u32): usize {
+  return group == 0 ? 0 : softAt(index);
+}
+
+/** Distance of two software queues, bytes. */
+export function softStride(): u32 {
+  return group == 0 ? 0 : groupOf().softBytes;
 }
 
 /** Entries of stack `index` in its host's flow table: an audit. */

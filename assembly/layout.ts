@@ -536,6 +536,24 @@ export const MEMBER_POOL: i32 = 8; // address of a shared pool of mbufs: for cop
 export const MEMBER_QUEUE: i32 = 12; // its first queue of the NIC
 export const GROUP_STACKS_MAX: i32 = 64;
 
+// ---- The registry of a network's stacks: one entry for each, by its number (host/registry.ts) -----------------------
+export const REGISTRY_STACKS_MAX: i32 = 4096;
+export const ENTRY_BYTES: i32 = 64;
+export const ENTRY_STATE: i32 = 0; // STACK_*
+export const ENTRY_STARTS: i32 = 4; // how often it was started
+export const ENTRY_ARENA: i32 = 8; // address; STACK_NOW in it is the stack's heartbeat
+export const ENTRY_PORT: i32 = 12; // handle of its NIC
+export const ENTRY_QUEUE: i32 = 16; // first queue of the NIC
+export const ENTRY_QUEUES: i32 = 20; // how many; 0: only the software queue
+export const ENTRY_GROUP: i32 = 24; // address of what its host's stacks share, or 0
+export const ENTRY_INDEX: i32 = 28; // which of its host's stacks it is
+export const STACK_FREE: i32 = 0;
+export const STACK_RUNNING: i32 = 1;
+export const STACK_DEAD: i32 = 2; // its thread is gone, what it had is being taken back
+export const STACK_RECLAIMED: i32 = 3; // nothing is left of it; it may be started again
+/** Offset in an arena: time of the stack's latest beat, f64, microseconds. */
+export const STACK_NOW: i32 = 8;
+
 // ---- NICs: a port's region (veth). The handle of a port is the region's address -----------------------------------
 /** Words that the host fills in before portInit(); the rest of the header is the datapath's own. */
 export const PORT_FLAGS: i32 = 4; // PORT_*
@@ -610,9 +628,14 @@ export const DOORBELL_SEQUENCE: i32 = 0;
 export const DOORBELL_SLEEPING: i32 = 4;
 /** The block of a host that runs in a thread of its own: its doorbell, then these words. */
 export const THREAD_STATE: i32 = 8; // THREAD_*: whose the stack is
-export const THREAD_STOP: i32 = 12; // not 0: the thread is asked to end
-export const THREAD_POLL: i32 = 16; // how it waits for work: index in POLL_MODES of host/threads/thread-driver.ts
+export const THREAD_STOP: i32 = 12; // THREAD_ASKED, and the number of the safepoint it is to stand still for, shifted
+export const THREAD_PARKED: i32 = 16; // the safepoint it stands still for, between two beats of its stack
+export const THREAD_BEATS: i32 = 20; // goes up while the thread's event loop turns
+export const THREAD_POLL: i32 = 24; // how it waits for work: index in POLL_MODES of host/threads/thread-driver.ts
 export const THREAD_BYTES: i32 = CACHE_SPREAD;
+/** THREAD_STOP: the thread is asked to end. */
+export const THREAD_ASKED: i32 = 1;
+export const THREAD_SAFEPOINT_SHIFT: i32 = 8;
 /** THREAD_STATE */
 export const THREAD_RUNNING: i32 = 1;
 export const THREAD_ENDED: i32 = 2; // the thread has let go of it: the main thread may take it
@@ -895,6 +918,7 @@ export const READY_WATCHERS: i32 = 24; // u64: epolls that watch it
 export const READY_SLOTS: i32 = 32; // descriptors, those of epolls included
 export const READY_ENTRIES: i32 = 36; // address of the entries
 export const READY_GENERATION: i32 = 40;
+export const READY_TURNS: i32 = 44; // goes up with each turn, so that a holder who goes on is seen to
 export const READY_LEVELS: i32 = 48; // addresses of the two levels of bits
 export const READY_HEADER: i32 = CACHE_SPREAD;
 /** Entry {events u32, generation u32, data low u32, data high u32}: events 0 is none. */

@@ -1,7 +1,7 @@
 // One stack: the head of its arena, and what each instance caches of it (pointers and the time of this poll).
 // Everything that must survive lies in the arena; attach() rebuilds the cached pointers from it.
 
-import { CFG_WORDS, MIB_COUNT, POOL_COUNT, SYSCTL_COUNT } from "./layout";
+import { CFG_WORDS, MIB_COUNT, POOL_COUNT, STACK_NOW, SYSCTL_COUNT } from "./layout";
 import { POOL_BYTES, Pool } from "./memory/pool";
 
 export const STACK_MAGIC: u32 = 0x4f524942; // "ORIB"
@@ -62,8 +62,6 @@ export class Stack {
   group: u32;
   groupIndex: u32;
   steerFlags: u32;
-  /** Number of the stack in its network, on the mbufs that it holds; 0: it has none. */
-  id: u32;
   /** This stack's part of what it shares with business threads (share/part.ts), or 0. */
   part: u32;
 }
@@ -74,7 +72,7 @@ const SYSCTLS_AT: u32 = POOLS_AT + POOL_COUNT * POOL_BYTES + 240;
 const COUNTERS_AT: u32 = (SYSCTLS_AT + SYSCTL_COUNT * 4 + 63) & ~63;
 /** First byte behind the fixed head of an arena. */
 export const STACK_HEAD_BYTES: u32 = (COUNTERS_AT + MIB_COUNT * 8 + 255) & ~255;
-if (offsetof<Stack>() > POOLS_AT) ERROR("Stack layout");
+if (offsetof<Stack>() > POOLS_AT || offsetof<Stack>("now") != STACK_NOW) ERROR("Stack layout");
 if (CFG_WORDS * 4 > 240) ERROR("Stack configuration");
 
 /** This instance's stack. */

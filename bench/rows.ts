@@ -17,6 +17,8 @@ const MODULES: Readonly<Record<string, () => Promise<Row>>> = {
   sep_rr_adaptive: async () => (await import("./separate.ts")).sepRrAdaptive,
   sep_stream: async () => (await import("./separate.ts")).sepStream,
   idle_cpu_percent: async () => (await import("./separate.ts")).idleCpuPercent,
+  queues_2: async () => (await import("./queues.ts")).queues2,
+  forward_ns: async () => (await import("./forward.ts")).forwardNs,
   bridge_pps: async () => (await import("./bridge.ts")).bridgePps,
   flows_1k: async () => (await import("./many.ts")).flows1k,
   flows_100k: async () => (await import("./many.ts")).flows100k,

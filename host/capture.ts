@@ -15,6 +15,9 @@ export interface NetworkCaptureOptions {
 /** Holds the frames of one step of the network in the worst case. */
 const RING = "32MiB";
 
+/** More than one beat of a stack can put into the ring. */
+const DRAIN_MAX = 8192;
+
 /** A running capture. Close it (or declare it with `await using`) to complete the file. */
 export class NetworkCapture implements AsyncDisposable {
   readonly #ring: Capture;
@@ -56,9 +59,11 @@ export class NetworkCapture implements AsyncDisposable {
     return this.#ring.dropped;
   }
 
-  /** @internal moves what is in the ring to the file */
-  drain(): void {
-    for (let record = this.#ring.next(); record !== undefined; record = this.#ring.next()) {
+  /** @internal moves what is in the ring to the file; `most` records, since other threads may go on filling it */
+  drain(most = DRAIN_MAX): void {
+    for (let n = 0; n < most; n++) {
+      const record = this.#ring.next();
+      if (record === undefined) return;
       const id = this.#interfaces.get(record.port);
       if (id === undefined) continue;
       this.#writer.packet(id, Number(record.timeNanos) / 1000, record.data, {
@@ -73,7 +78,7 @@ export class NetworkCapture implements AsyncDisposable {
     if (this.#isClosed) return;
     this.#isClosed = true;
     for (const host of this.#hosts) host.nic.setCapture(null);
-    this.drain();
+    this.drain(Infinity);
     const first = this.#interfaces.values().next().value;
     if (first !== undefined) this.#writer.statistics(first, { dropped: this.#ring.dropped });
     await this.#writer.close();

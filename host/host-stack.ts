@@ -20,6 +20,14 @@ export interface QueueShare {
   tx: number;
 }
 
+/** What its network does for a stack. */
+export interface StackOwner {
+  /** Gives the stack its queues, its interface, its routes. */
+  prepare(stack: HostStack): void;
+  /** It has trapped in this thread: what it had is to be taken back. */
+  trapped(stack: HostStack): void;
+}
+
 /** Divides a NIC's RX queues among stacks: each gets neighbours; where they do not suffice, the last ones get none. */
 export function shareQueues(queues: number, stacks: number): QueueShare[] {
   return Array.from({ length: stacks }, (_, tx) => {
@@ -48,12 +56,15 @@ export class HostStack {
   /** In simulated time the stacks of separate threads are stepped here, with the business threads' part. */
   isSharing = false;
   readonly #posix: Posix;
+  readonly #owner: StackOwner;
+  readonly #sysctls = new Map<string, number | string>();
 
   /** @internal made by Network.host() */
   constructor(
     place: Pick<HostStack, "name" | "address" | "index" | "nic" | "queues" | "membership">,
     stack: Stack,
     waiter: Waiter,
+    owner: StackOwner,
   ) {
     this.name = place.name;
     this.address = place.address;
@@ -63,6 +74,7 @@ export class HostStack {
     this.membership = place.membership;
     this.stack = stack;
     this.#posix = createPosix(stack.core, stack.memory, waiter);
+    this.#owner = owner;
   }
 
   /**
@@ -84,6 +96,7 @@ export class HostStack {
       return this.isSharing ? work + core.shareBeat() : work;
     } catch (error) {
       this.trap = toCoreTrap(error) as CoreTrap;
+      this.#owner.trapped(this);
       throw this.trap;
     }
   }
@@ -94,6 +107,25 @@ export class HostStack {
     const { core } = this.stack;
     if (!this.isSharing) return core.nextDeadline();
     return core.sharePending() !== 0 ? 0 : Math.min(core.nextDeadline(), core.shareDeadline());
+  }
+
+  /** Reads a tunable by Linux's name ("tcp_sack"), or sets it, also for the time after a crash. */
+  sysctl(name: string, value?: number | string): number | string {
+    const result = this.stack.sysctl(name, value);
+    if (value !== undefined) this.#sysctls.set(name, value);
+    return result;
+  }
+
+  /** @internal gives the stack, made anew, what it had when the host was made */
+  prepare(): void {
+    this.#owner.prepare(this);
+    for (const [name, value] of this.#sysctls) this.stack.sysctl(name, value);
+  }
+
+  /** @internal the stack runs again, in this thread */
+  revive(): void {
+    this.trap = undefined;
+    this.thread = "main";
   }
 
   /** Frames that wait in the NIC's queues of this stack. */

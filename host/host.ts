@@ -4,6 +4,7 @@ import type { CoreTrap } from "./core.ts";
 import { type Counters, type PoolUse, sumCounters, sumPools } from "./counters.ts";
 import type { HostStack } from "./host-stack.ts";
 import type { Posix } from "./posix/posix.ts";
+import { ShadowListener, type ShadowOptions } from "./shadow.ts";
 import type { Stack } from "./stack.ts";
 import type { ClientPlace } from "./client/place.ts";
 import type { HostClient } from "./client/client.ts";
@@ -127,7 +128,7 @@ export class Host {
 
   /** Reads a tunable by Linux's name ("tcp_sack"), or sets it in all stacks. */
   sysctl(name: string, value?: number | string): number | string {
-    if (value !== undefined) for (const { stack } of this.stacks) stack.sysctl(name, value);
+    if (value !== undefined) for (const stack of this.stacks) stack.sysctl(name, value);
     return this.stack.sysctl(name);
   }
 
@@ -154,6 +155,15 @@ export class Host {
   /** The NIC's counters. */
   xstats(): Xstats {
     return this.nic.xstats();
+  }
+
+  /**
+   * Listens on a port with every stack: one listening socket that all of them serve, each with what its queue brings.
+   * For stacks of this thread; stacks of other threads listen on the same port themselves.
+   * @throws {OribiError} ERR_ORIBI_LISTEN when a stack refuses
+   */
+  listen(options: ShadowOptions): ShadowListener {
+    return new ShadowListener(this, options);
   }
 
   /** Changes the impairments of the host's wire while traffic flows. */

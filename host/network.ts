@@ -2,37 +2,8 @@
 // Read first: DESIGN.md sections 2, 3 and 5.
 
 import { randomBytes } from "node:crypto";
-import {
-  GROUP_ALIVE,
-  GROUP_FLOWS,
-  GROUP_MEMBERS,
-  GROUP_PORT,
-  GROUP_QUEUELESS,
-  GROUP_SOFT_SLOTS,
-  GROUP_STACKS,
-  GROUP_STACKS_MAX,
-  MEMBER_ARENA,
-  MEMBER_BYTES,
-  MEMBER_POOL,
-  MEMBER_QUEUE,
-  THREAD_BYTES,
-  THREAD_RUNNING,
-  THREAD_STATE,
-} from "../assembly/layout.ts";
-import {
-  type BridgeOptions,
-  type Link,
-  type LinkOptions,
-  LinkDirectory,
-  type NicOptions,
-  UserVbridge,
-  UserVeth,
-  type VethModule,
-} from "../veth/index.ts";
+import { type BridgeOptions, type NicOptions, UserVbridge, UserVeth, type VethModule } from "../veth/index.ts";
 import { parseDuration } from "../veth/options.ts";
-import { HostClient } from "./client/client.ts";
-import type { ClientPlace } from "./client/place.ts";
-import { LOOK_MILLIS } from "./client/waiting.ts";
 import { NetworkCapture, type NetworkCaptureOptions } from "./capture.ts";
 import { type Clock, RealClock, TurnClock, VirtualClock } from "./clock.ts";
 import {
@@ -46,80 +17,38 @@ import {
   type StackExports,
 } from "./core.ts";
 import { OribiError, optionError } from "./errors.ts";
-import { Host, type HostLink } from "./host.ts";
+import { Host } from "./host.ts";
+import { createGroup, enroll } from "./group.ts";
+import { HostLinks } from "./host-links.ts";
 import { HostStack, shareQueues } from "./host-stack.ts";
+import {
+  hangMillisOf,
+  type HostOptions,
+  NETWORK_DEFAULTS,
+  type NetworkOptions,
+  parseCidr,
+  stacksOf,
+  startOf,
+} from "./network-options.ts";
 import { scanAddress } from "./posix/address.ts";
 import type { Waiter } from "./posix/waiter.ts";
 import { seedWords } from "./seed.ts";
-import { createShare, type ShareOptions, shareOptions } from "./share.ts";
-import { Stack } from "./stack.ts";
-import { STACK_DEFAULTS, type StackOptions } from "./stack-options.ts";
+import { type Audit, Manager } from "./manager.ts";
+import type { StackEntry } from "./registry.ts";
+import { separate, type SeparateNetwork, separationOf } from "./separate.ts";
+import { type Membership, Stack } from "./stack.ts";
+import type { StackOptions } from "./stack-options.ts";
 import { epochOf } from "./threads/clock.ts";
-import { MainThread } from "./threads/main-thread.ts";
+import { MainThread, type ThreadedNetwork } from "./threads/main-thread.ts";
 import type { UntilOptions } from "./threads/pump.ts";
-import { POLL_MODES, type PollMode } from "./threads/thread-driver.ts";
-import { SPAWN_DEFAULTS, type SpawnOptions } from "./threads/threads.ts";
+import type { SpawnOptions } from "./threads/threads.ts";
 
-export interface NetworkOptions {
-  /** Gives every random choice. Default: a different one each time (`network.seed` tells which). */
-  seed?: number | string;
-  /**
-   * "real": the machine's clock. "virtual": time moves only by advance() and by waiting, and the same seed gives the
-   * same bytes.
-   */
-  time?: "real" | "virtual";
-  /** What a virtual clock shows at first, microseconds; to see 32-bit clocks wrap, for example. Default: 0. */
-  startMicros?: number;
-  /** Load the debug build of the core, whose traps name file and line. */
-  debug?: boolean;
-  /** Closes the network when it is aborted. */
-  signal?: AbortSignal;
-}
+export { type HostOptions, NETWORK_DEFAULTS, type NetworkOptions } from "./network-options.ts";
 
-/** What createNetwork() does when nothing is said. */
-export const NETWORK_DEFAULTS: Readonly<Required<Pick<NetworkOptions, "time">>> = Object.freeze({ time: "real" });
-
-export interface HostOptions extends Pick<
-  NicOptions,
-  "mac" | "mtu" | "queues" | "ringSize" | "offloads" | "flowControl"
-> {
-  /** The bridge that the host's NIC is plugged into; without one it is plugged into nothing. */
-  bridge?: UserVbridge;
-  /** IPv4 address with prefix length: "10.0.0.1/24". */
-  address: string;
-  /** Default gateway. */
-  gateway?: string;
-  /** Impairments of the host's wire. */
-  link?: HostLink;
-  /** Sizes of the pools of each stack. */
-  stack?: StackOptions;
-  /**
-   * Stacks, 1 to 64: one for each thread that is to serve the host. All have the host's addresses, each its own queue
-   * of the NIC (`queues`: as many by default) and its own sockets; packets for another one are handed over.
-   */
-  stacks?: number;
-  /** Tunables by Linux's names. */
-  sysctl?: Record<string, number | string>;
-  /**
-   * "shared": a stack runs in the thread of its application, and within the calls of that. "separate": each stack has
-   * a thread of its own, and any thread may use the host: this one by `host.posix`, others by attachHost(). In
-   * simulated time the stacks are stepped in this thread, and calls go the same way as between threads.
-   */
-  threads?: "shared" | "separate";
-  /** How separate threads, the stacks' and those that call, wait for work. Default: "adaptive". */
-  poll?: PollMode;
-  /** Sizes of what separate threads share. */
-  share?: ShareOptions;
-}
-
-/** What the thread of a stack runs in the separate model. */
-const STACK_THREAD = new URL("./threads/stack-thread.js", import.meta.url);
 /** Virtual microseconds that a step with work takes: time goes on even in a network without delays. */
 const STEP_MICROS = 1;
 /** A condition that another thread makes true is asked at least so often, milliseconds. */
 const ASK_MILLIS = 5;
-/** Latest start of a virtual clock: a century; doubles still tell half a microsecond there. */
-const START_MICROS_MAX = 3.2e15;
 /** Steps without end at one time mean that two hosts talk for ever; settle() gives up then. */
 const SETTLE_STEPS_MAX = 10_000_000;
 
@@ -133,13 +62,12 @@ export class Network implements AsyncDisposable {
   readonly #core: CoreOptions;
   readonly #clock: Clock;
   readonly #turns: TurnClock;
-  readonly #links: LinkDirectory;
+  readonly #links: HostLinks;
+  readonly #manager: Manager;
   readonly #hosts: Host[] = [];
   readonly #bridges: UserVbridge[] = [];
   readonly #sleep = new Int32Array(new SharedArrayBuffer(4));
-  #linkCount = 0;
-  /** Number of the next stack. */
-  #nextId = 1;
+  readonly #hangMillis: number;
   /** An instance that lays groups out; made when the first host with several stacks is. */
   #groupCore: StackExports | undefined;
   #capture: NetworkCapture | undefined;
@@ -167,7 +95,21 @@ export class Network implements AsyncDisposable {
     };
     this.#clock = this.time === "virtual" ? new VirtualClock(startOf(options)) : new RealClock();
     this.#turns = new TurnClock(this.#clock);
-    this.#links = LinkDirectory.create(this.#veth);
+    this.#links = new HostLinks(this.#veth, this.seed);
+    this.#hangMillis = hangMillisOf(options);
+    this.#manager = new Manager({
+      memory: this.memory,
+      exports: this.#veth.exports,
+      hosts: this.#hosts,
+      bridges: this.#bridges,
+      allocate: (bytes) => this.#regions.allocate(bytes),
+      now: () => this.now(),
+      atSafepoint: (work) => {
+        if (this.#mainThread !== undefined) return this.#mainThread.atSafepoint(work);
+        work();
+        return true;
+      },
+    });
     this.#waiter = {
       poll: () => this.step(),
       now: () => this.now(),
@@ -204,90 +146,50 @@ export class Network implements AsyncDisposable {
     if (this.#hosts.some((host) => host.name === name)) {
       throw new OribiError("ERR_ORIBI_NAME", `There is a host "${name}" already; give this one another name.`);
     }
-    const { address, netmask } = parseCidr("address", options.address);
+    parseCidr("address", options.address);
     const stacks = stacksOf(options);
-    const separate = this.#separation(options);
+    const share = separationOf(options);
     const nic = this.#nic(name, { ...options, queues: options.queues ?? stacks }, stacks);
     const text = options.address.split("/")[0] as string;
     const group = stacks === 1 ? 0 : this.#group(nic, stacks, options.stack ?? {});
     const shares = shareQueues(nic.queues, stacks);
     const made = shares.map((queues, index) => {
-      const membership = { group, index, id: this.#nextId++ };
+      const membership = { group, index, id: this.#manager.registry.number() };
       const place = { name: stacks === 1 ? name : `${name}#${index}`, address: text, index, nic, queues, membership };
-      return new HostStack(place, this.#stack(options, name, place, { address, netmask }), this.#waiter);
+      const stack = this.#stack(options, name, membership);
+      return new HostStack(place, stack, this.#waiter, {
+        prepare: (each) => this.#prepare(each, options),
+        trapped: (each) => this.#manager.buryHere(each),
+      });
     });
-    if (group !== 0) made.forEach((each) => this.#enroll(each));
-    const host = new Host(name, text, nic, made, (of, link) => this.#setLink(of, link));
+    const host = new Host(name, text, nic, made, (of, link) => this.#links.set(of, link));
     for (const [key, value] of Object.entries(options.sysctl ?? {})) host.sysctl(key, value);
-    if (options.gateway !== undefined) this.#setGateway(host, options.gateway);
-    if (options.link !== undefined) this.#setLink(host, options.link);
+    for (const each of made) this.#prepare(each, options);
+    if (options.link !== undefined) this.#links.set(host, options.link);
     options.bridge?.plug(nic);
     this.#hosts.push(host);
     this.#capture?.add(host);
     this.#mainThread?.watch(host);
-    if (separate !== undefined) this.#separate(host, options, separate);
+    if (share !== undefined) separate(this.#forSeparate(), host, options, share);
     return host;
   }
 
-  /** Starts the threads of a host's stacks; they end with the network. */
-  #separate(host: Host, options: HostOptions, share: Required<ShareOptions>): void {
-    const main = this.time === "real" ? this.#useThreads('a host with threads: "separate"') : undefined;
-    const { memory } = this;
-    const core = (this.#groupCore ??= instantiateStack(memory, this.#veth.exports, this.#core));
-    const allocate = (bytes: number): number => this.#regions.allocate(bytes);
-    const blocks = host.stacks.map((stack) => main?.blockOf(stack) ?? ownBlock(memory, allocate(THREAD_BYTES)));
-    const place = createShare(memory, core, allocate, blocks, main?.bell ?? 0, options.stack ?? {}, share);
-    const poll = options.poll ?? SPAWN_DEFAULTS.poll;
-    host.stacks.forEach((at, index) => {
-      at.stack.core.shareJoin(place.parts[index] as number);
-      at.isSharing = main === undefined;
-      // It ends with the network, or with a trap, which host.trap shows.
-      if (main !== undefined) this.spawn(at, STACK_THREAD, { poll }).catch(() => undefined);
-    });
-    const { name, address } = host;
-    const modules = coreModules(this.#core);
-    const epochNanos = epochOf(this.#clock);
-    const { callTimeout } = share;
-    const client: ClientPlace = {
-      ...{ kind: "oribi-host", name, address, memory, modules, ...this.#core, epochNanos },
-      ...{ ...place, blocks, poll, callTimeout },
-    };
-    const background = {
-      now: () => this.now(),
-      step: () => this.step(),
-      sleep: (isReady: () => boolean, until: number) => {
-        const next = main === undefined ? Math.min(until, this.nextDeadline()) : until;
-        if (main !== undefined) main.sleep(next, LOOK_MILLIS, isReady);
-        else if (next !== Infinity) this.#sleepUntil(next);
-        return main !== undefined || next !== Infinity;
-      },
-    };
-    host.separate(client, () => new HostClient(client, background));
-  }
-
-  /** What a host with separate threads shares; undefined: it is not to have any. */
-  #separation({ threads = "shared", poll, share = {} }: HostOptions): Required<ShareOptions> | undefined {
-    if (poll !== undefined && !POLL_MODES.includes(poll)) {
-      throw optionError("poll", poll, '"busy", "adaptive" or "lowPower"');
-    }
-    if (threads === "shared") return undefined;
-    if (threads !== "separate") throw optionError("threads", threads, '"shared" or "separate"');
-    return shareOptions(share);
-  }
-
-  /** Makes a stack of a host, with its interface. All stacks of a host have one secret: any may take a SYN cookie. */
-  #stack(
-    options: HostOptions,
-    host: string,
-    { nic, queues, membership }: Pick<HostStack, "nic" | "queues" | "membership">,
-    { address, netmask }: { address: number; netmask: number },
-  ): Stack {
+  /** Makes a stack of a host. All stacks of a host have one secret: any may take a SYN cookie. */
+  #stack(options: HostOptions, host: string, membership: Membership): Stack {
     const secret = seedWords(this.seed, `host ${host}`);
     const allocate = (bytes: number): number => this.#regions.allocate(bytes);
     const { exports } = this.#veth;
     const { memory } = this;
     const sizes = options.stack ?? {};
-    const stack = Stack.create(memory, exports, allocate, sizes, secret, this.now(), membership, this.#core);
+    return Stack.create(memory, exports, allocate, sizes, secret, this.now(), membership, this.#core);
+  }
+
+  /** Gives a stack, new or made anew, its queues, its interface and its routes. */
+  #prepare(each: HostStack, options: HostOptions): void {
+    const { stack, nic, queues } = each;
+    const { address, netmask } = parseCidr("address", options.address);
+    enroll(this.memory, each);
+    this.#manager.start(each, options.stack?.forwarding === true);
     stack.addInterface({
       port: nic.handle,
       queue: queues.first,
@@ -299,38 +201,12 @@ export class Network implements AsyncDisposable {
       mtu: nic.mtu,
       capabilities: nic.capabilities,
     });
-    return stack;
+    if (options.gateway !== undefined) this.#setGateway(each, options.gateway);
   }
 
-  /** Makes what the stacks of a host share. */
   #group(nic: UserVeth, stacks: number, options: StackOptions): number {
-    const { connections, timeWaits, sockets } = { ...STACK_DEFAULTS, ...options };
     const core = (this.#groupCore ??= instantiateStack(this.memory, this.#veth.exports, this.#core));
-    const flows = stacks * (connections + timeWaits + sockets);
-    const softSlots = nic.ringSize;
-    const base = this.#regions.allocate(core.groupBytes(stacks, softSlots, flows) >>> 0);
-    const words = new Uint32Array(this.memory.buffer, base, GROUP_MEMBERS / 4);
-    words[GROUP_STACKS / 4] = stacks;
-    words[GROUP_SOFT_SLOTS / 4] = softSlots;
-    words[GROUP_FLOWS / 4] = flows;
-    words[GROUP_PORT / 4] = nic.handle;
-    const bits = new BigUint64Array(this.memory.buffer, base, GROUP_MEMBERS / 8);
-    shareQueues(nic.queues, stacks).forEach(({ count }, index) => {
-      if (count === 0) bits[GROUP_QUEUELESS / 8] = (bits[GROUP_QUEUELESS / 8] as bigint) | (1n << BigInt(index));
-    });
-    core.groupInit(base);
-    return base;
-  }
-
-  /** Enters a stack in its group: the others hand packets over to it from now on. */
-  #enroll({ stack, queues, nic, membership }: HostStack): void {
-    const { group, index } = membership;
-    const words = new Uint32Array(this.memory.buffer, group + GROUP_MEMBERS + index * MEMBER_BYTES, MEMBER_BYTES / 4);
-    words[MEMBER_ARENA / 4] = stack.place.base;
-    words[MEMBER_POOL / 4] = nic.poolAddress(queues.first);
-    words[MEMBER_QUEUE / 4] = queues.first;
-    const alive = new BigUint64Array(this.memory.buffer, group + GROUP_ALIVE, 1);
-    Atomics.or(alive, 0, 1n << BigInt(index));
+    return createGroup(this.memory, core, (bytes) => this.#regions.allocate(bytes), nic, stacks, options);
   }
 
   #nic(name: string, options: HostOptions, stacks: number): UserVeth {
@@ -341,27 +217,10 @@ export class Network implements AsyncDisposable {
     return UserVeth.create(this.#veth, nic);
   }
 
-  #setGateway(host: Host, gateway: string): void {
+  #setGateway({ stack }: HostStack, gateway: string): void {
     const address = scanAddress(gateway);
-    if (address < 0 || host.stacks.some(({ stack }) => stack.core.routeAdd(0, 0, address, 1) < 0)) {
+    if (address < 0 || stack.core.routeAdd(0, 0, address, 1) < 0) {
       throw optionError("gateway", gateway, "an IPv4 address on the host's own network");
-    }
-  }
-
-  #setLink(host: Host, link: HostLink): void {
-    const both = "toWire" in link || "toHost" in link ? link : { toWire: link, toHost: link };
-    for (const direction of ["toWire", "toHost"] as const) {
-      const options = (both as Partial<Record<typeof direction, LinkOptions>>)[direction];
-      if (options === undefined) continue;
-      const before = host.nic.links[direction];
-      const words = seedWords(this.seed, `link ${host.name} ${direction}`);
-      const seed = BigInt(words[0] ?? 0) | (BigInt(words[1] ?? 0) << 32n);
-      const after = host.nic.setLink(direction, before === undefined ? { seed, ...options } : options);
-      if (after === before) continue;
-      if (before !== undefined && this.#links.remove(before)) this.#linkCount--;
-      if (host.stacks.every(({ thread }) => thread === "worker")) continue;
-      this.#links.add(after);
-      this.#linkCount++;
     }
   }
 
@@ -372,7 +231,7 @@ export class Network implements AsyncDisposable {
   step(): number {
     if (this.#mainThread !== undefined) this.#mainThread.reap();
     const now = this.#turns.take();
-    let work = this.#linkCount > 0 ? this.#links.poll(now) : 0;
+    let work = this.#links.poll(now);
     const hosts = this.#hosts;
     for (let i = 0; i < hosts.length; i++) {
       work += (hosts[i] as Host).poll(now);
@@ -401,7 +260,7 @@ export class Network implements AsyncDisposable {
 
   /** When something will happen though nobody does anything, microseconds; Infinity: never. */
   nextDeadline(): number {
-    let next = this.#linkCount > 0 ? this.#links.nextDeadline : Infinity;
+    let next = this.#links.nextDeadline;
     for (const host of this.#hosts) next = Math.min(next, host.nextDeadline());
     return next;
   }
@@ -484,11 +343,59 @@ export class Network implements AsyncDisposable {
   }
 
   /**
+   * Ends the function that runs in a stack's thread at once, wherever the thread is: as a crash would. What the stack
+   * had is taken back, its peers find its connections unknown; restart() starts it again.
+   * @returns false when nothing runs there
+   */
+  kill(stack: HostStack): boolean {
+    const reason = new OribiError("ERR_ORIBI_KILLED", `The thread of "${stack.name}" was killed.`);
+    return this.#mainThread?.kill(stack, reason) ?? false;
+  }
+
+  /**
+   * Starts a stack again that has crashed: on this thread, with its queues and its host's addresses, without sockets.
+   * @throws {OribiError} ERR_ORIBI_STACK when it runs
+   */
+  async restart(stack: HostStack): Promise<void> {
+    this.#assertOpen();
+    await this.#manager.restart(stack, (each) => each.prepare());
+    stack.revive();
+    this.#mainThread?.watchStack(stack);
+  }
+
+  /** What the registry says of a stack. */
+  stackEntry(stack: HostStack): StackEntry {
+    return this.#manager.registry.get(stack.membership.id);
+  }
+
+  /** Looks for what belongs to nobody, after crashes: every number should be 0. Waits until all has been taken back. */
+  audit(): Promise<Audit> {
+    return this.#manager.audit();
+  }
+
+  /**
    * Steps from the event loop until `isDone()` says so: for this thread's hosts, in real time only.
    * @returns false when `timeout` has passed. Rejected with ABORT_ERR when `signal` is aborted
    */
   async until(isDone: () => boolean, options: UntilOptions = {}): Promise<boolean> {
     return this.#useThreads("until()").until(isDone, options);
+  }
+
+  /** What the separate model needs of this network. */
+  #forSeparate(): SeparateNetwork {
+    return {
+      memory: this.memory,
+      core: this.#core,
+      layer: (this.#groupCore ??= instantiateStack(this.memory, this.#veth.exports, this.#core)),
+      epochNanos: epochOf(this.#clock),
+      main: this.time === "real" ? this.#useThreads('a host with threads: "separate"') : undefined,
+      allocate: (bytes) => this.#regions.allocate(bytes),
+      now: () => this.now(),
+      step: () => this.step(),
+      nextDeadline: () => this.nextDeadline(),
+      sleepUntil: (time) => this.#sleepUntil(time),
+      spawn: (stack, module, options) => this.spawn(stack, module, options),
+    };
   }
 
   #useThreads(what: string): MainThread {
@@ -507,7 +414,7 @@ export class Network implements AsyncDisposable {
     const modules = coreModules(this.#core);
     const epochNanos = epochOf(this.#clock);
     const { memory } = this;
-    return new MainThread({
+    const threaded: ThreadedNetwork = {
       memory,
       hosts: this.#hosts,
       isCapturing: () => this.#capture !== undefined,
@@ -515,26 +422,21 @@ export class Network implements AsyncDisposable {
       step: () => this.#lateStep(),
       nextDeadline: () => this.nextDeadline(),
       allocate: (bytes) => this.#regions.allocate(bytes),
-      setup: ({ name, address, index, stack, nic, queues }) => {
+      setup: ({ name, address, index, stack, nic, queues, membership }) => {
         const { place } = stack;
         const port = nic.handle;
-        return { memory, modules, ...this.#core, epochNanos, name, address, index, place, port, queues };
+        const { id } = membership;
+        return { memory, modules, ...this.#core, epochNanos, name, address, index, id, place, port, queues };
       },
-      ownLinks: (host, owns) => this.#ownLinks(host, owns),
+      lost: (stack, gone) => this.#manager.bury(stack, gone),
+      ownLinks: (stack, owns) => this.#links.own(this.#hostOf(stack), stack, owns),
       rested: () => this.#retired.splice(0).forEach((address) => this.#regions.free(address)),
-    });
+    };
+    return new MainThread(threaded, this.#hangMillis);
   }
 
-  /** The links of this thread's hosts are polled with the network; those of others' with their stacks. */
-  #ownLinks(stack: HostStack, owns: boolean): void {
-    const host = this.#hosts.find(({ stacks }) => stacks.includes(stack)) as Host;
-    // A host has its links here as long as one of its stacks is here.
-    if (host.stacks.some((other) => other !== stack && other.thread !== "worker")) return;
-    for (const link of Object.values(host.nic.links) as Link[]) {
-      if (!owns) this.#links.remove(link);
-      else this.#links.add(link);
-      this.#linkCount += owns ? 1 : -1;
-    }
+  #hostOf(stack: HostStack): Host {
+    return this.#hosts.find(({ stacks }) => stacks.includes(stack)) as Host;
   }
 
   #isShared(): boolean {
@@ -595,39 +497,6 @@ export class Network implements AsyncDisposable {
   #assertOpen(): void {
     if (this.#isClosed) throw new OribiError("ERR_ORIBI_CLOSED", "This network is closed; make a new one.");
   }
-}
-
-/** The block of a thread that is this one: always there. */
-function ownBlock(memory: SharedMemory, at: number): number {
-  new Int32Array(memory.buffer, at, THREAD_BYTES / 4)[THREAD_STATE / 4] = THREAD_RUNNING;
-  return at;
-}
-
-/** The start of a virtual clock. */
-function startOf({ startMicros = 0 }: NetworkOptions): number {
-  if (startMicros >= 0 && startMicros <= START_MICROS_MAX) return startMicros;
-  throw optionError("startMicros", startMicros, `a number from 0 to ${START_MICROS_MAX}`);
-}
-
-/** How many stacks a host is to have. */
-function stacksOf({ stacks = 1, stack }: HostOptions): number {
-  if (!Number.isInteger(stacks) || stacks < 1 || stacks > GROUP_STACKS_MAX) {
-    throw optionError("stacks", stacks, `a whole number from 1 to ${GROUP_STACKS_MAX}`);
-  }
-  // A router's packets belong to no connection, and its fragments to no port.
-  if (stacks > 1 && stack?.forwarding === true) throw optionError("stacks", stacks, "1 for a host that forwards");
-  return stacks;
-}
-
-/** An address with its prefix length, as host-order numbers. */
-function parseCidr(option: string, text: string): { address: number; netmask: number } {
-  const [host = "", prefix = "", ...rest] = String(text).split("/");
-  const address = scanAddress(host);
-  const bits = /^\d{1,2}$/.test(prefix) ? Number(prefix) : -1;
-  if (address < 0 || bits < 0 || bits > 32 || rest.length > 0) {
-    throw optionError(option, text, 'an IPv4 address with its prefix length, as "10.0.0.1/24"');
-  }
-  return { address, netmask: bits === 0 ? 0 : (0xffffffff << (32 - bits)) >>> 0 };
 }
 
 /** Makes an empty network. */

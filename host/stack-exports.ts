@@ -10,10 +10,20 @@ export interface StackControlExports {
   init: (base: number, cfg: number, now: number) => number;
   /** Uses the stack that another instance made at `base`. */
   attach: (base: number) => void;
-  /** Makes the stack number `index` of the group at `group` (0: the only one of its host), `id` in the network. */
-  join: (group: number, index: number, id: number) => void;
+  /** Makes the stack number `index` of the group at `group` (0: the only one of its host). */
+  join: (group: number, index: number) => void;
   groupBytes: (stacks: number, softSlots: number, flows: number) => number;
   groupInit: (base: number) => void;
+  /** As init(), in an arena where a stack was before. */
+  renew: (base: number, cfg: number, now: number) => number;
+  /** Takes a dead stack out of its host's tables and out of the NIC's rules; makes its pools free. */
+  retireRules: () => number;
+  retirePools: () => number;
+  /** Entries of stack `index` in its host's tables; addresses of the software queues (0: there are none). */
+  flowEntries: (index: number) => number;
+  portEntries: (index: number) => number;
+  softQueue: (index: number) => number;
+  softStride: () => number;
   /** One step at time `now` (microseconds): bursts in, timers, bursts out. Returns the work done, 0 for none. */
   poll: (now: number) => number;
   /** When the stack wants to be polled again, microseconds; Infinity: not before something arrives. */
@@ -29,6 +39,8 @@ export interface StackControlExports {
   /** Address of MIB_COUNT counters of 64 bits. u32. */
   countersAt: () => number;
   sysctlGet: (index: number) => number;
+  /** Connections in ESTABLISHED or CLOSE-WAIT. */
+  currEstab: () => number;
   sysctlSet: (index: number, value: number) => unknown;
 }
 
@@ -41,6 +53,8 @@ export interface SocketExports {
   listen: (fd: number, backlog: number) => number;
   /** The peer is left at EXCHANGE_ADDRESS. */
   accept: (fd: number, flags: number) => number;
+  /** Connections that wait for accept(). */
+  acceptPending: (fd: number) => number;
   connect: (fd: number, address: number, port: number) => number;
   disconnect: (fd: number) => number;
   shutdown: (fd: number, how: number) => number;

@@ -47,11 +47,19 @@ export class Stack {
   readonly core: StackExports;
   readonly memory: SharedMemory;
   readonly place: StackPlace;
+  /** What it was made of, where this thread made it: its options, and where they are laid down for the core. */
+  readonly #made: { config: Uint32Array; scratch: number; membership: Membership } | undefined;
 
-  private constructor(core: StackExports, memory: SharedMemory, place: StackPlace) {
+  private constructor(
+    core: StackExports,
+    memory: SharedMemory,
+    place: StackPlace,
+    made?: { config: Uint32Array; scratch: number; membership: Membership },
+  ) {
     this.core = core;
     this.memory = memory;
     this.place = place;
+    this.#made = made;
   }
 
   /**
@@ -81,8 +89,8 @@ export class Stack {
     new Uint32Array(memory.buffer, scratch, config.length).set(config);
     const result = instance.init(base, scratch, now);
     if (result < 0) throw new OribiError("ERR_ORIBI_STACK", `The stack could not be set up (errno ${-result}).`);
-    instance.join(membership.group, membership.index, membership.id);
-    return new Stack(instance, memory, { base, bytes });
+    instance.join(membership.group, membership.index);
+    return new Stack(instance, memory, { base, bytes }, { config, scratch, membership });
   }
 
   /** Uses a stack that was made before, here or in another thread. */
@@ -90,6 +98,16 @@ export class Stack {
     const instance = instantiateStack(memory, nic, core);
     instance.attach(place.base);
     return new Stack(instance, memory, place);
+  }
+
+  /** Makes a new stack where this one was, with the same options: no interface, no socket. */
+  renew(now: number): void {
+    if (this.#made === undefined) throw new OribiError("ERR_ORIBI_STACK", "This thread has not made the stack.");
+    const { config, scratch, membership } = this.#made;
+    new Uint32Array(this.memory.buffer, scratch, config.length).set(config);
+    const result = this.core.renew(this.place.base, scratch, now);
+    if (result < 0) throw new OribiError("ERR_ORIBI_STACK", `The stack could not be set up (errno ${-result}).`);
+    this.core.join(membership.group, membership.index);
   }
 
   /** Adds an interface and returns its index. @throws {OribiError} ERR_ORIBI_INTERFACE */

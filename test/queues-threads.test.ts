@@ -11,7 +11,7 @@ const APPS = new URL("./fixtures/queue-apps.js", import.meta.url);
 const PORT = 7;
 const SMALL = { connections: 2048, timeWaits: 4096, sockets: 64 };
 
-let made: Network[] = [];
+const made: Network[] = [];
 
 async function closeAll(): Promise<void> {
   await Promise.all(made.splice(0).map((net) => net.close()));

@@ -370,6 +370,36 @@ describe("a host with several stacks", () => {
     expect(accepted).to.have.lengthOf(40);
   });
 
+  it("listens with all its stacks as one socket; accept takes from the one with the fewest connections", () => {
+    const hosts = twoHosts({ stacks: 3 });
+    const { net, server } = hosts;
+    const shadow = server.listen({ port: PORT, backlog: 100 });
+    expect(shadow.accept()).to.equal(-EAGAIN);
+    expect(() => server.listen({ port: PORT })).to.throw(/bind\(\) on stack "server#0" failed with EADDRINUSE/);
+    // Most of them come to the first stack.
+    server.nic.rss.setReta(Array.from({ length: 128 }, (_, i) => (i % 8 === 0 ? 1 : i % 8 === 1 ? 2 : 0)));
+    const ends = open(hosts, 80);
+    expect(shadow.pending).to.equal(80);
+    const counts = server.stacks.map(({ stack }) => stack.core.currEstab());
+    expect(counts[0])
+      .to.be.above(2 * counts[1]!)
+      .and.above(2 * counts[2]!);
+    const few = counts[1]! <= counts[2]! ? 1 : 2;
+    const accepted: End[] = [];
+    for (let one; typeof (one = shadow.accept(SOCK_NONBLOCK)) === "object";)
+      accepted.push({ at: one.stack, fd: one.fd });
+    expect(accepted).to.have.lengthOf(80);
+    const order = accepted.map(({ at }) => at.index);
+    expect(order.slice(0, counts[few]), "the one with the fewest first").to.deep.equal(Array(counts[few]).fill(few));
+    expect(order.slice(-counts[0]!), "the one with the most last").to.deep.equal(Array(counts[0]).fill(0));
+    for (const { at, fd } of [...ends, ...accepted]) ok(at.posix.close(fd));
+    shadow.close();
+    expect(server.listen({ port: 0 }).port).to.be.above(1023);
+    net.settle();
+    const fd = hosts.client.posix.socket(AF_INET, SOCK_STREAM, 0);
+    expect(hosts.client.posix.connect(fd, { address: SERVER, port: PORT })).to.equal(-ECONNREFUSED);
+  });
+
   it("refuses numbers of stacks that cannot be, and a router with several", () => {
     const net = createNetwork({ time: "virtual" });
     for (const stacks of [0, 65, 1.5]) {

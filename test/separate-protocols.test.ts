@@ -1,6 +1,6 @@
-// The protocols between business threads and stacks in every interleaving of their atomic steps: no wake-up, no signal
-// and no event is lost, whoever dies where.
-// Read first: host/client/waiting.ts, assembly/share/client.ts and ready.ts, which carry them out; support/interleave.ts.
+// The protocols between business threads and stacks in every interleaving of their atomic steps: no wake-up, signal,
+// event or send buffer is lost, whoever dies where.
+// Read first: host/client/waiting.ts, assembly/share/client.ts and ready.ts, which carry them out; interleave.ts.
 
 import { expect } from "chai";
 import { BLOCKED, ENDED, explore, type Program } from "./support/interleave.ts";
@@ -164,7 +164,7 @@ describe("business threads signal the stack, in every interleaving", () => {
     expect(states).to.be.above(200);
   });
 
-  it("would lose some if a sender signalled only after it had committed and then died, or if the stack did not wait for turns", () => {
+  it("would lose some if a dying sender signalled after its commit, or if the stack did not wait for turns", () => {
     const late: Program<State> = {
       turn: (s) => (s.turn === 0 ? void (s.turn = 1) : BLOCKED),
       commit: (s) => void (s.sent++, (s.turn = 0)),
@@ -175,6 +175,66 @@ describe("business threads signal the stack, in every interleaving", () => {
     expect(explore([stack, late], START, isLost, 1).bad).to.have.length.above(0);
     const hasty = { ...stack, look: (s: State) => ((s.drained = s.sent), "pop") };
     expect(explore([hasty, sender(1)], START, isLost).bad).to.have.length.above(0);
+  });
+});
+
+describe("send buffers come and go, in every interleaving", () => {
+  interface State {
+    turn: number;
+    sent: number;
+    drained: number;
+    buffer: number;
+    /** What the stack has read of {sent, turn}. */
+    read: string;
+    /** Bytes were to be taken from a buffer that is not there, or put there. */
+    isWrong: boolean;
+  }
+  const START: State = { turn: 0, sent: 0, drained: 0, buffer: 0, read: "", isWrong: false };
+  const STACK = -1;
+  const word = (s: State): string => `${s.sent} ${s.turn}`;
+
+  const sender = (number: number, times: number): Program<State> => {
+    const program: Program<State> = {};
+    for (let i = 0; i < times; i++) {
+      program[`turn${i}`] = (s) => (s.turn === 0 ? void (s.turn = number) : BLOCKED);
+      program[`buffer${i}`] = (s) => void (s.buffer = 1);
+      program[`copy${i}`] = (s) => void (s.isWrong ||= s.buffer === 0);
+      program[`commit${i}`] = (s) => (s.sent++, void (s.turn = 0));
+    }
+    return program;
+  };
+  /** Looks, takes what is there, gives an idle buffer back; `fresh`: decides anew what the word was. */
+  const stack = (times: number, fresh: boolean): Program<State> => {
+    const program: Program<State> = {};
+    for (let i = 0; i < times; i++) {
+      const next = i + 1 < times ? `read${i + 1}` : ENDED;
+      program[`read${i}`] = (s) => void (s.read = word(s));
+      program[`take${i}`] = (s) => {
+        const sent = Number(s.read.split(" ")[0]);
+        if (sent === s.drained) return s.read.endsWith(" 0") && s.buffer > 0 ? undefined : next;
+        s.isWrong ||= s.buffer === 0;
+        s.drained = sent;
+        return next;
+      };
+      program[`again${i}`] = (s) => void (s.read = fresh ? word(s) : s.read);
+      program[`claim${i}`] = (s) => (word(s) === s.read && s.turn === 0 ? void (s.turn = STACK) : next);
+      program[`free${i}`] = (s) => void (s.buffer = 0);
+      program[`give${i}`] = (s) => ((s.turn = 0), next);
+    }
+    return program;
+  };
+
+  it("nobody reads or writes a buffer that was given back", () => {
+    const threads = [stack(4, false), sender(1, 2), sender(2, 1)];
+    const wrong: State[] = [];
+    const { states } = explore(threads, START, (s) => (s.isWrong && wrong.push(s), false));
+    expect(wrong).to.deep.equal([]);
+    expect(states).to.be.above(500);
+  });
+
+  it("would, if the stack claimed the buffer by what it reads later than what it decided on", () => {
+    const { bad } = explore([stack(4, true), sender(1, 2)], START, (s) => s.isWrong);
+    expect(bad).to.have.length.above(0);
   });
 });
 

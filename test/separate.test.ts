@@ -37,8 +37,8 @@ import { listener, ok, pattern, refused } from "./support/sockets.ts";
 const FIXTURE = new URL("./fixtures/business.js", import.meta.url);
 const STACK = { connections: 512, sockets: 64, timeWaits: 512 };
 
-let made: Network[] = [];
-let workers: Worker[] = [];
+const made: Network[] = [];
+const workers: Worker[] = [];
 
 interface Lab {
   net: Network;
@@ -203,7 +203,7 @@ describe("hosts with separate threads", function () {
   });
 
   for (const call of ["recv", "accept", "poll", "epoll_wait"]) {
-    it(`end ${call}() that another thread waits in when its descriptor is closed, and when the network is`, async () => {
+    it(`end ${call}() of another thread when its descriptor is closed, and when the network is`, async () => {
       const all = lab();
       const { posix } = all.server;
       const open = (port: number): number => {

@@ -64,6 +64,29 @@ export interface VethExports {
   ruleListen(port: number, protocol: number, localPort: number, queue: number): number;
   ruleUnlisten(port: number, protocol: number, localPort: number): number;
   ruleCount(port: number): number;
+  ruleRecover(port: number, dead: number): number;
+  rulesOfQueue(port: number, queue: number, removes: number): number;
+  identify(id: number): void;
+  txQueueForget(port: number, queue: number): void;
+  rxQueueRepair(port: number, queue: number): number;
+  rxQueueGaps(port: number, queue: number): number;
+  rxQueueDrain(port: number, queue: number, scratch: number): number;
+  rxQueueOpen(port: number, queue: number, open: number): void;
+  rxQueueIsOpen(port: number, queue: number): number;
+  rxQueueHolder(port: number, queue: number, id: number): void;
+  softDrain(ring: number): number;
+  poolSweep(
+    port: number,
+    queue: number,
+    soft: number,
+    softs: number,
+    stride: number,
+    bits: number,
+    frees: number,
+  ): number;
+  bridgeRepair(base: number): number;
+  captureRepair(base: number): number;
+  linkRecover(base: number, dead: number): number;
   cableConnect(a: number, b: number): number;
   cableDisconnect(port: number): number;
   bridgeBytes(slots: number, entries: number): number;

@@ -3,7 +3,7 @@
 // Read first: DPDK "Memory Pool Library"; R. K. Treiber, "Systems Programming: Coping with Parallelism" (1986).
 
 /** What stands in the second word of a free element: catches a double free and a use after free. */
-const FREE_MARK: u32 = 0xf4eef4ee;
+export const POOL_FREE_MARK: u32 = 0xf4eef4ee;
 
 @unmanaged
 export class Pool {
@@ -48,7 +48,7 @@ export function poolAlloc(pool: Pool): usize {
   if (pool.shared) return sharedAlloc(pool);
   let element = usize(u32(pool.head));
   if (element != 0) {
-    assert(load<u32>(element, 4) == FREE_MARK);
+    assert(load<u32>(element, 4) == POOL_FREE_MARK);
     pool.head = load<u32>(element);
   } else {
     const carved = pool.carved;
@@ -68,8 +68,8 @@ export function poolAlloc(pool: Pool): usize {
 
 /** Gives an element back. Traps on a double free. */
 export function poolFree(pool: Pool, element: usize): void {
-  assert(load<u32>(element, 4) != FREE_MARK);
-  store<u32>(element, FREE_MARK, 4);
+  assert(load<u32>(element, 4) != POOL_FREE_MARK);
+  store<u32>(element, POOL_FREE_MARK, 4);
   if (pool.shared) {
     sharedFree(pool, element);
     return;

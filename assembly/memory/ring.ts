@@ -187,3 +187,43 @@ export function burstRingUsed(ring: usize): u32 {
   const tail = atomic.load<u32>(ring, RING_TAIL);
   return atomic.load<u32>(ring, RING_HEAD) - tail;
 }
+
+/**
+ * Closes the gaps that producers left who reserved slots and died, and a consumer that died between clearing slots and
+ * saying so: what is there moves together. Nobody may use the ring meanwhile. Returns the slots that were given up.
+ */
+export function burstRingRepair(ring: usize): u32 {
+  const mask = load<u32>(ring, RING_MASK);
+  const tail = load<u32>(ring, RING_TAIL);
+  const used = atomic.load<u32>(ring, RING_HEAD) - tail;
+  let kept: u32 = 0;
+  for (let i: u32 = 0; i < used; i++) {
+    const slot = ring + RING_SLOTS + usize((tail + i) & mask) * 4;
+    const value = load<u32>(slot);
+    if (value == 0) continue;
+    store<u32>(slot, 0);
+    store<u32>(ring + RING_SLOTS + usize((tail + kept) & mask) * 4, value);
+    kept++;
+  }
+  atomic.store<u32>(ring, tail + kept, RING_HEAD);
+  return used - kept;
+}
+
+/** Slots that are reserved and hold nothing. */
+export function burstRingGaps(ring: usize): u32 {
+  const mask = load<u32>(ring, RING_MASK);
+  const head = atomic.load<u32>(ring, RING_HEAD);
+  let gaps: u32 = 0;
+  for (let at = load<u32>(ring, RING_TAIL); at != head; at++) gaps += u32(burstRingValue(ring, at & mask) == 0);
+  return gaps;
+}
+
+/** Slots of the ring, for audits. */
+export function burstRingSize(ring: usize): u32 {
+  return load<u32>(ring, RING_MASK) + 1;
+}
+
+/** What slot `index` of the ring holds, or 0, for audits. */
+export function burstRingValue(ring: usize, index: u32): u32 {
+  return atomic.load<u32>(ring + RING_SLOTS + usize(index) * 4);
+}

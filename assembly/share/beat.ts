@@ -144,8 +144,9 @@ function scan(): u32 {
 /** Closes what a thread was about to send on: it is done by now, or it is dead. */
 export function finishClose(slot: Slot): void {
   const c = channelOf(slot.fd);
-  const turn = u32(atomic.load<u64>(c, CHANNEL_TX) >> 32);
-  if (!bufferRelease(c, heldMillis(slot, turn) > TURN_MILLIS_MAX)) {
+  const tx = atomic.load<u64>(c, CHANNEL_TX);
+  const isHeld = tx >> 32 != 0 && heldMillis(slot, u32(tx >> 32)) <= TURN_MILLIS_MAX;
+  if (isHeld || !bufferRelease(c, tx)) {
     heat(slot);
     return;
   }

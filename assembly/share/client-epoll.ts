@@ -29,6 +29,7 @@ import {
   READY_GENERATION,
   READY_SLOTS,
   READY_TURN,
+  READY_TURNS,
   READY_USED,
   READY_WATCHERS,
   SHARE_CAPACITY,
@@ -145,6 +146,11 @@ export function shareEpollEnter(share: usize, fd: u32, turn: u32): bool {
   return atomic.cmpxchg<u32>(e, 0, turn, READY_TURN) == 0;
 }
 
+/** Changes with every turn. */
+export function shareEpollTurns(share: usize, fd: u32): u32 {
+  return atomic.load<u32>(epollOf(share, fd), READY_TURNS);
+}
+
 /** Whose turn it is; 0: nobody's. */
 export function shareEpollTurn(share: usize, fd: u32): u32 {
   return atomic.load<u32>(epollOf(share, fd), READY_TURN);
@@ -159,7 +165,9 @@ export function shareEpollFree(share: usize, fd: u32, holder: u32): void {
 }
 
 export function shareEpollLeave(share: usize, fd: u32, turn: u32): void {
-  atomic.cmpxchg<u32>(epollOf(share, fd), turn, 0, READY_TURN);
+  const e = epollOf(share, fd);
+  atomic.add<u32>(e, 1, READY_TURNS);
+  atomic.cmpxchg<u32>(e, turn, 0, READY_TURN);
 }
 
 /** True when a descriptor is an epoll's, and open. */
@@ -214,7 +222,7 @@ function watchersOf(share: usize, fd: u32): usize {
 /** Arms a watch, then looks: what is there already is noted, what comes later finds the watch. */
 function watchSet(share: usize, e: usize, index: u32, fd: u32, life: u32, events: u32, data: u64): void {
   const watch = watchOf(e, fd);
-  let mask = (events & ~CONTROL_BITS) | EPOLLERR | EPOLLHUP;
+  const mask = (events & ~CONTROL_BITS) | EPOLLERR | EPOLLHUP;
   store<u32>(watch, life, WATCH_GENERATION);
   store<u64>(watch, data, WATCH_DATA);
   atomic.store<u32>(watch, events | WATCH_PRESENT, WATCH_EVENTS);

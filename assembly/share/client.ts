@@ -368,10 +368,15 @@ export function clientTurn(c: usize): u32 {
   return u32(atomic.load<u64>(c, CHANNEL_TX) >> 32);
 }
 
-/** Takes the turn of a dead thread away; `holder` is what clientTurn() has said. */
-export function clientFree(p: usize, c: usize, holder: u32): void {
+/** Changes with every send. */
+export function clientSent(c: usize): u32 {
+  return u32(atomic.load<u64>(c, CHANNEL_TX));
+}
+
+/** Takes the turn of a dead thread away; `holder` and `sent` are what clientTurn() and clientSent() have said. */
+export function clientFree(p: usize, c: usize, holder: u32, sent: u32): void {
   const tx = atomic.load<u64>(c, CHANNEL_TX);
-  if (u32(tx >> 32) != holder || holder == 0) return;
+  if (u32(tx >> 32) != holder || u32(tx) != sent || holder == 0) return;
   atomic.cmpxchg<u64>(c, tx, u64(u32(tx)), CHANNEL_TX);
   // It may have died before its signal.
   signal(p, c, true);

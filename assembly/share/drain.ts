@@ -150,11 +150,9 @@ function sendRecord(s: Socket, at: usize, length: u32): i32 {
   return 0;
 }
 
-/** Gives the send buffer back when nobody uses it; false: a thread is about to. `anyway`: the thread is dead. */
-export function bufferRelease(c: usize, anyway: bool): bool {
-  const tx = atomic.load<u64>(c, CHANNEL_TX);
+/** Gives the send buffer back unless CHANNEL_TX, on which that was decided, has changed; false: it has. */
+export function bufferRelease(c: usize, tx: u64): bool {
   const buffer = load<u32>(c, CHANNEL_TX_BUFFER);
-  if (tx >> 32 != 0 && !anyway) return false;
   const mine = u64(u32(tx)) | (u64(u32(TURN_STACK)) << 32);
   if (atomic.cmpxchg<u64>(c, tx, mine, CHANNEL_TX) != tx) return false;
   const pool = poolOfBuffer(part, buffer);

@@ -65,7 +65,7 @@ export function settle(slot: Slot): u32 {
   const tx = atomic.load<u64>(c, CHANNEL_TX);
   const position = u32(tx);
   const isIdle = load<u32>(c, CHANNEL_TX_BUFFER) != 0 && position == slot.drained;
-  if (isIdle && tx >> 32 == 0 && position == slot.idleAt) bufferRelease(c, false);
+  if (isIdle && tx >> 32 == 0 && position == slot.idleAt) bufferRelease(c, tx);
   slot.idleAt = position;
   const holds = slot.published != slot.applied || load<u32>(c, CHANNEL_TX_BUFFER) != 0;
   if (!holds || load<u32>(c, CHANNEL_KIND) == 0) deactivate(slot);

@@ -55,6 +55,7 @@ import {
 import { udpBind, udpClose, udpConnect, udpPending, udpSocket } from "../net/udp";
 import { stack, sysctl } from "../stack";
 import {
+  listenerPending,
   tcpAccept,
   tcpClose,
   tcpConnect,
@@ -139,6 +140,13 @@ export function accept(fd: i32, flags: i32): i32 {
   const child = changetype<Socket>(usize(at));
   child.flags &= ~u16(SF_NONBLOCK);
   return describe(child, flags);
+}
+
+/** Connections that wait for accept(): for who takes from several listeners in turn. -EBADF, -EINVAL. */
+export function acceptPending(fd: i32): i32 {
+  const s = fdGet(fd);
+  if (s === null) return -EBADF;
+  return s.kind == KIND_LISTENER ? i32(listenerPending(tcbOf(s))) : -EINVAL;
 }
 
 /** connect(2): 0 (UDP), -EINPROGRESS, -EALREADY, -EISCONN, -ECONNREFUSED and others. */

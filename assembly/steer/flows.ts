@@ -40,8 +40,9 @@ export function udpClaim(s: Socket, nif: Netif): void {
   if (group == 0 || nif.loopback || s.localPort == 0 || s.flags & SF_CLAIMED) return;
   // Two sockets of one stack may share port and peer; the second needs no entry of its own.
   if (tableClaim(IPPROTO_UDP, s.localAddress, s.remoteAddress, portsOf(s)) != CLAIM_DONE) return;
-  s.flags |= u16(SF_CLAIMED);
+  // A thread that dies in between leaves the number too high, which costs look-ups, but never too low.
   atomic.add<u32>(group, 1, offsetof<Group>("udpFlows"));
+  s.flags |= u16(SF_CLAIMED);
   ruleFor(nif, IPPROTO_UDP, s.localAddress, s.remoteAddress, portsOf(s));
 }
 

@@ -26,7 +26,7 @@ import { Mbuf, mbufFree, mbufPrepend } from "../memory/mbuf";
 import { Pool } from "../memory/pool";
 import { mpscIsEmpty, mpscPop, mpscPush } from "../memory/ring";
 import { packetCopyFrom } from "../net/packet";
-import { count, stack } from "../stack";
+import { count } from "../stack";
 import { ETHER_BYTES } from "../wire/ethernet";
 import { IPV4_BYTES } from "../wire/ipv4";
 import { aliveMask, Group, group, groupOf, memberAt, self, selfBit, softAt } from "./group";
@@ -157,14 +157,7 @@ function copyOf(m: Mbuf, from: usize, bytes: u32, reserve: u32): Mbuf | null {
   }
   copy.olFlags = m.olFlags;
   copy.port = m.port;
-  hold(copy);
   return copy;
-}
-
-/** Writes on a packet's mbufs that this stack holds them. */
-function hold(m: Mbuf): void {
-  const id = stack.id;
-  for (let s = u32(changetype<usize>(m)); s != 0; s = changetype<Mbuf>(s).next) changetype<Mbuf>(s).mark = id;
 }
 
 function give(to: u32, netif: u32, m: Mbuf): void {
@@ -191,7 +184,6 @@ export function softTake(): Mbuf | null {
   const at = mpscPop(softAt(self));
   if (at == 0) return null;
   count(MIB_STEER_IN);
-  hold(changetype<Mbuf>(at));
   return changetype<Mbuf>(at);
 }
 

@@ -45,7 +45,7 @@ import { tcpOutput, unsentBytes } from "./transmit";
 import { readWantsAck, tuneRcvBuf } from "./window";
 
 export { tcpClose } from "./close";
-export { listenerEvents, tcpAccept, tcpListen } from "./listen";
+export { listenerEvents, listenerPending, tcpAccept, tcpListen } from "./listen";
 export { tcpConnect } from "./open";
 
 /** Bytes received before a connection's receive buffer is tuned. */

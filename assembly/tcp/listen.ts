@@ -275,6 +275,11 @@ export function tcpAccept(t: Tcb): i32 {
   return i32(changetype<usize>(child));
 }
 
+/** Connections that wait for accept(). */
+export function listenerPending(t: Tcb): u32 {
+  return listenerOf(t).acceptCount;
+}
+
 /** EPOLLIN when accept() would find a connection. */
 export function listenerEvents(t: Tcb): u32 {
   return listenerOf(t).acceptHead != 0 ? EPOLLIN : 0;

@@ -82,7 +82,8 @@ export function createDatagrams(link: Link, context: PosixContext<ContextCore>):
       if (n === CLIENT_BUSY) {
         link.awaitTurn(
           () => core.clientTurn(at),
-          (holder) => core.clientFree(part, at, holder),
+          () => core.clientSent(at),
+          (holder, sent) => core.clientFree(part, at, holder, sent),
         );
       } else if (n === CLIENT_NO_BUFFER) {
         return link.call(fd, CALL_SENDTO, dataAt, length, flags, address, port, ttl, tos);

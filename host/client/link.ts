@@ -228,16 +228,21 @@ export class Link {
     else this.#background.sleep(() => false, this.now() + micros);
   }
 
-  /** Waits while it is another thread's turn; takes that of a dead one away. */
-  awaitTurn(turnOf: () => number, free: (holder: number) => void): void {
+  /**
+   * Waits while it is another thread's turn; takes that of a dead one away.
+   * @param turns changes when the holder has taken another turn: then it is alive
+   */
+  awaitTurn(turnOf: () => number, turns: () => number, free: (holder: number, turn: number) => void): void {
     const holder = turnOf();
+    const before = turns();
+    const isSame = (): boolean => turnOf() === holder && turns() === before;
     if (holder === 0) return;
-    for (let i = 0; i < 1000; i++) if (turnOf() !== holder) return;
+    for (let i = 0; i < 1000; i++) if (!isSame()) return;
     const begun = performance.now();
-    while (turnOf() === holder) {
+    while (isSame()) {
       Atomics.wait(pause, 0, 0, 1);
       const isOver = performance.now() - begun > TURN_MILLIS_MAX;
-      if (isOver || this.seat.isDead(holder)) return free(holder);
+      if ((isOver || this.seat.isDead(holder)) && isSame()) return free(holder, before);
     }
   }
 

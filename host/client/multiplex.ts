@@ -45,6 +45,7 @@ export function createClientMultiplex(link: Link, context: PosixContext<ContextC
     while (core.shareEpollEnter(share, epfd, seat.turn) === 0) {
       link.awaitTurn(
         () => core.shareEpollTurn(share, epfd),
+        () => core.shareEpollTurns(share, epfd),
         (holder) => core.shareEpollFree(share, epfd, holder),
       );
     }

@@ -126,7 +126,8 @@ export function createClientTransfer(link: Link, context: PosixContext<ContextCo
   function awaitTurn(at: number, part: number): void {
     link.awaitTurn(
       () => core.clientTurn(at),
-      (holder) => core.clientFree(part, at, holder),
+      () => core.clientSent(at),
+      (holder, sent) => core.clientFree(part, at, holder, sent),
     );
   }
 

@@ -26,6 +26,11 @@ export class Doorbell {
     this.#words = new Int32Array(memory.buffer, address, 2);
   }
 
+  /** Does somebody sleep on it, or is about to? */
+  get isSlept(): boolean {
+    return Atomics.load(this.#words, SLEEPING) !== 0;
+  }
+
   /** Wakes the sleeper, and whoever is about to become it. */
   ring(): void {
     Atomics.add(this.#words, SEQUENCE, 1);

@@ -7,7 +7,7 @@ import type { Host } from "../host.ts";
 import type { HostStack } from "../host-stack.ts";
 import { type Driver, millisLeft, SPIN_MICROS } from "./driver.ts";
 import { Pump, type UntilOptions } from "./pump.ts";
-import { type SpawnOptions, Threads } from "./threads.ts";
+import { type SpawnOptions, type ThreadOwner, Threads } from "./threads.ts";
 import type { ThreadSetup } from "./worker-host.ts";
 
 /** What it needs of the network. */
@@ -23,6 +23,8 @@ export interface ThreadedNetwork {
   setup(stack: HostStack): Omit<ThreadSetup, "block" | "mainBell">;
   /** The stack is its thread's from now on, or the main thread's again; with its host's links, if it is the last. */
   ownLinks(stack: HostStack, owns: boolean): void;
+  /** The stack is nobody's any more; its thread is gone when `gone` says so. */
+  lost(stack: HostStack, gone: Promise<void>): void;
   /** No thread runs any more. */
   rested(): void;
 }
@@ -37,23 +39,21 @@ export class MainThread implements Driver {
   readonly #threads: Threads;
   readonly #pump: Pump;
 
-  constructor(network: ThreadedNetwork) {
+  constructor(network: ThreadedNetwork, hangMillis: number) {
     this.#network = network;
-    this.#threads = new Threads({
+    const owner: ThreadOwner = {
       memory: network.memory,
       allocate: (bytes) => network.allocate(bytes),
       setup: (stack) => network.setup(stack),
       lent: (stack) => network.ownLinks(stack, false),
-      returned: (stack) => {
-        network.ownLinks(stack, true);
-        // Nobody serves it any more; with the NIC down, those who still send to it need not wait for room.
-        if (stack.thread === "lost") stack.nic.up = false;
-      },
+      returned: (stack) => network.ownLinks(stack, true),
+      lost: (stack, gone) => network.lost(stack, gone),
       active: (isActive) => {
         this.#pump.background = isActive;
         if (!isActive) network.rested();
       },
-    });
+    };
+    this.#threads = new Threads(owner, hangMillis);
     this.#pump = new Pump(this, this.#threads.bell);
     for (const host of network.hosts) this.watch(host);
   }
@@ -96,7 +96,12 @@ export class MainThread implements Driver {
 
   /** A host was made. */
   watch(host: Host): void {
-    for (const stack of host.stacks) this.#threads.watch(stack);
+    for (const stack of host.stacks) this.watchStack(stack);
+  }
+
+  /** A stack is this thread's. */
+  watchStack(stack: HostStack): void {
+    this.#threads.watch(stack);
   }
 
   /** Has the event loop's part look again how long it may sleep. */
@@ -117,6 +122,16 @@ export class MainThread implements Driver {
   /** Runs a function in a host's thread. */
   run(host: HostStack, module: URL | string, options: SpawnOptions): Promise<unknown> {
     return this.#threads.run(host, module, options);
+  }
+
+  /** Ends a stack's function as a crash would. */
+  kill(stack: HostStack, reason: Error): boolean {
+    return this.#threads.kill(stack, reason);
+  }
+
+  /** Does something while all threads stand still between two beats; false: one was busy for too long. */
+  atSafepoint(work: () => void): boolean {
+    return this.#threads.atSafepoint(work);
   }
 
   /** Steps from the event loop until `isDone()` says so. */

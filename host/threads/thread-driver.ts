@@ -1,7 +1,14 @@
 // The shared model in a worker thread: the one stack of this thread is polled by whoever waits, run to completion;
 // when there is nothing to do the thread spins ("busy"), or spins briefly and then sleeps on its NIC's doorbell.
 
-import { THREAD_BYTES, THREAD_POLL, THREAD_STOP } from "../../assembly/layout.ts";
+import {
+  THREAD_ASKED,
+  THREAD_BYTES,
+  THREAD_PARKED,
+  THREAD_POLL,
+  THREAD_SAFEPOINT_SHIFT,
+  THREAD_STOP,
+} from "../../assembly/layout.ts";
 import { type StackExports, toCoreTrap, type VethExports } from "../core.ts";
 import { type Clock, TurnClock } from "../clock.ts";
 import type { Waiter } from "../posix/waiter.ts";
@@ -56,7 +63,7 @@ export class ThreadDriver implements Waiter, Driver {
   readonly #port: ThreadPort;
   readonly #words: Int32Array;
   #until = Infinity;
-  readonly #millisLeft = (): number => (this.#isStopped() ? 0 : millisLeft(this, this.#until));
+  readonly #millisLeft = (): number => (this.#isWanted() ? 0 : millisLeft(this, this.#until));
 
   /** @param block address of the host's THREAD_BYTES */
   constructor(
@@ -135,7 +142,20 @@ export class ThreadDriver implements Waiter, Driver {
 
   /** @throws {StopError} */
   assertRunning(): void {
-    if (this.#isStopped()) throw new StopError();
+    while (Atomics.load(this.#words, THREAD_STOP / 4) !== 0) {
+      if (this.#isStopped()) throw new StopError();
+      this.#park();
+    }
+  }
+
+  /** Stands still between two beats, for as long as the main thread wants. */
+  #park(): void {
+    const words = this.#words;
+    for (let stop; (stop = Atomics.load(words, THREAD_STOP / 4)) >>> THREAD_SAFEPOINT_SHIFT !== 0;) {
+      Atomics.store(words, THREAD_PARKED / 4, stop >>> THREAD_SAFEPOINT_SHIFT);
+      Atomics.notify(words, THREAD_PARKED / 4);
+      Atomics.wait(words, THREAD_STOP / 4, stop);
+    }
   }
 
   #pollAt(now: number): number {
@@ -150,7 +170,12 @@ export class ThreadDriver implements Waiter, Driver {
     }
   }
 
-  #isStopped(): boolean {
+  /** Asked to end, or to stand still. */
+  #isWanted(): boolean {
     return Atomics.load(this.#words, THREAD_STOP / 4) !== 0;
+  }
+
+  #isStopped(): boolean {
+    return (Atomics.load(this.#words, THREAD_STOP / 4) & THREAD_ASKED) !== 0;
   }
 }

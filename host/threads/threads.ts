@@ -9,9 +9,14 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import type { MessagePort, Worker } from "node:worker_threads";
 import {
   REGION_ALIGN,
+  STACK_NOW,
+  THREAD_ASKED,
+  THREAD_BEATS,
   THREAD_BYTES,
   THREAD_ENDED,
+  THREAD_PARKED,
   THREAD_RUNNING,
+  THREAD_SAFEPOINT_SHIFT,
   THREAD_STATE,
   THREAD_STOP,
 } from "../../assembly/layout.ts";
@@ -57,12 +62,18 @@ export interface ThreadOwner {
   lent(stack: HostStack): void;
   /** The host has come back, or is nobody's any more (`host.thread`). */
   returned(stack: HostStack): void;
+  /** The stack is nobody's any more: what it had may be taken back when its thread has gone. */
+  lost(stack: HostStack, gone: Promise<void>): void;
   /** Threads run now, or do no more. */
   active(isActive: boolean): void;
 }
 
 /** A thread that was asked to end has so long to do it, milliseconds. */
 const GRACE_MILLIS = 1000;
+/** Threads have so long to come to a safepoint, milliseconds; those that are there wait for the others. */
+const PARK_MILLIS = 5;
+/** Numbers of safepoints, which fit above THREAD_SAFEPOINT_SHIFT. */
+const SAFEPOINTS = 0x7fff;
 /** An idle thread stays for so long, for the next function on its host, milliseconds. */
 const IDLE_MILLIS = 10_000;
 
@@ -89,6 +100,9 @@ interface Run {
   /** What the caller gets when the function ends because it was asked to. */
   stopped: Error | undefined;
   promise: Promise<unknown>;
+  /** What the thread showed of its life when it was last looked at, and since when that has not changed (ms). */
+  sign: number;
+  signAt: number;
 }
 
 /** All threads of a network. */
@@ -100,9 +114,16 @@ export class Threads {
   readonly #runs = new Set<Run>();
   readonly #blocks: number[] = [];
   #isClosed = false;
+  #safepoint = 0;
+  readonly #watchdog: NodeJS.Timeout | undefined;
 
-  constructor(owner: ThreadOwner) {
+  /** @param hangMillis after so long without a sign of life a thread is taken for hung; Infinity: never */
+  constructor(owner: ThreadOwner, hangMillis: number) {
     this.#owner = owner;
+    if (hangMillis !== Infinity) {
+      const period = Math.min(Math.max(hangMillis / 4, 5), 1000);
+      this.#watchdog = setInterval(() => this.#watch(hangMillis), period).unref();
+    }
     this.bell = new Doorbell(owner.memory, this.#block());
   }
 
@@ -142,7 +163,16 @@ export class Threads {
     if (signal?.aborted === true) throw abortError(signal.reason);
     this.#assertFree(host);
     const thread = this.#threadOf(host);
-    const run: Run = { host, thread, isOver: false, wasTerminated: false, stopped: undefined, promise: NOTHING };
+    const run: Run = {
+      host,
+      thread,
+      isOver: false,
+      wasTerminated: false,
+      stopped: undefined,
+      promise: NOTHING,
+      sign: NaN,
+      signAt: performance.now(),
+    };
     this.#lend(run);
     const aborted = (): void => this.#stop(run, abortError(signal?.reason));
     signal?.addEventListener("abort", aborted, { once: true });
@@ -151,9 +181,77 @@ export class Threads {
     return run.promise;
   }
 
+  /**
+   * Ends a function at once, wherever its thread is: as a crash would. Its stack is lost.
+   * @returns false when no function runs on the stack
+   */
+  kill(stack: HostStack, reason: Error): boolean {
+    const run = [...this.#runs].find((each) => each.host === stack && !each.isOver);
+    if (run === undefined) return false;
+    run.stopped ??= reason;
+    run.wasTerminated = true;
+    run.promise.catch(() => {});
+    void dismiss(run.thread);
+    return true;
+  }
+
+  /**
+   * Brings every thread to stand still between two beats of its stack, and runs `work` meanwhile.
+   * @returns false when a thread did not come to a beat in time: nothing was done
+   */
+  atSafepoint(work: () => void): boolean {
+    const runs = [...this.#runs].filter((run) => !run.isOver && stateOf(run) === THREAD_RUNNING);
+    this.#safepoint = (this.#safepoint % SAFEPOINTS) + 1;
+    for (const { thread } of runs) {
+      Atomics.or(thread.words, THREAD_STOP / 4, this.#safepoint << THREAD_SAFEPOINT_SHIFT);
+      thread.bell.ring();
+    }
+    const end = performance.now() + PARK_MILLIS;
+    try {
+      if (!runs.every((run) => this.#waitParked(run, end))) return false;
+      work();
+      return true;
+    } finally {
+      for (const { thread } of runs) {
+        Atomics.and(thread.words, THREAD_STOP / 4, (1 << THREAD_SAFEPOINT_SHIFT) - 1);
+        Atomics.notify(thread.words, THREAD_STOP / 4);
+      }
+    }
+  }
+
+  #waitParked(run: Run, end: number): boolean {
+    const { words } = run.thread;
+    while (stateOf(run) === THREAD_RUNNING) {
+      const parked = Atomics.load(words, THREAD_PARKED / 4);
+      if (parked === this.#safepoint) return true;
+      const left = end - performance.now();
+      if (left <= 0) return false;
+      Atomics.wait(words, THREAD_PARKED / 4, parked, Math.min(left, 1));
+    }
+    return true;
+  }
+
+  /** Kills threads that have done nothing for `millis`: no beat of the stack, no turn of the event loop, no sleep. */
+  #watch(millis: number): void {
+    for (const run of this.#runs) {
+      if (run.isOver || stateOf(run) !== THREAD_RUNNING) continue;
+      const sign = lifeSign(run, this.#owner.memory);
+      const now = performance.now();
+      const isStarting = Atomics.load(run.thread.words, THREAD_BEATS / 4) === 0;
+      if (isStarting || sign !== run.sign || run.thread.bell.isSlept) {
+        run.sign = sign;
+        run.signAt = now;
+      } else if (now - run.signAt > millis) {
+        const text = `The thread of host "${run.host.name}" has hung for ${Math.round(now - run.signAt)} ms.`;
+        this.kill(run.host, new OribiError("ERR_ORIBI_HANG", text));
+      }
+    }
+  }
+
   /** Ends every function and every thread; resolves when no thread runs any more. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    clearInterval(this.#watchdog);
     for (const run of this.#runs) {
       this.#stop(run, new OribiError("ERR_ORIBI_CLOSED", `The network was closed while "${run.host.name}" ran.`));
     }
@@ -217,8 +315,14 @@ export class Threads {
       host.stack.core.attach(host.stack.place.base);
       host.setDoorbell(this.bell.address);
     }
-    Atomics.store(thread.words, THREAD_STOP / 4, 1);
+    Atomics.or(thread.words, THREAD_STOP / 4, THREAD_ASKED);
     this.#owner.returned(host);
+    // A thread whose stack has trapped still has to say so.
+    if (isLost)
+      this.#owner.lost(
+        host,
+        run.promise.catch(() => {}).then(() => dismiss(thread)),
+      );
   }
 
   /** Asks a function to end; terminates its thread when it does not. */
@@ -228,7 +332,7 @@ export class Threads {
     // Nobody need wait for a function that was asked to end.
     const settled = run.promise.catch(() => {});
     if (run.isOver) return;
-    Atomics.store(run.thread.words, THREAD_STOP / 4, 1);
+    Atomics.or(run.thread.words, THREAD_STOP / 4, THREAD_ASKED);
     run.thread.bell.ring();
     const timer = setTimeout(() => {
       if (run.isOver) return;
@@ -271,6 +375,7 @@ export class Threads {
     pool.on("error", () => void dismiss(thread));
     const [worker] = pool.threads as [Worker];
     thread.exited = new Promise((resolve) => worker.once("exit", () => resolve()));
+    Atomics.store(thread.words, THREAD_BEATS / 4, 0);
     return (thread.pool = pool);
   }
 
@@ -290,6 +395,12 @@ export class Threads {
 }
 
 const NOTHING: Promise<unknown> = Promise.resolve();
+
+/** A number that changes when the thread's stack beats, or its event loop turns. */
+function lifeSign({ host, thread }: Run, memory: SharedMemory): number {
+  const beat = new Float64Array(memory.buffer, host.stack.place.base + STACK_NOW, 1)[0] as number;
+  return beat + Atomics.load(thread.words, THREAD_BEATS / 4) * 1e15;
+}
 
 function stateOf(run: Run): number {
   return Atomics.load(run.thread.words, THREAD_STATE / 4);

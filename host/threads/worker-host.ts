@@ -22,6 +22,8 @@ export interface ThreadSetup {
   address: string;
   /** Which of the host's stacks it is. */
   index: number;
+  /** Number of the stack in the network: names the holder of locks. */
+  id: number;
   place: StackPlace;
   /** Handle of the NIC's port. */
   port: number;
@@ -51,6 +53,7 @@ export class WorkerHost {
     const core = debug === undefined ? {} : { debug };
     adoptModules(setup.modules);
     const exports = instantiateVeth(memory, core);
+    exports.identify(setup.id);
     const veth: VethModule = { exports, memory, allocate: refuse };
     this.name = setup.name;
     this.address = setup.address;

@@ -1,7 +1,15 @@
 // What a Piscina worker runs: one function of an application, on the host that the thread was started for.
 
 import { workerData } from "node:worker_threads";
-import { THREAD_BYTES, THREAD_ENDED, THREAD_STATE, THREAD_STOP, THREAD_TRAPPED } from "../../assembly/layout.ts";
+import {
+  THREAD_ASKED,
+  THREAD_BEATS,
+  THREAD_BYTES,
+  THREAD_ENDED,
+  THREAD_STATE,
+  THREAD_STOP,
+  THREAD_TRAPPED,
+} from "../../assembly/layout.ts";
 import { OribiError } from "../errors.ts";
 import { CoreTrap, toCoreTrap } from "../core.ts";
 import { Doorbell } from "./doorbell.ts";
@@ -20,7 +28,13 @@ export interface ThreadTask {
 }
 
 const setup = workerData as ThreadSetup;
+const words = new Int32Array(setup.memory.buffer, setup.block, THREAD_BYTES / 4);
 let host: WorkerHost | undefined;
+
+/** A thread that awaits other things does not beat, but it is not hung: its event loop says so this often. */
+const BEAT_MILLIS = 100;
+Atomics.add(words, THREAD_BEATS / 4, 1);
+setInterval(() => Atomics.add(words, THREAD_BEATS / 4, 1), BEAT_MILLIS).unref();
 
 /** Runs a task; the stack is the main thread's again when this is over. */
 export default async function run(task: ThreadTask): Promise<Outcome> {
@@ -51,9 +65,8 @@ async function find({ module, name }: ThreadTask): Promise<(host: WorkerHost, ar
 
 /** Through shared memory: the main thread may be blocked in a call that waits for this very host. */
 function handBack(state: number): void {
-  const words = new Int32Array(setup.memory.buffer, setup.block, THREAD_BYTES / 4);
   // Code of the application that goes on all the same must not touch the stack any more.
-  Atomics.store(words, THREAD_STOP / 4, 1);
+  Atomics.or(words, THREAD_STOP / 4, THREAD_ASKED);
   Atomics.store(words, THREAD_STATE / 4, state);
   new Doorbell(setup.memory, setup.mainBell).ring();
 }

@@ -89,6 +89,20 @@ export function burstOpen(b: Burst, count: u32, now: f64, mayBlock: bool): void 
   b.flooded = 0;
 }
 
+/** Closes the lanes of a thread that died, and forgets what they held. */
+export function burstForget(b: Burst): void {
+  for (let i: u32 = 0; i < LANES; i++) {
+    const lane = changetype<Lane>(changetype<usize>(b) + laneOffset(i));
+    lane.queue = 0;
+    lane.count = 0;
+    lane.limit = 0;
+    lane.stash = 0;
+  }
+  b.touched = 0;
+  b.receiver = 0;
+  b.rssPort = 0;
+}
+
 /** Hands over what the lanes hold. */
 export function burstClose(b: Burst): void {
   let touched = b.touched;

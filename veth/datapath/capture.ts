@@ -130,6 +130,28 @@ export function captureDelivered(base: u32, p: Port, q: RxQueue, m: Mbuf, b: Bur
   captureEnd(base, record, f.len, true);
 }
 
+/**
+ * Gives up what a dead thread has reserved and not completed, and the records behind it, whose places are not known.
+ * Nobody may be capturing. Returns the bytes.
+ */
+export function captureRepair(base: u32): u32 {
+  const c = changetype<Capture>(base);
+  const head = atomic.load<u32>(base, HEAD);
+  for (let at = load<u32>(base, TAIL); at != head;) {
+    const state = atomic.load<u32>(base + RECORDS + (at & c.mask));
+    if (state != 0) {
+      at += state & ~7;
+      continue;
+    }
+    const toEnd = c.mask + 1 - (at & c.mask);
+    const lost = head - at;
+    if (lost > toEnd) atomic.store<u32>(base + RECORDS, (lost - toEnd) | PAD);
+    atomic.store<u32>(base + RECORDS + (at & c.mask), min(lost, toEnd) | PAD);
+    return lost;
+  }
+  return 0;
+}
+
 /** Reserves `bytes` in one piece; 0 = no room. */
 function reserve(c: Capture, base: u32, bytes: u32): u32 {
   const size = c.mask + 1;

@@ -2,7 +2,7 @@
 // Read first: DPDK "Generic flow API" (rte_flow), Intel 82599 data sheet 7.1.2.7 "Flow Director Filters".
 
 import { EEXIST, EINVAL, ENOENT, ENOSPC, IPPROTO_TCP, IPPROTO_UDP } from "../../assembly/layout";
-import { spinLock, spinUnlock } from "./spin";
+import { spinLock, spinRecover, spinUnlock } from "./spin";
 
 // Open addressing. Readers take no lock: a rule's state word carries a generation, so a reader that sees the same
 // word before and after has read one rule. Writers hold the lock.
@@ -201,4 +201,33 @@ function remove(d: Director, kind: u32, source: u32, destination: u32, ports: u3
   }
   spinUnlock(changetype<usize>(d));
   return result;
+}
+
+/** Takes the lock over from a thread that died with it, and counts the rules anew. False when it did not hold it. */
+export function directorRecover(base: usize, dead: u32): bool {
+  if (!spinRecover(base, dead)) return false;
+  const d = changetype<Director>(base);
+  d.exact = 0;
+  d.listening = 0;
+  for (let i: u32 = 0; i <= d.mask; i++) {
+    const r = ruleAt(d, i);
+    if ((r.state & USED) == 0) continue;
+    if ((r.kind & LISTENING) != 0) d.listening++;
+    else d.exact++;
+  }
+  spinUnlock(base);
+  return true;
+}
+
+/** Counts the rules that lead to a queue, and removes them if asked to. */
+export function directorOfQueue(base: usize, queue: u32, removes: bool): u32 {
+  const d = changetype<Director>(base);
+  let found: u32 = 0;
+  for (let i: u32 = 0; i <= d.mask; i++) {
+    const r = ruleAt(d, i);
+    if ((stateOf(r) & USED) == 0 || r.queue != queue) continue;
+    found++;
+    if (removes) remove(d, r.kind, r.source, r.destination, r.ports);
+  }
+  return found;
 }

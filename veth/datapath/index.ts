@@ -18,7 +18,15 @@ import {
 } from "../../assembly/layout";
 import { Mbuf, mbufAttach, mbufFree } from "../../assembly/memory/mbuf";
 import { burstRingPop, burstRingUsed } from "../../assembly/memory/ring";
-import { directorAdd, directorCount, directorListen, directorRemove, directorUnlisten } from "./director";
+import {
+  directorAdd,
+  directorCount,
+  directorListen,
+  directorOfQueue,
+  directorRecover,
+  directorRemove,
+  directorUnlisten,
+} from "./director";
 import { portAt, portForgetReceivers, rxQueueAt } from "./port";
 import { receiveQueue } from "./receive";
 import { rssHashTuple, rssTableInit } from "./rss";
@@ -47,7 +55,21 @@ export {
   vethNextDeadline,
   vethPoll,
 } from "./directory";
-export { captureBytes, captureInit, captureNext, captureRelease } from "./capture";
+export { captureBytes, captureInit, captureNext, captureRelease, captureRepair } from "./capture";
+export { linkRecover } from "./link-repair";
+export {
+  bridgeRepair,
+  poolSweep,
+  rxQueueDrain,
+  rxQueueGaps,
+  rxQueueHolder,
+  rxQueueIsOpen,
+  rxQueueOpen,
+  rxQueueRepair,
+  softDrain,
+  txQueueForget,
+} from "./reclaim";
+export { identify } from "./spin";
 
 if (offsetof<Mbuf>("nbSegs") != MBUF_NB_SEGS || offsetof<Mbuf>("port") != MBUF_PORT) ERROR("Mbuf layout");
 if (offsetof<Mbuf>("rssHash") != MBUF_RSS_HASH || offsetof<Mbuf>("olFlags") != MBUF_OL_FLAGS) ERROR("Mbuf layout");
@@ -63,10 +85,20 @@ export function rxBurst(port: u32, queue: u32, out: usize, max: u32, now: f64): 
   if (count == 0) return 0;
   let bytes: u64 = 0;
   for (let i: u32 = 0; i < count; i++) bytes += changetype<Mbuf>(load<u32>(out + usize(i) * 4)).pktLen;
+  if (q.holder != 0) holdPackets(out, count, q.holder);
   const at = changetype<usize>(q);
   store<u64>(at, load<u64>(at, RXQ_PACKETS) + count, RXQ_PACKETS);
   store<u64>(at, load<u64>(at, RXQ_RX_BYTES) + bytes, RXQ_RX_BYTES);
   return count;
+}
+
+/** Writes on packets who holds them, for the audit after a crash. */
+function holdPackets(packets: usize, count: u32, holder: u32): void {
+  for (let i: u32 = 0; i < count; i++) {
+    for (let m = load<u32>(packets + usize(i) * 4); m != 0; m = changetype<Mbuf>(m).next) {
+      changetype<Mbuf>(m).mark = holder;
+    }
+  }
 }
 
 /** The RX queue of a packet with this tuple, host order; the source is the peer. Director first, then RSS. */
@@ -166,6 +198,16 @@ export function ruleListen(port: u32, protocol: u32, localPort: u32, queue: u32)
 /** Removes the rule of a local port. 0 or -ENOENT. */
 export function ruleUnlisten(port: u32, protocol: u32, localPort: u32): i32 {
   return directorUnlisten(portAt(port).director, protocol, localPort);
+}
+
+/** Recovers the lock of a port's flow director from thread `dead`. 1 when it held it, else 0. */
+export function ruleRecover(port: u32, dead: u32): u32 {
+  return u32(directorRecover(portAt(port).director, dead));
+}
+
+/** Removes every rule that leads to a queue; returns how many there were. */
+export function rulesOfQueue(port: u32, queue: u32, removes: bool): u32 {
+  return directorOfQueue(portAt(port).director, queue, removes);
 }
 
 /** Rules in the flow director. */

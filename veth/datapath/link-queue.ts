@@ -59,6 +59,11 @@ export function duePop(l: Link): void {
   siftDown(l, 0);
 }
 
+/** Makes a heap again of entries in any order. */
+export function dueRestore(l: Link): void {
+  for (let i = l.heapCount >>> 1; i > 0; i--) siftDown(l, i - 1);
+}
+
 function siftUp(l: Link, index: u32): void {
   while (index > 0) {
     const parent = (index - 1) >>> 1;

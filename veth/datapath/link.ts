@@ -79,8 +79,8 @@ export class Link {
 }
 const RULES: u32 = LINK_RULES + 160;
 const POOL: u32 = LINK_COUNTERS + 128;
-const BURST: u32 = POOL + 128;
-const HEADER: u32 = (BURST + BURST_BYTES + CACHE_SPREAD - 1) & ~(CACHE_SPREAD - 1);
+export const LINK_BURST: u32 = POOL + 128;
+const HEADER: u32 = (LINK_BURST + BURST_BYTES + CACHE_SPREAD - 1) & ~(CACHE_SPREAD - 1);
 if (<i32>offsetof<Link>() > LINK_RULES || RULES_BYTES > 160 || RULES + RULES_BYTES > <u32>LINK_COUNTERS)
   ERROR("Link layout");
 if (LINK_COUNTER_COUNT * 8 > 128 || POOL_BYTES > 128) ERROR("Link layout");
@@ -156,7 +156,7 @@ export function linkDetach(base: u32): u32 {
 export function linkPoll(base: u32, now: f64): u32 {
   const l = changetype<Link>(base);
   if (!(linkNextDue(base) <= now) || !spinTryLock(lockOf(l))) return 0;
-  const b = changetype<Burst>(base + BURST);
+  const b = changetype<Burst>(base + LINK_BURST);
   burstOpen(b, l.heapCount, now, false);
   const moved = drain(l, b, now);
   burstClose(b);
@@ -210,11 +210,13 @@ export function linkDice(l: Link): usize {
   return changetype<usize>(l) + offsetof<Link>("dice0");
 }
 
-function lockOf(l: Link): usize {
+/** The lock over all of the link's state. */
+export function lockOf(l: Link): usize {
   return changetype<usize>(l) + offsetof<Link>("lock");
 }
 
-function buffersOf(l: Link): Pool {
+/** The pool of the link's buffers. */
+export function buffersOf(l: Link): Pool {
   return changetype<Pool>(changetype<usize>(l) + POOL);
 }
 

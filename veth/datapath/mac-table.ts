@@ -85,6 +85,15 @@ export function macIsOld(e: usize, millis: u32, aging: u32): bool {
   return aging != 0 && i32(millis - changetype<MacEntry>(e).seen) > i32(aging);
 }
 
+/** Frees entries that were claimed and never written: nobody may be writing. Returns how many. */
+export function macUnclaim(table: usize, entries: u32): u32 {
+  let found: u32 = 0;
+  for (let i: u32 = 0; i < entries; i++) {
+    if (atomic.cmpxchg<u64>(table + i * MAC_ENTRY_BYTES, BUSY, 0) == BUSY) found++;
+  }
+  return found;
+}
+
 function insert(table: usize, mask: u32, key: u64, slot: u32, millis: u32, aging: u32): i32 {
   let e = group(table, mask, key);
   const end = e + WAYS * MAC_ENTRY_BYTES;

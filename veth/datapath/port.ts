@@ -92,10 +92,12 @@ export class RxQueue {
   index: u32;
   /** Offset of its lane in a sender's burst, see burst.ts. */
   lane: u32;
-  /** Descriptors: with so many frames waiting, the queue is full. */
+  /** Descriptors: with so many frames waiting, the queue is full. 0: it is closed. */
   size: u32;
   /** Address of a doorbell, or 0. */
   doorbell: u32;
+  /** What its packets carry as their mark while their stack keeps them from beat to beat, 0 = it never does. */
+  holder: u32;
 }
 if (offsetof<RxQueue>("doorbell") != RXQ_DOORBELL || <i32>offsetof<RxQueue>() > RXQ_PACKETS) ERROR("RxQueue layout");
 if (<u32>RXQ_POOL + POOL_BYTES > <u32>RXQ_BYTES || RXQ_POOL != RXQ_PACKETS + CACHE_SPREAD) ERROR("RxQueue layout");

@@ -140,6 +140,7 @@ function drop(p: Port, reason: u32): i32 {
 
 /** No room: stop the sender, unless the receiver has been asleep for too long (a PFC watchdog does the same). */
 function full(p: Port, q: RxQueue, reason: u32, b: Burst): i32 {
+  if (q.size == 0) return drop(p, PORT_DROP_DOWN);
   return b.mayBlock != 0 && !queueIsStalled(b, q) ? BUSY : drop(p, reason);
 }
 

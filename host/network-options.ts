@@ -1,0 +1,107 @@
+// The options of networks and hosts, their defaults, and what is made of them.
+// Read first: network.ts.
+
+import type { NicOptions, UserVbridge } from "../veth/index.ts";
+import { GROUP_STACKS_MAX } from "../assembly/layout.ts";
+import { parseDuration } from "../veth/options.ts";
+import { optionError } from "./errors.ts";
+import type { HostLink } from "./host.ts";
+import { scanAddress } from "./posix/address.ts";
+import type { ShareOptions } from "./share.ts";
+import type { PollMode } from "./threads/thread-driver.ts";
+import type { StackOptions } from "./stack-options.ts";
+
+export interface NetworkOptions {
+  /** Gives every random choice. Default: a different one each time (`network.seed` tells which). */
+  seed?: number | string;
+  /**
+   * "real": the machine's clock. "virtual": time moves only by advance() and by waiting, and the same seed gives the
+   * same bytes.
+   */
+  time?: "real" | "virtual";
+  /** What a virtual clock shows at first, microseconds; to see 32-bit clocks wrap, for example. Default: 0. */
+  startMicros?: number;
+  /** Load the debug build of the core, whose traps name file and line. */
+  debug?: boolean;
+  /**
+   * A thread that shows no life for so long (its stack does not beat, its event loop does not turn, it does not sleep)
+   * has hung, and is ended. Default: "30s"; Infinity: never.
+   */
+  hangAfter?: number | string;
+  /** Closes the network when it is aborted. */
+  signal?: AbortSignal;
+}
+
+/** What createNetwork() does when nothing is said. */
+export const NETWORK_DEFAULTS: Readonly<Required<Pick<NetworkOptions, "time" | "hangAfter">>> = Object.freeze({
+  time: "real",
+  hangAfter: "30s",
+});
+
+export interface HostOptions extends Pick<
+  NicOptions,
+  "mac" | "mtu" | "queues" | "ringSize" | "offloads" | "flowControl"
+> {
+  /** The bridge that the host's NIC is plugged into; without one it is plugged into nothing. */
+  bridge?: UserVbridge;
+  /** IPv4 address with prefix length: "10.0.0.1/24". */
+  address: string;
+  /** Default gateway. */
+  gateway?: string;
+  /** Impairments of the host's wire. */
+  link?: HostLink;
+  /** Sizes of the pools of each stack. */
+  stack?: StackOptions;
+  /**
+   * Stacks, 1 to 64: one for each thread that is to serve the host. All have the host's addresses, each its own queue
+   * of the NIC (`queues`: as many by default) and its own sockets; packets for another one are handed over.
+   */
+  stacks?: number;
+  /** Tunables by Linux's names. */
+  sysctl?: Record<string, number | string>;
+  /**
+   * "shared": a stack runs in the thread of its application, and within the calls of that. "separate": each stack has
+   * a thread of its own, and any thread may use the host: this one by `host.posix`, others by attachHost(). In
+   * simulated time the stacks are stepped in this thread, and calls go the same way as between threads.
+   */
+  threads?: "shared" | "separate";
+  /** How separate threads, the stacks' and those that call, wait for work. Default: "adaptive". */
+  poll?: PollMode;
+  /** Sizes of what separate threads share. */
+  share?: ShareOptions;
+}
+
+/** Latest start of a virtual clock: a century; doubles still tell half a microsecond there. */
+const START_MICROS_MAX = 3.2e15;
+
+/** The start of a virtual clock. */
+export function startOf({ startMicros = 0 }: NetworkOptions): number {
+  if (startMicros >= 0 && startMicros <= START_MICROS_MAX) return startMicros;
+  throw optionError("startMicros", startMicros, `a number from 0 to ${START_MICROS_MAX}`);
+}
+
+/** Milliseconds without a sign of life. */
+export function hangMillisOf({ hangAfter = NETWORK_DEFAULTS.hangAfter }: NetworkOptions): number {
+  return hangAfter === Infinity ? Infinity : parseDuration("hangAfter", hangAfter) / 1000;
+}
+
+/** How many stacks a host is to have. */
+export function stacksOf({ stacks = 1, stack }: HostOptions): number {
+  if (!Number.isInteger(stacks) || stacks < 1 || stacks > GROUP_STACKS_MAX) {
+    throw optionError("stacks", stacks, `a whole number from 1 to ${GROUP_STACKS_MAX}`);
+  }
+  // A router's packets belong to no connection, and its fragments to no port.
+  if (stacks > 1 && stack?.forwarding === true) throw optionError("stacks", stacks, "1 for a host that forwards");
+  return stacks;
+}
+
+/** An address with its prefix length, as host-order numbers. */
+export function parseCidr(option: string, text: string): { address: number; netmask: number } {
+  const [host = "", prefix = "", ...rest] = String(text).split("/");
+  const address = scanAddress(host);
+  const bits = /^\d{1,2}$/.test(prefix) ? Number(prefix) : -1;
+  if (address < 0 || bits < 0 || bits > 32 || rest.length > 0) {
+    throw optionError(option, text, 'an IPv4 address with its prefix length, as "10.0.0.1/24"');
+  }
+  return { address, netmask: bits === 0 ? 0 : (0xffffffff << (32 - bits)) >>> 0 };
+}
