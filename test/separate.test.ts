@@ -24,6 +24,7 @@ import {
   type HostOptions,
   type Network,
   SHUT_WR,
+  SO_LINGER,
   SO_RCVTIMEO,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
@@ -309,6 +310,33 @@ describe("hosts with separate threads", function () {
     expect(all.server.sharing().violations).to.be.at.least(2);
     refused(all.client.posix.recv(first.c, Buffer.alloc(1)), ECONNRESET);
     link.seat.leave();
+  });
+
+  it("tell the end of a stream, and errors, behind its last byte however many pieces it lies in", () => {
+    for (const ending of ["FIN", "RST"]) {
+      const net = createNetwork({ time: "virtual", seed: 1 });
+      made.push(net);
+      const bridge = net.bridge("lan");
+      // Only small chunks: more of them than places can be published at a time.
+      const options = { bridge, threads: "separate", stack: { ...STACK, largeChunks: 0 } } as const;
+      const server = net.host("server", { ...options, address: "10.0.0.1/24" });
+      const client = net.host("client", { ...options, address: "10.0.0.2/24" });
+      const { c, s } = connect({ net, server, client });
+      const data = pattern(50_000);
+      expect(client.posix.send(c, data)).to.equal(data.length);
+      net.settle();
+      if (ending === "FIN") ok(client.posix.shutdown(c, SHUT_WR));
+      else ok(client.posix.setsockopt(c, SOL_SOCKET, SO_LINGER, { l_onoff: 1, l_linger: 0 }));
+      if (ending === "RST") ok(client.posix.close(c));
+      net.settle();
+      const all = Buffer.alloc(data.length);
+      let got = 0;
+      let last = 0;
+      while ((last = server.posix.recv(s, all.subarray(got, got + 700))) > 0) got += last;
+      expect(got, ending).to.equal(data.length);
+      expect(all.equals(data)).to.equal(true);
+      expect(last).to.equal(ending === "FIN" ? 0 : -ECONNRESET);
+    }
   });
 
   it("answer -ETIMEDOUT when a stack does not serve", () => {

@@ -43,7 +43,7 @@ import { listenerEvents } from "../tcp/api";
 import { DRAIN_BLOCKED, DRAIN_HELD, drainChannel, drainMadeRoom } from "./drain";
 import { heat } from "./note";
 import { Slot, channelOf, countPart, share, slotOf, stackIndex, stacks } from "./part";
-import { acceptAdd, acceptRoom, acceptSignal, consumedApply, publish } from "./publish";
+import { acceptAdd, acceptRoom, acceptSignal, consumedApply, publish, publishedWhole } from "./publish";
 import { pollersDue, readyTell } from "./ready";
 import { activate, retrySoon } from "./keep";
 import { optionsShow, stateShow } from "./state";
@@ -70,7 +70,7 @@ export function look(slot: Slot, events: u32): void {
     if (publish(c, slot, s)) events |= EPOLLIN;
     if (slot.published != slot.applied || load<u32>(c, CHANNEL_TX_BUFFER) != 0) activate(slot);
   }
-  stateShow(c, s);
+  stateShow(c, s, s.kind == KIND_LISTENER || publishedWhole);
   const writable = EPOLLOUT | CHANNEL_HAS_ROOM;
   if ((before & writable) == 0 && load<u32>(c, CHANNEL_STATE) & writable) events |= EPOLLOUT;
   // A reader may have passed the mark before it was set.
@@ -138,7 +138,7 @@ export function open(fd: i32, flags: u32): void {
   atomic.store<u32>(c, base, CHANNEL_DRAINED);
   atomic.store<u32>(c, base + 0x3fffffff, CHANNEL_SIGNAL_AT);
   atomic.store<u64>(c, u64(base), CHANNEL_TX);
-  stateShow(c, s);
+  stateShow(c, s, true);
   optionsShow(c, s);
   look(slot, 0);
 }

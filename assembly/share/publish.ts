@@ -62,15 +62,19 @@ export function consumedApply(c: usize, slot: Slot, s: Socket): bool {
   return true;
 }
 
+/** True when the last publish() left nothing behind for want of runs, or behind an urgent mark. */
+export let publishedWhole: bool = true;
+
 /** Publishes what has come; true when there is more than before. */
 export function publish(c: usize, slot: Slot, s: Socket): bool {
+  publishedWhole = true;
   if (s.kind == KIND_LISTENER) return false;
   const before = slot.published;
   runsRetire(c, slot);
-  const isWhole = s.kind == KIND_TCP ? publishBytes(c, slot, s) : publishRecords(c, slot, udpOf(s));
+  publishedWhole = s.kind == KIND_TCP ? publishBytes(c, slot, s) : publishRecords(c, slot, udpOf(s));
   const unread = slot.published - slot.applied;
   // With something left to publish, the first bytes that are read make place for it.
-  const distance = !isWhole ? unread >>> 1 : s.kind == KIND_UDP ? SIGNAL_FAR : SIGNAL_BYTES;
+  const distance = !publishedWhole ? unread >>> 1 : s.kind == KIND_UDP ? SIGNAL_FAR : SIGNAL_BYTES;
   store<u32>(c, slot.applied + max<u32>(distance, 1), CHANNEL_SIGNAL_AT);
   if (slot.published == before) return false;
   atomic.store<u32>(c, slot.published, CHANNEL_PRODUCED);

@@ -36,9 +36,13 @@ import { SF_RECVERR, SHUT_READ, SHUT_WRITE, Socket, SocketExtra } from "../socke
 import { readThreshold } from "../tcp/established";
 import { tcpEvents } from "../tcp/api";
 
-/** Writes what has changed of a socket's state into its channel. */
-export function stateShow(c: usize, s: Socket): void {
-  const state = s.kind == KIND_TCP ? tcpState(s) : s.kind == KIND_LISTENER ? 0 : udpState(s);
+/**
+ * Writes what has changed of a socket's state into its channel; `whole`: all that was received is published. The end of
+ * a stream, or its error, is for those who have read everything before it.
+ */
+export function stateShow(c: usize, s: Socket, whole: bool): void {
+  let state = s.kind == KIND_TCP ? tcpState(s) : s.kind == KIND_LISTENER ? 0 : udpState(s);
+  if (!whole) state &= ~u32(s.kind == KIND_TCP ? CHANNEL_ENDED | CHANNEL_ASK : CHANNEL_ENDED);
   if (load<u32>(c, CHANNEL_STATE) != state) atomic.store<u32>(c, state, CHANNEL_STATE);
 }
 
