@@ -877,6 +877,7 @@ export const SEAT_SLEEPING: i32 = 12; // the caller sleeps, or is about to
 export const SEAT_CALL: i32 = 16; // which call
 export const SEAT_RESULT: i32 = 20;
 export const SEAT_TURN: i32 = 24; // what the thread writes where it takes its turn: {number from 1 u16, life u16}
+export const SEAT_PART: i32 = 28; // address of the part of the stack that was asked last
 export const SEAT_ARGUMENTS: i32 = 32; // 8 words
 export const SEAT_EXCHANGE: i32 = 512; // an exchange area of its own
 export const SEAT_BYTES: i32 = SEAT_EXCHANGE + EXCHANGE_BYTES;

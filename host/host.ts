@@ -18,6 +18,15 @@ import type { LinkOptions, UserVeth, Xstats } from "../veth/index.ts";
 /** Impairments of a host's wire: both directions alike, or each its own. */
 export type HostLink = LinkOptions | { toWire?: LinkOptions; toHost?: LinkOptions };
 
+/** What a host with separate threads has beside the others. */
+export interface Separation {
+  readonly place: ClientPlace;
+  /** This thread's access. */
+  attach(): HostClient;
+  /** Has a stack, made anew, serve business threads again; all of its descriptors are closed. */
+  restart(stack: HostStack): void;
+}
+
 /** A NIC with one stack or several behind it. What is said of "the" stack or thread here is the first one's. */
 export class Host {
   readonly name: string;
@@ -27,7 +36,7 @@ export class Host {
   /** One for each thread that may serve the host; each has its own sockets and descriptors. */
   readonly stacks: readonly HostStack[];
   readonly #setLink: (host: Host, link: HostLink) => void;
-  #separate: { place: ClientPlace; attach: () => HostClient } | undefined;
+  #separate: Separation | undefined;
   #own: HostClient | undefined;
 
   /** @internal made by Network.host() */
@@ -85,8 +94,13 @@ export class Host {
   }
 
   /** @internal its stacks run in threads of their own, for business threads */
-  separate(place: ClientPlace, attach: () => HostClient): void {
-    this.#separate = { place, attach };
+  separate(separation: Separation): void {
+    this.#separate = separation;
+  }
+
+  /** @internal a stack that had crashed runs again: so does its thread, when it is a separate one */
+  restarted(stack: HostStack): void {
+    this.#separate?.restart(stack);
   }
 
   /** @internal the network is closed */
@@ -94,7 +108,7 @@ export class Host {
     this.#own?.close();
   }
 
-  #separated(): { place: ClientPlace; attach: () => HostClient } {
+  #separated(): Separation {
     if (this.#separate !== undefined) return this.#separate;
     const hint = 'Make it with { threads: "separate" }.';
     throw new OribiError("ERR_ORIBI_THREAD", `Host "${this.name}" shares its thread with its application. ${hint}`);

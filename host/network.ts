@@ -361,6 +361,7 @@ export class Network implements AsyncDisposable {
     await this.#manager.restart(stack, (each) => each.prepare());
     stack.revive();
     this.#mainThread?.watchStack(stack);
+    this.#hostOf(stack).restarted(stack);
   }
 
   /** What the registry says of a stack. */

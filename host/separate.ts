@@ -62,12 +62,13 @@ export function separate(
   const blocks = host.stacks.map((stack) => main?.blockOf(stack) ?? ownBlock(memory, allocate(THREAD_BYTES)));
   const place = createShare(memory, layer, allocate, blocks, main?.bell ?? 0, options.stack ?? {}, share);
   const poll = options.poll ?? SPAWN_DEFAULTS.poll;
-  host.stacks.forEach((at, index) => {
-    at.stack.core.shareJoin(place.parts[index] as number);
+  const start = (at: HostStack): void => {
+    at.stack.core.shareJoin(place.parts[at.index] as number);
     at.isSharing = main === undefined;
     // It ends with the network, or with a trap, which host.trap shows.
     if (main !== undefined) network.spawn(at, STACK_THREAD, { poll }).catch(() => undefined);
-  });
+  };
+  host.stacks.forEach(start);
   const client: ClientPlace = {
     kind: "oribi-host",
     name: host.name,
@@ -82,7 +83,14 @@ export function separate(
     callTimeout: share.callTimeout,
   };
   const background = backgroundOf(network);
-  host.separate(client, () => new HostClient(client, background));
+  host.separate({
+    place: client,
+    attach: () => new HostClient(client, background),
+    restart: (at) => {
+      layer.partReset(place.parts[at.index] as number);
+      start(at);
+    },
+  });
 }
 
 /** What goes on in this thread while a call on the host waits. */

@@ -1,6 +1,7 @@
 // The separate model with real threads: stacks in threads of their own, workers and this thread using their sockets.
 // The workers' functions are in fixtures/business.ts. Read first: DESIGN.md section 4; assembly/share/client.ts.
 
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createHash } from "node:crypto";
 import { Worker } from "node:worker_threads";
@@ -292,6 +293,27 @@ describe("hosts with separate threads", function () {
     attachHost(all.server.client()).close();
   });
 
+  it("lose a stack that is killed with -ENETDOWN, and have it back with net.restart()", async () => {
+    const all = lab();
+    const { c, s, l } = connect(all);
+    const epfd = ok(all.server.posix.epoll_create1(0));
+    ok(all.server.posix.epoll_ctl(epfd, EPOLL_CTL_ADD, s, { events: EPOLLIN }));
+    const blocked = start(all.server, "block", { call: "recv", fd: s });
+    const result = resultOf<number>(blocked);
+    await once(blocked, "message");
+    expect(all.net.kill(all.server.first)).to.equal(true);
+    expect(await result).to.equal(-ENETDOWN);
+    refused(all.server.posix.socket(AF_INET, SOCK_STREAM), ENETDOWN);
+    await all.net.restart(all.server.first);
+    refused(all.server.posix.recv(s, Buffer.alloc(1)), EBADF);
+    expect(all.server.posix.epoll_wait(epfd, [], 4, 0)).to.equal(0);
+    refused(all.server.posix.close(l), EBADF);
+    const again = connect(all);
+    ok(all.client.posix.send(again.c, Buffer.from("again")));
+    expect(all.server.posix.recv(again.s, Buffer.alloc(9))).to.equal(5);
+    ok(all.client.posix.close(c));
+  });
+
   it("survive positions that cannot be: only the connection itself suffers", () => {
     const all = lab();
     const first = connect(all, 80);
@@ -348,6 +370,23 @@ describe("hosts with separate threads", function () {
     refused(alone.posix.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK), ETIMEDOUT);
     expect(host.posix.socket(AF_INET, SOCK_STREAM), "the call that was given up is not carried out").to.equal(3);
     alone.close();
+  });
+
+  it("keep the process alive as long as the network is open", async () => {
+    const program = `
+      import { createNetwork, AF_INET, SOCK_STREAM } from "${new URL("../host/index.js", import.meta.url).href}";
+      const net = createNetwork();
+      const host = net.host("a", { address: "10.0.0.1/24", threads: "separate" });
+      host.posix.listen(host.posix.socket(AF_INET, SOCK_STREAM), 4);
+      process.stdin.once("data", () => net.close()).unref();
+      process.stdout.write("open");`;
+    const child = spawn(process.execPath, ["--input-type=module", "--eval", program]);
+    await once(child.stdout, "data");
+    const ended = once(child, "exit");
+    const soon = new Promise((resolve) => setTimeout(resolve, 300, "alive"));
+    expect(await Promise.race([ended, soon])).to.equal("alive");
+    child.stdin.end("close");
+    expect(await ended).to.deep.equal([0, null]);
   });
 
   it("refuse options that cannot be, and hosts that share their thread", () => {

@@ -53,6 +53,7 @@ import {
   PART_SIGNALS,
   RUN_SCATTERED,
   SEAT_EXCHANGE,
+  SEAT_PART,
   SEAT_STATUS,
   SEND_LARGE_BYTES,
   SEND_SMALL_BYTES,
@@ -83,6 +84,7 @@ function signal(p: usize, c: usize, again: bool): void {
 
 /** Hands a call to the stack with part `p`: its seat has been filled in. False: too many callers. */
 export function clientCall(p: usize, seat: usize, index: u32): bool {
+  store<u32>(seat, u32(p), SEAT_PART);
   atomic.store<u32>(seat, CALL_ASKED, SEAT_STATUS);
   if (!mpscPush(usize(load<u32>(p, PART_CALLS)), index + 1)) return false;
   doorbellRing(load<u32>(p, PART_BELL));

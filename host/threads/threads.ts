@@ -19,6 +19,7 @@ import {
   THREAD_SAFEPOINT_SHIFT,
   THREAD_STATE,
   THREAD_STOP,
+  THREAD_TRAPPED,
 } from "../../assembly/layout.ts";
 import { CoreTrap } from "../core.ts";
 import { OribiError, optionError } from "../errors.ts";
@@ -315,6 +316,8 @@ export class Threads {
       host.stack.core.attach(host.stack.place.base);
       host.setDoorbell(this.bell.address);
     }
+    // A thread that died has not said so itself.
+    if (state === THREAD_RUNNING) Atomics.store(thread.words, THREAD_STATE / 4, isLost ? THREAD_TRAPPED : THREAD_ENDED);
     Atomics.or(thread.words, THREAD_STOP / 4, THREAD_ASKED);
     this.#owner.returned(host);
     // A thread whose stack has trapped still has to say so.
