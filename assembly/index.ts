@@ -70,6 +70,7 @@ import { group, groupAttach, groupOf, softAt } from "./steer/group";
 import { softPending } from "./steer/hand-over";
 import { portsCount } from "./steer/ports";
 import { tableCount } from "./steer/table";
+import { shareAttach } from "./share/beat";
 import { sysctlDefaults } from "./sysctl";
 import { ACK_LIST_BYTES, ackListFlush } from "./tcp/input";
 import { CHALLENGE_BYTES } from "./tcp/challenge";
@@ -85,6 +86,12 @@ import { TX_WAIT_BYTES, txWaitRun, txWaits } from "./tcp/tx-wait";
 import { Timer, WHEEL_BYTES, wheelAdvance, wheelAttach, wheelDeadlineMicros, wheelInit, wheelLag } from "./timer";
 
 export * from "./socket/calls";
+export * from "./share/client";
+export * from "./share/client-epoll";
+export { shareBeat, shareDeadline, shareJoin, sharePending } from "./share/beat";
+export { partBytes, partInit } from "./share/part";
+export { partReset } from "./share/reset";
+export { readyBytes, readyInit } from "./share/ready";
 export { arpAdd, arpDump, arpRemove } from "./net/arp";
 export { arpAddressState, arpProbe } from "./net/arp-address";
 export { netifAdd, netifSetAddress, netifSetMtu } from "./net/netif";
@@ -302,6 +309,7 @@ export function attach(base: usize): void {
   igmpAttach(stack.igmp);
   bindAttach(stack.bindTable);
   descriptorAttach(stack.descriptors);
+  shareAttach();
 }
 
 /**

@@ -683,6 +683,7 @@ export const THREAD_STATE: i32 = 8; // THREAD_*: whose the stack is
 export const THREAD_STOP: i32 = 12; // THREAD_ASKED, and the number of the safepoint it is to stand still for, shifted
 export const THREAD_PARKED: i32 = 16; // the safepoint it stands still for, between two beats of its stack
 export const THREAD_BEATS: i32 = 20; // goes up while the thread's event loop turns
+export const THREAD_POLL: i32 = 24; // how it waits for work: index in POLL_MODES of host/threads/thread-driver.ts
 export const THREAD_BYTES: i32 = CACHE_SPREAD;
 /** THREAD_STOP: the thread is asked to end. */
 export const THREAD_ASKED: i32 = 1;
@@ -830,3 +831,165 @@ export const MBUF_OL_FLAGS: i32 = 28;
 export const MBUF_VLAN_TCI: i32 = 32; // u16
 export const MBUF_QUEUE: i32 = 37; // u8
 export const MBUF_TSO_MSS: i32 = 38; // u16
+
+// ---- Shares: what business threads and the stacks of a host have in common in the separate model (assembly/share/) --
+/** Header of a share; the host fills it in before shareInit(). */
+export const SHARE_STACKS: i32 = 0;
+export const SHARE_CAPACITY: i32 = 4; // descriptors of each stack
+export const SHARE_SEATS: i32 = 8; // address of the first seat
+export const SHARE_SEAT_COUNT: i32 = 12;
+export const SHARE_EPOLLS: i32 = 16; // address of the first epoll
+export const SHARE_EPOLL_COUNT: i32 = 20; // at most SHARE_EPOLLS_MAX
+export const SHARE_EPOLL_BYTES: i32 = 24; // distance of epolls
+/** Futex of poll(2), select(2) and all who wait for several descriptors: its sequence, and how many wait. */
+export const SHARE_POLL_SEQUENCE: i32 = 32;
+export const SHARE_POLL_WAITERS: i32 = 36;
+export const SHARE_MAIN_BELL: i32 = 40; // address of the main thread's doorbell, rung along with the futex
+export const SHARE_PARTS: i32 = 64; // addresses of the stacks' parts
+export const SHARE_HEADER: i32 = SHARE_PARTS + GROUP_STACKS_MAX * 4;
+export const SHARE_EPOLLS_MAX: i32 = 64;
+
+/** One stack's part of a share. */
+export const PART_SHARE: i32 = 0; // address of the share
+export const PART_INDEX: i32 = 4; // which of the stacks
+export const PART_BELL: i32 = 8; // address of its thread's block
+export const PART_CAPACITY: i32 = 12;
+export const PART_CHANNELS: i32 = 16; // address of the first channel
+export const PART_SLOTS: i32 = 20; // address of the stack's own notes on them
+export const PART_SIGNALS: i32 = 24; // MPSC ring: descriptors (plus 1) that want to be looked at
+export const PART_CALLS: i32 = 28; // MPSC ring: seats (plus 1) that wait for an answer
+export const PART_SCAN: i32 = 32; // not 0: signals were lost, look at every channel
+export const PART_SMALL_BUFFERS: i32 = 40; // how many send buffers of each size
+export const PART_LARGE_BUFFERS: i32 = 44;
+export const PART_CALLS_MAX: i32 = 48; // calls that one beat answers at most
+export const PART_SMALL_POOL: i32 = 128; // struct Pool, shared
+export const PART_LARGE_POOL: i32 = 256;
+export const PART_COUNTERS: i32 = 384; // u64 each, PART_COUNT_*
+export const PART_HEADER: i32 = 512;
+export const PART_COUNT_CALLS: i32 = 0; // answered
+export const PART_COUNT_CANCELLED: i32 = 1; // calls whose caller had given up
+export const PART_COUNT_SIGNALS: i32 = 2;
+export const PART_COUNT_WAKEUPS: i32 = 3; // sleepers woken
+export const PART_COUNT_VIOLATIONS: i32 = 4; // words from business threads that could not be
+export const PART_COUNT_BEATS: i32 = 5;
+export const PART_COUNT_COUNT: i32 = 6;
+/** Bytes of a send buffer of each size: powers of two. */
+export const SEND_SMALL_BYTES: i32 = 4096;
+export const SEND_LARGE_BYTES: i32 = 131072;
+
+/** A channel: what is shared of one descriptor. First what the stack writes. */
+export const CHANNEL_KIND: i32 = 0; // KIND_*; KIND_FREE: not open
+export const CHANNEL_GENERATION: i32 = 4; // goes up when the descriptor is closed
+export const CHANNEL_STATE: i32 = 8; // EPOLL bits and CHANNEL_* bits
+export const CHANNEL_PRODUCED: i32 = 12; // position behind the last byte (listener: connection) that may be taken
+export const CHANNEL_LOWAT: i32 = 16; // bytes that make it readable
+export const CHANNEL_SIGNAL_AT: i32 = 20; // whoever consumes up to this position tells the stack
+export const CHANNEL_DRAINED: i32 = 24; // position behind the last byte that the stack has taken to send
+export const CHANNEL_REMOTE_ADDRESS: i32 = 28;
+export const CHANNEL_REMOTE_PORT: i32 = 32;
+export const CHANNEL_RCV_TIMEOUT: i32 = 40; // f64, microseconds, 0: none, negative: at once
+export const CHANNEL_SND_TIMEOUT: i32 = 48;
+/** Runs {bias u32, end u32}: the byte at position p < end lies at address bias + p. A listener: 16 descriptors. */
+export const CHANNEL_RUNS: i32 = 64;
+export const CHANNEL_RUN_COUNT: i32 = 8;
+export const CHANNEL_ACCEPT_COUNT: i32 = 16;
+/** A datagram in several pieces: asked for with a call. */
+export const RUN_SCATTERED: i32 = 1;
+/** Then what business threads write. */
+export const CHANNEL_TX: i32 = 128; // u64: {position behind the last byte to send u32, whose turn it is u32}
+export const CHANNEL_TX_BUFFER: i32 = 136; // address of the send buffer, or 0
+export const CHANNEL_TX_SIZE: i32 = 140;
+export const CHANNEL_TX_MORE: i32 = 144; // MSG_MORE of the last send
+export const CHANNEL_SIGNALLED: i32 = 148; // 1 while a signal is under way
+export const CHANNEL_WANT_SPACE: i32 = 152; // somebody found no room
+export const CHANNEL_FLAGS: i32 = 156; // O_NONBLOCK
+export const CHANNEL_CONSUMED: i32 = 192; // position behind the last byte that was taken
+export const CHANNEL_RX_SEQUENCE: i32 = 196; // futex of readers, and how many wait
+export const CHANNEL_RX_WAITERS: i32 = 200;
+export const CHANNEL_TX_SEQUENCE: i32 = 204;
+export const CHANNEL_TX_WAITERS: i32 = 208;
+export const CHANNEL_POLLERS: i32 = 212; // who waits for it among others
+export const CHANNEL_WATCHERS: i32 = 216; // u64: one bit for each epoll that watches it
+export const CHANNEL_BYTES: i32 = 256;
+/** CHANNEL_STATE beside EPOLL bits. */
+export const CHANNEL_MAY_SEND: i32 = 1 << 16; // bytes to send are taken
+export const CHANNEL_HAS_ROOM: i32 = 1 << 17; // writable as long as the send buffer has room
+export const CHANNEL_ENDED: i32 = 1 << 18; // behind the last byte comes the end of the stream
+export const CHANNEL_ASK: i32 = 1 << 19; // an error or the like: the stack must be asked
+export const CHANNEL_CONNECTED: i32 = 1 << 20; // has a peer
+export const CHANNEL_BY_CALL: i32 = 1 << 24; // datagrams whose errors must be told at once: they are sent by calls
+export const CHANNEL_WANTS: i32 = 21; // three bits from here: ancillary data that recvmsg wants (CMSG_*)
+/** Whose turn it is when it is the stack's own. */
+export const TURN_STACK: i32 = -1;
+/** Header of a datagram in a send buffer: {length u32, address u32, port u16, flags u16, ttl i16, tos i16}. */
+export const SENT_HEADER: i32 = 16;
+/** In the place of a length: the rest of the buffer is left out. */
+export const SENT_SKIP: i32 = -1;
+
+/** What the client's calls return beside an errno. */
+export const CLIENT_ASK: i32 = -4001; // the stack must be asked
+export const CLIENT_BUSY: i32 = -4002; // it is another thread's turn
+export const CLIENT_NO_BUFFER: i32 = -4003; // no send buffer is left: send by a call
+export const CLIENT_SCATTERED: i32 = -4004; // the datagram must be received by a call
+
+/** A seat: one business thread. */
+export const SEAT_STATE: i32 = 0; // SEAT_*
+export const SEAT_THREAD: i32 = 4; // number of the operating system's thread, 0: not known
+export const SEAT_STATUS: i32 = 8; // CALL_*; futex of the caller
+export const SEAT_SLEEPING: i32 = 12; // the caller sleeps, or is about to
+export const SEAT_CALL: i32 = 16; // which call
+export const SEAT_RESULT: i32 = 20;
+export const SEAT_TURN: i32 = 24; // what the thread writes where it takes its turn: {number from 1 u16, life u16}
+export const SEAT_PART: i32 = 28; // address of the part of the stack that was asked last
+export const SEAT_ARGUMENTS: i32 = 32; // 8 words
+export const SEAT_EXCHANGE: i32 = 512; // an exchange area of its own
+export const SEAT_BYTES: i32 = SEAT_EXCHANGE + EXCHANGE_BYTES;
+export const SEAT_FREE: i32 = 0;
+export const SEAT_TAKEN: i32 = 1;
+export const CALL_IDLE: i32 = 0;
+export const CALL_ASKED: i32 = 1;
+export const CALL_UNDER_WAY: i32 = 2;
+export const CALL_ANSWERED: i32 = 3;
+
+/** Calls. */
+export const CALL_SOCKET: i32 = 1;
+export const CALL_BIND: i32 = 2;
+export const CALL_LISTEN: i32 = 3;
+export const CALL_CONNECT: i32 = 4;
+export const CALL_DISCONNECT: i32 = 5;
+export const CALL_SHUTDOWN: i32 = 6;
+export const CALL_CLOSE: i32 = 7;
+export const CALL_GETSOCKNAME: i32 = 8;
+export const CALL_GETPEERNAME: i32 = 9;
+export const CALL_GETSOCKOPT: i32 = 10;
+export const CALL_SETSOCKOPT: i32 = 11;
+export const CALL_IOCTL: i32 = 12;
+export const CALL_SEND: i32 = 13;
+export const CALL_RECV: i32 = 14;
+export const CALL_SENDTO: i32 = 15;
+export const CALL_RECVFROM: i32 = 16;
+export const CALL_TAKE_ERROR: i32 = 17;
+export const CALL_FIN_PENDING: i32 = 18;
+
+/** An epoll of a share: header, two levels of bits, one entry for each descriptor. */
+export const READY_USED: i32 = 0; // 1 while it is open
+export const READY_TURN: i32 = 4; // seat that looks through it, or 0
+export const READY_SEQUENCE: i32 = 8; // futex of epoll_wait
+export const READY_WAITERS: i32 = 12;
+export const READY_CURSOR: i32 = 16; // where the next look begins
+export const READY_POLLERS: i32 = 20;
+export const READY_WATCHERS: i32 = 24; // u64: epolls that watch it
+export const READY_SLOTS: i32 = 32; // descriptors, those of epolls included
+export const READY_ENTRIES: i32 = 36; // address of the entries
+export const READY_GENERATION: i32 = 40;
+export const READY_TURNS: i32 = 44; // goes up with each turn, so that a holder who goes on is seen to
+export const READY_LEVELS: i32 = 48; // addresses of the two levels of bits
+export const READY_HEADER: i32 = CACHE_SPREAD;
+/** Entry {events u32, generation u32, data low u32, data high u32}: events 0 is none. */
+export const WATCH_EVENTS: i32 = 0;
+export const WATCH_GENERATION: i32 = 4;
+export const WATCH_MASK: i32 = 8; // readiness bits that count; 0 when a one-shot watch has fired
+export const WATCH_DATA: i32 = 16; // u64
+export const WATCH_BYTES: i32 = 32;
+/** In WATCH_EVENTS of every watch, since events may be none. */
+export const WATCH_PRESENT: i32 = 1 << 27;

@@ -70,6 +70,8 @@ export class Stack {
   listenerSerial: u32;
   /** Milliseconds that ticks have left out where the clock jumped too far. */
   skippedMillis: i64;
+  /** This stack's part of what it shares with business threads (share/part.ts), or 0. */
+  part: u32;
 }
 
 /** Offsets in the arena, counted from its base. */

@@ -28,12 +28,18 @@ export const SERVER_ADDRESS = "10.0.0.2";
 /** The core computes and verifies every checksum itself, and cuts its own segments. */
 export const NO_OFFLOADS = { txChecksum: false, rxChecksum: false, tso: false, lro: false };
 
-/** Two hosts that can talk at once: they know one another's MAC addresses. */
-export function pair(options: Omit<HostOptions, "address" | "bridge"> = {}): Pair {
+type PairOptions = Omit<HostOptions, "address" | "bridge">;
+
+/**
+ * Two hosts that can talk at once: they know one another's MAC addresses.
+ * @param only what the server has beside the options of both
+ */
+export function pair(options: PairOptions = {}, only: PairOptions = {}): Pair {
   const network = createNetwork({ seed: 1 });
   const bridge = network.bridge("lan");
   const client = network.host("client", { offloads: NO_OFFLOADS, ...options, bridge, address: "10.0.0.1/24" });
-  const server = network.host("server", { offloads: NO_OFFLOADS, ...options, bridge, address: `${SERVER_ADDRESS}/24` });
+  const own = { offloads: NO_OFFLOADS, ...options, ...only, bridge };
+  const server = network.host("server", { ...own, address: `${SERVER_ADDRESS}/24` });
   const hosts = { network, client, server, [Symbol.asyncDispose]: () => network.close() };
   // A first datagram, so that both know the other's MAC address.
   const { client: from, server: to } = datagramEnds(hosts);

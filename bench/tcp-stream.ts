@@ -9,8 +9,8 @@ import { connect, fail, NO_OFFLOADS, pair, type Connections, type Pair } from ".
 import type { Measured, Row, RunOptions } from "./row.ts";
 
 /** Bytes of a batch, and of each call. */
-const BATCH = 16 * 1048576;
-const CHUNK = 65536;
+export const BATCH = 16 * 1048576;
+export const CHUNK = 65536;
 /** Payload of a full segment when the MTU is 1500 (without timestamps). */
 const SEGMENT_MAX = 1460;
 
@@ -59,7 +59,7 @@ async function measure(options: RunOptions, offload: boolean): Promise<Measured>
 type Taker = () => number;
 
 /** Looks at the bytes where they are, as a "data" event gives them: in a buffer that is not the program's own. */
-function viewer({ client }: Pair, ends: Connections): Taker {
+export function viewer({ client }: Pair, ends: Connections): Taker {
   const { recv_view: view, recv_done: done } = client.posix;
   const fd = ends.client[0] as number;
   return () => {
@@ -97,7 +97,7 @@ function copier({ client }: Pair, ends: Connections): Taker {
 }
 
 /** A batch: the server sends what the socket takes, the client takes what has come, turn by turn. */
-function stream({ network, server }: Pair, ends: Connections, take: Taker): () => void {
+export function stream({ network, server }: Pair, ends: Connections, take: Taker): () => void {
   const { send } = server.posix;
   const data = network.buffer(CHUNK).fill(1);
   const fd = ends.server[0] as number;

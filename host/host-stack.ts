@@ -53,6 +53,7 @@ export class HostStack {
   readonly stack: Stack;
   #trap: CoreTrap | undefined;
   #thread: "main" | "worker" | "lost" = "main";
+  #isSharing = false;
   readonly #posix: Posix;
   readonly #owner: StackOwner;
   readonly #sysctls = new Map<string, number | string>();
@@ -118,9 +119,28 @@ export class HostStack {
     return this.#trap === undefined && this.#thread === "main";
   }
 
+  /** In simulated time the stacks of separate threads are stepped here, with the business threads' part. */
+  get isSharing(): boolean {
+    return this.#isSharing;
+  }
+
+  set isSharing(isSharing: boolean) {
+    this.#isSharing = isSharing;
+    this.#owner.moved(this);
+  }
+
+  /** What makes one beat of the stack at a time, microseconds: frames and timers. Returns the work done. */
+  get beat(): (now: number) => number {
+    const { poll, shareBeat } = this.stack.core;
+    return this.#isSharing ? (now) => poll(now) + shareBeat() : poll;
+  }
+
   /** When the stack wants to be polled though nothing arrives, microseconds; Infinity: no need. */
   nextDeadline(): number {
-    return this.isHere ? this.stack.core.nextDeadline() : Infinity;
+    if (!this.isHere) return Infinity;
+    const { core } = this.stack;
+    if (!this.#isSharing) return core.nextDeadline();
+    return core.sharePending() !== 0 ? 0 : Math.min(core.nextDeadline(), core.shareDeadline());
   }
 
   /** Reads a tunable by Linux's name ("tcp_sack"), or sets it, also for the time after a crash. */

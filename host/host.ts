@@ -6,10 +6,26 @@ import type { HostStack } from "./host-stack.ts";
 import type { Posix } from "./posix/posix.ts";
 import { ShadowListener, type ShadowOptions } from "./shadow.ts";
 import type { Stack, StackPlace } from "./stack.ts";
+import type { ClientPlace } from "./client/place.ts";
+import type { HostClient } from "./client/client.ts";
+import { THREAD_POLL } from "../assembly/layout.ts";
+import { OribiError, optionError } from "./errors.ts";
+import { Doorbell } from "./threads/doorbell.ts";
+import { POLL_MODES, type PollMode } from "./threads/thread-driver.ts";
+import { readShareCounters, type ShareCounters } from "./share.ts";
 import type { LinkOptions, UserVeth, Xstats } from "../veth/index.ts";
 
 /** Impairments of a host's wire: both directions alike, or each its own. */
 export type HostLink = LinkOptions | { toWire?: LinkOptions; toHost?: LinkOptions };
+
+/** What a host with separate threads has beside the others. */
+export interface Separation {
+  readonly place: ClientPlace;
+  /** This thread's access. */
+  attach(): HostClient;
+  /** Has a stack, made anew, serve business threads again; all of its descriptors are closed. */
+  restart(stack: HostStack): void;
+}
 
 /** A NIC with one stack or several behind it. What is said of "the" stack or thread here is the first one's. */
 export class Host {
@@ -22,6 +38,8 @@ export class Host {
   /** Where what its stacks share lies; nothing when it has one. */
   readonly shared: StackPlace | undefined;
   readonly #setLink: (host: Host, link: HostLink) => void;
+  #separate: Separation | undefined;
+  #own: HostClient | undefined;
 
   /** @internal made by Network.host() */
   constructor(
@@ -59,11 +77,45 @@ export class Host {
   }
 
   /**
-   * The POSIX calls on the first stack, fit to be taken apart.
+   * The POSIX calls on the first stack, fit to be taken apart; on all stacks of a host with separate threads.
    * @throws {OribiError} ERR_ORIBI_THREAD while it runs in another thread: the calls are that thread's then
    */
   get posix(): Posix {
-    return this.first.posix;
+    return this.#separate === undefined ? this.first.posix : this.ownClient.posix;
+  }
+
+  /** This thread's access to a host with separate threads, as attachHost() gives it to others. */
+  get ownClient(): HostClient {
+    return (this.#own ??= this.#separated().attach());
+  }
+
+  /**
+   * What another thread needs to use this host with attachHost(): plain data, for postMessage() or workerData.
+   * @throws {OribiError} ERR_ORIBI_THREAD when the host was not made with `threads: "separate"`
+   */
+  client(): ClientPlace {
+    return this.#separated().place;
+  }
+
+  /** @internal its stacks run in threads of their own, for business threads */
+  separate(separation: Separation): void {
+    this.#separate = separation;
+  }
+
+  /** @internal a stack that had crashed runs again: so does its thread, when it is a separate one */
+  restarted(stack: HostStack): void {
+    this.#separate?.restart(stack);
+  }
+
+  /** @internal the network is closed */
+  detach(): void {
+    this.#own?.close();
+  }
+
+  #separated(): Separation {
+    if (this.#separate !== undefined) return this.#separate;
+    const hint = 'Make it with { threads: "separate" }.';
+    throw new OribiError("ERR_ORIBI_THREAD", `Host "${this.name}" shares its thread with its application. ${hint}`);
   }
 
   /** When a stack wants to be polled though nothing arrives, microseconds; Infinity: no need. */
@@ -87,6 +139,26 @@ export class Host {
   sysctl(name: string, value?: number | string): number | string {
     if (value !== undefined) for (const stack of this.stacks) stack.sysctl(name, value);
     return this.stack.sysctl(name);
+  }
+
+  /** Changes how the stacks' threads of a host with separate threads wait for work. */
+  setPoll(mode: PollMode): void {
+    const { place } = this.#separated();
+    if (!POLL_MODES.includes(mode)) throw optionError("mode", mode, '"busy", "adaptive" or "lowPower"');
+    const words = new Int32Array(place.memory.buffer);
+    for (const block of place.blocks) {
+      Atomics.store(words, (block + THREAD_POLL) / 4, POLL_MODES.indexOf(mode));
+      new Doorbell(place.memory, block).ring();
+    }
+  }
+
+  /**
+   * What the stacks have done for business threads, in all: calls answered and cancelled, signals followed, sleepers
+   * woken, words that could not be (violations), beats with work.
+   */
+  sharing(): ShareCounters {
+    const { place } = this.#separated();
+    return readShareCounters(place.memory.buffer, place.parts);
   }
 
   /** The NIC's counters. */

@@ -6,6 +6,8 @@ import { GROUP_STACKS_MAX } from "../assembly/layout.ts";
 import { parseDuration } from "../veth/options.ts";
 import { optionError } from "./errors.ts";
 import type { HostLink } from "./host.ts";
+import type { ShareOptions } from "./share.ts";
+import type { PollMode } from "./threads/thread-driver.ts";
 import type { StackOptions } from "./stack-options.ts";
 
 export interface NetworkOptions {
@@ -56,6 +58,16 @@ export interface HostOptions extends Pick<
   stacks?: number;
   /** Tunables by Linux's names. */
   sysctl?: Record<string, number | string>;
+  /**
+   * "shared": a stack runs in the thread of its application, and within the calls of that. "separate": each stack has
+   * a thread of its own, and any thread may use the host: this one by `host.posix`, others by attachHost(). In
+   * simulated time the stacks are stepped in this thread, and calls go the same way as between threads.
+   */
+  threads?: "shared" | "separate";
+  /** How separate threads, the stacks' and those that call, wait for work. Default: "adaptive". */
+  poll?: PollMode;
+  /** Sizes of what separate threads share. */
+  share?: ShareOptions;
 }
 
 /** Latest start of a virtual clock: a century; doubles still tell half a microsecond there. */

@@ -35,6 +35,7 @@ import type { Waiter } from "./posix/waiter.ts";
 import { seedWords } from "./seed.ts";
 import { type Audit, Manager } from "./manager.ts";
 import type { StackEntry } from "./registry.ts";
+import { separate, type SeparateNetwork, separationOf } from "./separate.ts";
 import { type Snapshot, Snapshots } from "./snapshot.ts";
 import { type Membership, Stack, type StackPlace } from "./stack.ts";
 import type { StackOptions } from "./stack-options.ts";
@@ -153,6 +154,7 @@ export class Network implements AsyncDisposable {
     }
     parseCidr("address", options.address);
     const stacks = stacksOf(options);
+    const share = separationOf(options);
     const nic = this.#nic(name, { ...options, queues: options.queues ?? stacks }, stacks);
     const text = options.address.split("/")[0] as string;
     const shared = stacks === 1 ? undefined : this.#group(nic, stacks, options.stack ?? {});
@@ -177,6 +179,7 @@ export class Network implements AsyncDisposable {
     this.#running = undefined;
     this.#capture?.add(host);
     this.#mainThread?.watch(host);
+    if (share !== undefined) separate(this.#forSeparate(), host, options, share);
     return host;
   }
 
@@ -257,7 +260,7 @@ export class Network implements AsyncDisposable {
   /** The stacks of this thread; their beats apart, so that a step goes from one to the next without a detour. */
   #gatherRunning(): { stacks: HostStack[]; beats: ((now: number) => number)[] } {
     const stacks = this.#hosts.flatMap((host) => host.stacks.filter((stack) => stack.isHere));
-    return { stacks, beats: stacks.map(({ stack }) => stack.core.poll) };
+    return { stacks, beats: stacks.map(({ beat }) => beat) };
   }
 
   /** A step from the event loop: other callbacks may have run since a call that sent read the clock. */
@@ -380,6 +383,7 @@ export class Network implements AsyncDisposable {
     await this.#manager.restart(stack, (each) => each.prepare());
     stack.revive();
     this.#mainThread?.watchStack(stack);
+    this.#hostOf(stack).restarted(stack);
   }
 
   /** What the registry says of a stack. */
@@ -398,6 +402,23 @@ export class Network implements AsyncDisposable {
    */
   async until(isDone: () => boolean, options: UntilOptions = {}): Promise<boolean> {
     return this.#useThreads("until()").until(isDone, options);
+  }
+
+  /** What the separate model needs of this network. */
+  #forSeparate(): SeparateNetwork {
+    return {
+      memory: this.memory,
+      core: this.#core,
+      layer: (this.#groupCore ??= instantiateStack(this.memory, this.#veth.exports, this.#core)),
+      epochNanos: epochOf(this.#clock),
+      main: this.time === "real" ? this.#useThreads('a host with threads: "separate"') : undefined,
+      allocate: (bytes) => this.#regions.allocate(bytes),
+      now: () => this.now(),
+      step: () => this.step(),
+      nextDeadline: () => this.nextDeadline(),
+      sleepUntil: (time) => this.#sleepUntil(time),
+      spawn: (stack, module, options) => this.spawn(stack, module, options),
+    };
   }
 
   #useThreads(what: string): MainThread {
@@ -527,7 +548,10 @@ export class Network implements AsyncDisposable {
     this.#isClosed = true;
     await this.#mainThread?.close();
     await this.#capture?.close();
-    for (const host of this.#hosts) host.nic.close();
+    for (const host of this.#hosts) {
+      host.detach();
+      host.nic.close();
+    }
     for (const bridge of this.#bridges) bridge.close();
     this.#hosts.length = 0;
   }

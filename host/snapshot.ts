@@ -92,6 +92,9 @@ export class Snapshots {
     const capture = this.#network.capture();
     const snapshot = reuse ?? new Snapshot(this);
     if (snapshot.owner !== this) throw snapshotError("it is another network's: leave it out.");
+    if (hosts.some((host) => host.stacks.some(({ isSharing }) => isSharing))) {
+      throw snapshotError("what hosts with separate threads share with their applications cannot be kept.");
+    }
     snapshot.capture = capture === undefined ? undefined : { capture, mark: capture.mark() };
     const count = this.#extents();
     const bytes = veth.exports.snapshotBytes(this.#list, count) >>> 0;

@@ -85,7 +85,7 @@ describe("npm run bench", function () {
   });
 
   it("lists the rows without measuring", async () => {
-    const { status, stdout } = await bench("--list", "--filter", "idle");
+    const { status, stdout } = await bench("--list", "--filter", "idle_bytes");
     expect(status).to.equal(0);
     expect(stdout).to.equal("idle_bytes_100k\nidle_bytes_1m\n");
   });

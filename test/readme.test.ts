@@ -29,7 +29,13 @@ describe("the README", () => {
   }
 
   it("has programs that import what a test can run", () => {
-    expect([...programs().keys()]).to.include.members(["hello.mjs", "threads.mjs", "echo.mjs", "caller.mjs"]);
+    expect([...programs().keys()]).to.include.members([
+      "hello.mjs",
+      "threads.mjs",
+      "echo.mjs",
+      "caller.mjs",
+      "separate.mjs",
+    ]);
     expect(README.match(/```js\n/g)).to.have.length(programs().size);
   });
 
@@ -39,6 +45,10 @@ describe("the README", () => {
 
   it("moves two hosts to threads of their own", () => {
     expect(run("threads.mjs")).to.equal("1000 round trips between two threads\n");
+  });
+
+  it("has any thread use a host with separate threads", () => {
+    expect(run("separate.mjs")).to.equal("ONE\nTWO\nTHREE\n");
   });
 
   it("names scripts and commands that there are", () => {

@@ -3,6 +3,8 @@
 
 import { KIND_EPOLL, KIND_LISTENER, KIND_TCP, KIND_UDP } from "../layout";
 import { udpEvents } from "../net/udp";
+import { part } from "../share/part";
+import { note } from "../share/note";
 import { listenerEvents, tcpEvents } from "../tcp/api";
 import { epollEvents, epollWake, withNorm } from "./epoll";
 import { tcbOf, udpOf } from "./kinds";
@@ -14,6 +16,7 @@ import { Socket } from "./socket";
  */
 export function socketNotify(s: Socket, events: u32): void {
   if (s.epitems != 0) epollWake(s, events);
+  if (part != 0) note(s, events);
 }
 
 /** What a socket is ready for now: EPOLL bits, the NORM ones along with their plain ones. */

@@ -150,6 +150,17 @@ export function tcpSend(t: Tcb, data: usize, length: u32, flags: i32): i32 {
   return i32(taken);
 }
 
+/** As tcpSend(), beyond the limit of the send queue: the last bytes before close() or shutdown(). */
+export function tcpSendAll(t: Tcb, data: usize, length: u32, flags: i32): i32 {
+  const state = sendState(t);
+  if (state < 0) return state;
+  if (t.flight == 0 && (t.sndBytes > 0 || length > currentMss(t)) && flightOf(t) === null) return -ENOBUFS;
+  const taken = queueAppend(sndQueue(t), data, length);
+  if (taken == 0) return -ENOBUFS;
+  pushed(t, flags, taken == length);
+  return i32(taken);
+}
+
 /** True when the connection waits for the first data to open with (TCP_FASTOPEN_CONNECT). */
 function defersOpen(t: Tcb): bool {
   return t.state == TCP_SYN_SENT && (fastopenOf(t) & FO_DEFERRED) != 0;
@@ -285,6 +296,11 @@ export function hasSendSpace(t: Tcb): bool {
   const limit = sendLimit(t);
   if (t.sndBytes >= limit || limit - t.sndBytes < t.sndBytes >>> 1) return false;
   return unsentBytes(t) < (notsentLimit(t) + 1) >>> 1;
+}
+
+/** Bytes from the head of the queue that may be read; with `take`, a lone urgent byte at the head is taken out. */
+export function tcpUnread(t: Tcb, take: bool): u32 {
+  return t.rcvBytes == 0 ? 0 : urgentReadable(t, take);
 }
 
 /** FIONREAD: bytes that recv() would give now. */

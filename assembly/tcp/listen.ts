@@ -31,6 +31,7 @@ import { bindHead, bindRelease } from "../socket/bind";
 import { extraCopy, extraFree } from "../socket/extra";
 import { socketNotify } from "../socket/notify";
 import { SF_NONBLOCK, SF_BOUND_PORT, SF_BOUND_ADDRESS, SF_REUSEPORT, Socket, SocketExtra } from "../socket/socket";
+import { publishedAccepts } from "../share/publish";
 import { count, nowMillis, stack, sysctl } from "../stack";
 import { cookieNote, cookiesNoted } from "../steer/cookies";
 import { flowAttract, flowClaim } from "../steer/flows";
@@ -138,7 +139,7 @@ export function listenerFind(local: u32, port: u32, remote: u32, remotePort: u32
 /** True when accept() has fallen behind by more than the backlog. */
 export function acceptQueueIsFull(t: Tcb): bool {
   const l = listenerOf(t);
-  return l.acceptCount > l.backlog;
+  return l.acceptCount + publishedAccepts(t.fd) > l.backlog;
 }
 
 /** A SYN (without ACK, without RST) for a listener; `isn` is 0, or one that TIME-WAIT has chosen. */

@@ -140,7 +140,8 @@ export function createConnection(context: PosixContext): ConnectionCalls {
   };
 }
 
-function socketAddress(where: SocketAddress | string | number, port: number | undefined): SocketAddress {
+/** The address of a call that takes it in one piece or in two. */
+export function socketAddress(where: SocketAddress | string | number, port: number | undefined): SocketAddress {
   if (typeof where === "object" && where !== null) return where;
   if (typeof where !== "string" && typeof where !== "number") {
     invalidType("address", "an object { address, port }, a string or a number", where);
@@ -148,6 +149,7 @@ function socketAddress(where: SocketAddress | string | number, port: number | un
   return { address: where, port: checkPort(port) };
 }
 
-function isInternet(address: SocketAddress): boolean {
+/** True for AF_INET, and for an address that names no family. */
+export function isInternet(address: SocketAddress): boolean {
   return address.family === undefined || address.family === AF_INET;
 }

@@ -34,12 +34,15 @@ export const ADDRESS_TOS = (EXCHANGE_TOS - EXCHANGE_ADDRESS) / 4;
 /** Bytes at EXCHANGE_ARGS for option values and results. */
 export const ARGS_BYTES = EXCHANGE_EVENTS - EXCHANGE_ARGS;
 
+/** What the context itself needs of a core. */
+export type ContextCore = Pick<SocketExports, "setClock" | "waitLimit">;
+
 /**
  * The shared parts. Views cover the memory as it was when they were made; that is enough for good: a stack's arena
  * lies in it, shared memory only grows, and views of a shared buffer stay valid when it does.
  */
-export class PosixContext {
-  readonly core: SocketExports;
+export class PosixContext<Core extends ContextCore = SocketExports> {
+  readonly core: Core;
   readonly waiter: Waiter;
   readonly memory: PosixMemory;
   /** All of the memory. */
@@ -63,7 +66,7 @@ export class PosixContext {
   readonly #earlier = new WeakSet<ArrayBufferLike>();
 
   /** @param exchange address of the stack's exchange area */
-  constructor(core: SocketExports, exchange: number, memory: PosixMemory, waiter: Waiter) {
+  constructor(core: Core, exchange: number, memory: PosixMemory, waiter: Waiter) {
     const buffer = memory.buffer;
     this.core = core;
     this.waiter = waiter;

@@ -42,8 +42,10 @@ import {
   ADDRESS_NETIF,
   ADDRESS_TOS,
   ADDRESS_TTL,
+  type ContextCore,
   type PosixContext,
 } from "./context.ts";
+import type { SocketExports } from "../stack-exports.ts";
 import type { TransferCalls } from "./transfer.ts";
 
 /** struct sock_extended_err and the address behind it (SO_EE_OFFENDER). */
@@ -95,7 +97,12 @@ const FRAGMENTS_MAX = 17;
 const IOV_MAX = 1024;
 
 /** Makes the calls for one stack. */
-export function createMessage(context: PosixContext, transfer: TransferCalls): MessageCalls {
+export function createMessage(
+  context: PosixContext<
+    ContextCore & Pick<SocketExports, "getsockopt" | "ioctl" | "pollEvents" | "recvPeek" | "sendtoWith">
+  >,
+  transfer: TransferCalls,
+): MessageCalls {
   const { core, args } = context;
   /** Where scattered buffers come together; grows to what a message needs. */
   let gathering = new Uint8Array(4096);

@@ -23,9 +23,9 @@ import type { PosixContext } from "./context.ts";
 import { dataWords, EpollEvent, type EpollEventInput, type PollFd, type TimeSpec, type TimeVal } from "./events.ts";
 
 /** What the sets of select(2) stand for (Linux: POLLIN_SET, POLLOUT_SET, POLLEX_SET). */
-const READABLE = EPOLLIN | EPOLLRDNORM | EPOLLRDBAND | EPOLLHUP | EPOLLERR;
-const WRITABLE = EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND | EPOLLERR;
-const EXCEPTIONAL = EPOLLPRI;
+export const READABLE = EPOLLIN | EPOLLRDNORM | EPOLLRDBAND | EPOLLHUP | EPOLLERR;
+export const WRITABLE = EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND | EPOLLERR;
+export const EXCEPTIONAL = EPOLLPRI;
 
 export interface MultiplexCalls {
   epoll_create: (size: number) => number;

@@ -17,7 +17,8 @@ import {
 } from "../../assembly/layout.ts";
 import { formatAddress, parseAddress } from "./address.ts";
 import { invalidType, toBytes } from "./arguments.ts";
-import { ARGS_BYTES, type PosixContext } from "./context.ts";
+import type { SocketExports } from "../stack-exports.ts";
+import { ARGS_BYTES, type ContextCore, type PosixContext } from "./context.ts";
 import type { TimeVal } from "./events.ts";
 import { readTcpInfo, type TcpInfo } from "./tcp-info.ts";
 
@@ -68,7 +69,9 @@ function shapeOf(level: number, name: number): Shape {
 }
 
 /** Makes the calls for one stack. */
-export function createOptions(context: PosixContext): OptionCalls {
+export function createOptions(
+  context: PosixContext<ContextCore & Pick<SocketExports, "getsockopt" | "setsockopt">>,
+): OptionCalls {
   const { core, args, argsAt } = context;
   const area = new Uint8Array(args.buffer, args.byteOffset, ARGS_BYTES);
 

@@ -109,6 +109,16 @@ export class MainThread implements Driver {
     this.#threads.bell.ring();
   }
 
+  /** Address of the block of a host's thread. */
+  blockOf(host: HostStack): number {
+    return this.#threads.blockOf(host);
+  }
+
+  /** Address of this thread's doorbell. */
+  get bell(): number {
+    return this.#threads.bell.address;
+  }
+
   /** Runs a function in a host's thread. */
   run(host: HostStack, module: URL | string, options: SpawnOptions): Promise<unknown> {
     return this.#threads.run(host, module, options);
@@ -129,10 +139,13 @@ export class MainThread implements Driver {
     return this.#pump.until(isDone, options);
   }
 
-  /** Blocks the thread until a frame arrives, a deadline or `untilMicros` has come, or `millisMax` have passed. */
-  sleep(untilMicros: number, millisMax = Infinity): void {
+  /**
+   * Blocks the thread until a frame arrives, a deadline or `untilMicros` has come, or `millisMax` have passed; not
+   * when `isReady`, which is asked after the sleep was announced.
+   */
+  sleep(untilMicros: number, millisMax = Infinity, isReady = (): boolean => false): void {
     const spinEnd = this.now() + SPIN_MICROS;
-    const limit = (): number => Math.min(millisLeft(this, untilMicros), millisMax);
+    const limit = (): number => (isReady() ? 0 : Math.min(millisLeft(this, untilMicros), millisMax));
     while (this.now() < spinEnd) if (limit() <= 0) return;
     this.#threads.bell.sleep(limit);
   }

@@ -5,6 +5,7 @@ import {
   THREAD_ASKED,
   THREAD_BYTES,
   THREAD_PARKED,
+  THREAD_POLL,
   THREAD_SAFEPOINT_SHIFT,
   THREAD_STOP,
 } from "../../assembly/layout.ts";
@@ -16,8 +17,15 @@ import { Doorbell } from "./doorbell.ts";
 import { type Driver, millisLeft, SPIN_MICROS } from "./driver.ts";
 import { StopError } from "./outcome.ts";
 
-/** How a thread waits for work. */
-export type PollMode = "busy" | "adaptive";
+/**
+ * How a thread waits for work. "busy": it never sleeps. "adaptive": it spins briefly, then sleeps until something comes
+ * or a timer is due. "lowPower": it sleeps at once.
+ */
+export type PollMode = "busy" | "adaptive" | "lowPower";
+/** All of them. */
+export const POLL_MODES: readonly PollMode[] = ["busy", "adaptive", "lowPower"];
+const BUSY = POLL_MODES.indexOf("busy");
+const LOW_POWER = POLL_MODES.indexOf("lowPower");
 
 /** What a thread has done so far. */
 export interface ThreadActivity {
@@ -37,16 +45,20 @@ export interface ThreadPort {
   count: number;
 }
 
+/** What it needs of the core. */
+export type DriverCore = Pick<StackExports, "poll" | "nextDeadline" | "shareBeat" | "shareDeadline" | "sharePending">;
+
 /** Drives one stack for the calls that wait. */
 export class ThreadDriver implements Waiter, Driver {
   readonly activity: ThreadActivity = { polls: 0, sleeps: 0, wakeups: 0 };
   readonly bell: Doorbell;
   readonly sleepMillisMax = Infinity;
-  mode: PollMode = "adaptive";
   /** The stack has trapped: nobody may use it any more. */
   hasTrapped = false;
   readonly turns: TurnClock;
-  readonly #core: Pick<StackExports, "poll" | "nextDeadline">;
+  /** It answers business threads as well. */
+  isSharing = false;
+  readonly #core: DriverCore;
   readonly #veth: Pick<VethExports, "rxPending" | "portNextDue">;
   readonly #port: ThreadPort;
   readonly #words: Int32Array;
@@ -56,7 +68,7 @@ export class ThreadDriver implements Waiter, Driver {
   /** @param block address of the host's THREAD_BYTES */
   constructor(
     clock: Clock,
-    core: Pick<StackExports, "poll" | "nextDeadline">,
+    core: DriverCore,
     veth: Pick<VethExports, "rxPending" | "portNextDue">,
     port: ThreadPort,
     memory: SharedMemory,
@@ -68,6 +80,11 @@ export class ThreadDriver implements Waiter, Driver {
     this.#port = port;
     this.bell = new Doorbell(memory, block);
     this.#words = new Int32Array(memory.buffer, block, THREAD_BYTES / 4);
+  }
+
+  /** How the thread waits for work; the main thread may change it at any time. */
+  set mode(mode: PollMode) {
+    Atomics.store(this.#words, THREAD_POLL / 4, POLL_MODES.indexOf(mode));
   }
 
   now(): number {
@@ -87,20 +104,29 @@ export class ThreadDriver implements Waiter, Driver {
 
   wait(untilMicros: number): boolean {
     let now = this.turns.take();
-    const spinEnd = this.mode === "busy" ? Infinity : now + SPIN_MICROS;
+    const spinEnd = now + SPIN_MICROS;
     while (this.#pollAt(now) === 0 && now < untilMicros) {
-      if (now >= spinEnd) this.#sleep(untilMicros);
+      const mode = this.#words[THREAD_POLL / 4];
+      if (mode !== BUSY && (now >= spinEnd || mode === LOW_POWER)) this.#sleep(untilMicros);
       now = this.turns.take();
     }
     // Whatever happens here, another thread may still do something.
     return true;
   }
 
+  /** Goes on for ever, for the stack and for business threads. @throws {StopError} when the thread is asked to end */
+  serve(): never {
+    this.isSharing = true;
+    while (true) this.wait(Infinity);
+  }
+
   nextDeadline(): number {
-    return Math.min(this.#core.nextDeadline(), this.#veth.portNextDue(this.#port.handle));
+    const own = Math.min(this.#core.nextDeadline(), this.#veth.portNextDue(this.#port.handle));
+    return this.isSharing ? Math.min(own, this.#core.shareDeadline()) : own;
   }
 
   hasArrivals(): boolean {
+    if (this.isSharing && this.#core.sharePending() !== 0) return true;
     const { handle, first, count } = this.#port;
     for (let queue = first; queue < first + count; queue++) if (this.#veth.rxPending(handle, queue) > 0) return true;
     return false;
@@ -136,7 +162,8 @@ export class ThreadDriver implements Waiter, Driver {
     this.assertRunning();
     this.activity.polls++;
     try {
-      return this.#core.poll(now);
+      const work = this.#core.poll(now);
+      return this.isSharing ? work + this.#core.shareBeat() : work;
     } catch (error) {
       this.hasTrapped = true;
       throw toCoreTrap(error);

@@ -19,6 +19,7 @@ import {
   THREAD_SAFEPOINT_SHIFT,
   THREAD_STATE,
   THREAD_STOP,
+  THREAD_TRAPPED,
 } from "../../assembly/layout.ts";
 import { CoreTrap } from "../core.ts";
 import { OribiError, optionError } from "../errors.ts";
@@ -26,7 +27,7 @@ import type { HostStack } from "../host-stack.ts";
 import type { SharedMemory } from "../regions.ts";
 import { Doorbell } from "./doorbell.ts";
 import { abortError, type Outcome, unpackError } from "./outcome.ts";
-import type { PollMode } from "./thread-driver.ts";
+import { POLL_MODES, type PollMode } from "./thread-driver.ts";
 import type { ThreadTask } from "./worker.ts";
 import type { ThreadSetup, WorkerHost } from "./worker-host.ts";
 
@@ -40,7 +41,7 @@ export interface SpawnOptions {
   transferList?: readonly (ArrayBuffer | MessagePort)[];
   /** Name of the exported function. */
   name?: string;
-  /** "busy": the thread never sleeps. "adaptive": it spins briefly, then sleeps until a frame or a timer is due. */
+  /** "busy": the thread never sleeps. "adaptive": it spins briefly, then sleeps. "lowPower": it sleeps at once. */
   poll?: PollMode;
   /** Ends the function: the call that it waits in throws, and a thread that does not come back is terminated. */
   signal?: AbortSignal;
@@ -148,11 +149,16 @@ export class Threads {
     host.setDoorbell(this.bell.address);
   }
 
+  /** Address of the block of a host's thread: its doorbell, and what tells whether it runs. */
+  blockOf(host: HostStack): number {
+    return this.#threadOf(host).block;
+  }
+
   /** Runs a function of a module in the host's thread. See Network.spawn(). */
   run(host: HostStack, module: URL | string, options: SpawnOptions): Promise<unknown> {
     const { args, transferList = [], signal } = options;
     const { name, poll } = { ...SPAWN_DEFAULTS, ...defined(options) };
-    if (poll !== "busy" && poll !== "adaptive") throw optionError("poll", poll, '"busy" or "adaptive"');
+    if (!POLL_MODES.includes(poll)) throw optionError("poll", poll, `one of ${POLL_MODES.map(quoted).join(", ")}`);
     if (typeof name !== "string") throw optionError("name", name, "the name of an exported function");
     const task: ThreadTask = { module: addressOf(module), name, args, poll };
     if (signal?.aborted === true) throw abortError(signal.reason);
@@ -310,6 +316,8 @@ export class Threads {
       host.stack.core.attach(host.stack.place.base);
       host.setDoorbell(this.bell.address);
     }
+    // A thread that died has not said so itself.
+    if (state === THREAD_RUNNING) Atomics.store(thread.words, THREAD_STATE / 4, isLost ? THREAD_TRAPPED : THREAD_ENDED);
     Atomics.or(thread.words, THREAD_STOP / 4, THREAD_ASKED);
     this.#owner.returned(host);
     // A thread whose stack has trapped still has to say so.
@@ -416,6 +424,10 @@ function addressOf(module: URL | string): string {
   if (typeof module === "string" && isAbsolute(module)) return pathToFileURL(module).href;
   if (typeof module === "string" && /^[a-z]{2,}:/i.test(module)) return module;
   throw optionError("module", module, 'a URL or an absolute path, as new URL("./app.js", import.meta.url)');
+}
+
+function quoted(text: string): string {
+  return `"${text}"`;
 }
 
 function defined(options: SpawnOptions): SpawnOptions {

@@ -105,10 +105,16 @@ export class WorkerHost {
     return this.#pump.until(isDone, options);
   }
 
+  /** @internal the task of a stack thread */
+  serve(): never {
+    return this.#driver.serve();
+  }
+
   /** @internal a task begins: the main thread may have used the stack meanwhile */
   enter(mode: PollMode): void {
     this.#driver.assertRunning();
     this.#driver.mode = mode;
+    this.#driver.isSharing = false;
     this.#stack.core.attach(this.#stack.place.base);
   }
 

@@ -1,0 +1,153 @@
+// A look at one channel: what business threads have done is carried out, what the stack has for them is published,
+// and those who wait or watch are told.
+
+import {
+  CHANNEL_CONSUMED,
+  CHANNEL_DRAINED,
+  CHANNEL_FLAGS,
+  CHANNEL_GENERATION,
+  CHANNEL_HAS_ROOM,
+  CHANNEL_KIND,
+  CHANNEL_POLLERS,
+  CHANNEL_PRODUCED,
+  CHANNEL_RUNS,
+  CHANNEL_RUN_COUNT,
+  CHANNEL_RX_SEQUENCE,
+  CHANNEL_RX_WAITERS,
+  CHANNEL_SIGNAL_AT,
+  CHANNEL_STATE,
+  CHANNEL_TX,
+  CHANNEL_TX_BUFFER,
+  CHANNEL_TX_MORE,
+  CHANNEL_TX_SEQUENCE,
+  CHANNEL_TX_SIZE,
+  CHANNEL_TX_WAITERS,
+  CHANNEL_WANT_SPACE,
+  CHANNEL_WATCHERS,
+  EPOLLERR,
+  EPOLLHUP,
+  EPOLLIN,
+  EPOLLOUT,
+  EPOLLPRI,
+  EPOLLRDHUP,
+  KIND_LISTENER,
+  KIND_UDP,
+  PART_COUNT_WAKEUPS,
+} from "../layout";
+import { accept } from "../socket/calls";
+import { fdGet } from "../socket/descriptor";
+import { Socket } from "../socket/socket";
+import { withNorm } from "../socket/epoll";
+import { tcbOf } from "../socket/kinds";
+import { listenerEvents } from "../tcp/api";
+import { DRAIN_BLOCKED, DRAIN_HELD, drainChannel, drainMadeRoom } from "./drain";
+import { heat } from "./note";
+import { Slot, channelOf, countPart, share, slotOf, stackIndex, stacks } from "./part";
+import { acceptAdd, acceptRoom, acceptSignal, consumedApply, publish, publishedWhole } from "./publish";
+import { pollersDue, readyTell } from "./ready";
+import { activate, retrySoon } from "./keep";
+import { optionsShow, stateShow } from "./state";
+
+const OF_READERS: u32 = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+const OF_WRITERS: u32 = EPOLLOUT | EPOLLHUP | EPOLLERR;
+const EVERYTHING: u32 = OF_READERS | OF_WRITERS;
+
+/** Looks at a slot's channel; `events` have been noted of its socket. */
+export function look(slot: Slot, events: u32): void {
+  const s = fdGet(slot.fd);
+  const c = channelOf(slot.fd);
+  if (s === null || load<u32>(c, CHANNEL_KIND) == 0) return;
+  const before = load<u32>(c, CHANNEL_STATE);
+  events &= ~EPOLLOUT;
+  if (s.kind == KIND_LISTENER) {
+    if (handOut(c, slot, s)) events |= EPOLLIN;
+  } else {
+    consumedApply(c, slot, s);
+    const drained = drainChannel(c, slot, s, false);
+    if (drainMadeRoom) events |= EPOLLOUT;
+    if (drained == DRAIN_HELD) heat(slot);
+    else if (drained == DRAIN_BLOCKED) retrySoon(s.kind == KIND_UDP);
+    if (publish(c, slot, s)) events |= EPOLLIN;
+    if (slot.published != slot.applied || load<u32>(c, CHANNEL_TX_BUFFER) != 0) activate(slot);
+  }
+  stateShow(c, s, s.kind == KIND_LISTENER || publishedWhole);
+  const writable = EPOLLOUT | CHANNEL_HAS_ROOM;
+  if ((before & writable) == 0 && load<u32>(c, CHANNEL_STATE) & writable) events |= EPOLLOUT;
+  // A reader may have passed the mark before it was set.
+  if (i32(atomic.load<u32>(c, CHANNEL_CONSUMED) - load<u32>(c, CHANNEL_SIGNAL_AT)) >= 0) heat(slot);
+  if (events != 0) tell(c, slot.fd, events);
+}
+
+/** Connections that are complete get their descriptors, and whoever accepts finds them. */
+function handOut(c: usize, slot: Slot, s: Socket): bool {
+  let room = acceptRoom(c, slot);
+  let hasNew = false;
+  while (room != 0) {
+    const fd = accept(slot.fd, 0);
+    if (fd < 0) break;
+    open(fd, 0);
+    acceptAdd(c, slot, fd);
+    hasNew = true;
+    room--;
+  }
+  acceptSignal(c, slot, listenerEvents(tcbOf(s)) != 0);
+  return hasNew;
+}
+
+/** Tells those who wait for, poll or watch a channel of events. */
+function tell(c: usize, fd: i32, events: u32): void {
+  const watchers = atomic.load<u64>(c, CHANNEL_WATCHERS);
+  if (watchers != 0) readyTell(share, watchers, u32(fd) * stacks + stackIndex, withNorm(events));
+  if (events & OF_READERS && atomic.load<u32>(c, CHANNEL_RX_WAITERS) != 0) wake(c + CHANNEL_RX_SEQUENCE);
+  if (events & OF_WRITERS && atomic.load<u32>(c, CHANNEL_TX_WAITERS) != 0) wake(c + CHANNEL_TX_SEQUENCE);
+  if (atomic.load<u32>(c, CHANNEL_POLLERS) != 0) pollersDue();
+}
+
+function wake(sequence: usize): void {
+  atomic.add<u32>(sequence, 1);
+  atomic.notify(sequence, -1);
+  countPart(PART_COUNT_WAKEUPS);
+}
+
+/** Opens the channel of a new descriptor; `flags`: O_NONBLOCK. */
+export function open(fd: i32, flags: u32): void {
+  const c = channelOf(fd);
+  const slot = slotOf(fd);
+  const s = fdGet(fd) as Socket;
+  // Each life of a descriptor counts from elsewhere, so that nobody takes one for another.
+  const base = (load<u32>(c, CHANNEL_GENERATION) + 1) * 0x9e3779b0;
+  slot.fd = fd;
+  slot.published = base;
+  slot.applied = base;
+  slot.drained = base;
+  slot.runsLive = 0;
+  slot.runHead = 0;
+  slot.idleAt = base - 1;
+  slot.heldTurn = 0;
+  for (let i: u32 = 0; i < u32(CHANNEL_RUN_COUNT); i++) {
+    atomic.store<u64>(c + (usize(i) << 3), u64(base) << 32, CHANNEL_RUNS);
+  }
+  store<u32>(c, 0, CHANNEL_TX_MORE);
+  store<u32>(c, 0, CHANNEL_TX_BUFFER);
+  store<u32>(c, 0, CHANNEL_TX_SIZE);
+  atomic.store<u32>(c, 0, CHANNEL_WANT_SPACE);
+  atomic.store<u64>(c, 0, CHANNEL_WATCHERS);
+  atomic.store<u32>(c, flags, CHANNEL_FLAGS);
+  atomic.store<u32>(c, base, CHANNEL_CONSUMED);
+  atomic.store<u32>(c, base, CHANNEL_PRODUCED);
+  atomic.store<u32>(c, base, CHANNEL_DRAINED);
+  atomic.store<u32>(c, base + 0x3fffffff, CHANNEL_SIGNAL_AT);
+  atomic.store<u64>(c, u64(base), CHANNEL_TX);
+  stateShow(c, s, true);
+  optionsShow(c, s);
+  look(slot, 0);
+}
+
+/** The descriptor of a channel is closed: calls that wait for it end with -EBADF, watches of it are no more. */
+export function shut(c: usize, fd: i32): void {
+  atomic.store<u32>(c, load<u32>(c, CHANNEL_GENERATION) + 1, CHANNEL_GENERATION);
+  atomic.store<u32>(c, 0, CHANNEL_KIND);
+  atomic.store<u32>(c, 0, CHANNEL_STATE);
+  atomic.store<u64>(c, 0, CHANNEL_WATCHERS);
+  tell(c, fd, EVERYTHING);
+}
