@@ -37,10 +37,20 @@ export const NETWORK_DEFAULTS: Readonly<Required<Pick<NetworkOptions, "time" | "
   hangAfter: "30s",
 });
 
-export interface HostOptions extends Pick<
-  NicOptions,
-  "mac" | "mtu" | "queues" | "ringSize" | "rules" | "offloads" | "flowControl"
-> {
+/** The options of a host that are its NIC's. */
+export const NIC_KEYS = Object.freeze([
+  "mac",
+  "mtu",
+  "queues",
+  "ringSize",
+  "rules",
+  "offloads",
+  "flowControl",
+  "rssKey",
+  "rssTypes",
+] as const);
+
+export interface HostOptions extends Pick<NicOptions, (typeof NIC_KEYS)[number]> {
   /** The bridge that the host's NIC is plugged into; without one it is plugged into nothing. */
   bridge?: UserVbridge;
   /** IPv4 address with prefix length: "10.0.0.1/24". */

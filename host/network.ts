@@ -26,6 +26,7 @@ import {
   hangMillisOf,
   type HostOptions,
   NETWORK_DEFAULTS,
+  NIC_KEYS,
   type NetworkOptions,
   stacksOf,
   startOf,
@@ -220,7 +221,7 @@ export class Network implements AsyncDisposable {
 
   #nic(name: string, options: HostOptions, stacks: number): UserVeth {
     const nic: NicOptions = { name, txQueues: Math.max(stacks, options.queues ?? 1) };
-    for (const key of ["mac", "mtu", "queues", "ringSize", "rules", "offloads", "flowControl"] as const) {
+    for (const key of NIC_KEYS) {
       if (options[key] !== undefined) Object.assign(nic, { [key]: options[key] });
     }
     return UserVeth.create(this.#veth, nic);

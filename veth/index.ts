@@ -22,5 +22,5 @@ export type { NicOptions, OffloadOptions } from "./nic-options.ts";
 export { OptionError } from "./options.ts";
 export type { Duration, Probability, Rate, Size } from "./options.ts";
 export type { Port, PortDescription, Xstats } from "./port.ts";
-export { DEFAULT_RSS_KEY, Rss, toeplitz } from "./rss.ts";
-export type { RssType } from "./rss.ts";
+export { DEFAULT_RSS_KEY, Rss, SYMMETRIC_RSS_KEY, toeplitz } from "./rss.ts";
+export type { RssKey, RssType } from "./rss.ts";

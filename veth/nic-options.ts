@@ -26,7 +26,7 @@ import {
   parsePowerOfTwo,
   withDefaults,
 } from "./options.ts";
-import { DEFAULT_RSS_KEY, DEFAULT_RSS_TYPES, rssKeyBytes, type RssType, rssTypeBits } from "./rss.ts";
+import { DEFAULT_RSS_KEY, DEFAULT_RSS_TYPES, rssKeyBytes, type RssKey, type RssType, rssTypeBits } from "./rss.ts";
 
 /** Work that the NIC takes off the stack. */
 export interface OffloadOptions {
@@ -66,7 +66,8 @@ export interface NicOptions {
   /** txBurst stops at a frame whose receiver has no room, in place of losing it. */
   flowControl?: boolean;
   promiscuous?: boolean;
-  rssKey?: readonly number[] | Uint8Array | string;
+  /** By default Microsoft's; "symmetric" brings both directions of a flow to the same queue number. */
+  rssKey?: RssKey;
   rssTypes?: readonly RssType[];
 }
 
