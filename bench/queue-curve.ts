@@ -1,8 +1,8 @@
-// What more queues than this machine has cores for would cost: a simulation in one thread that takes the turns of 1 to 16
-// threads, each with a stack of the client and one of the server, and counts what they would say to one another.
-// A cache line that one thread writes after another wrote it has been handed over between two cores; so has the data of
-// a frame whose sender and receiver are different threads. As long as a packet that crosses needs as many of these with
-// 16 queues as with 2, and one that does not needs none, nothing is shared that would keep threads from scaling.
+// What more queues than this machine has cores for would cost: a simulation in one thread that takes the turns of 1 to
+// 16 threads, each with a stack of the client and one of the server, and counts what they would say to one another.
+// A cache line that one thread writes after another wrote it has been handed over between two cores; so has the data
+// of a frame whose sender and receiver are different threads. As long as a packet that crosses needs as many of these
+// with 16 queues as with 2, and one that does not needs none, nothing is shared that would keep threads from scaling.
 // Read first: queues.ts, for two queues in real threads.
 
 import { EAGAIN, type HostOptions, type HostStack, SOCK_NONBLOCK } from "../host/index.ts";
