@@ -50,6 +50,8 @@ export class HostStack {
   readonly nic: UserVeth;
   readonly queues: QueueShare;
   readonly membership: Membership;
+  /** The cores that its thread is kept on; none: any. */
+  readonly cpus: readonly number[];
   readonly stack: Stack;
   #trap: CoreTrap | undefined;
   #thread: "main" | "worker" | "lost" = "main";
@@ -60,7 +62,7 @@ export class HostStack {
 
   /** @internal made by Network.host() */
   constructor(
-    place: Pick<HostStack, "name" | "address" | "index" | "nic" | "queues" | "membership">,
+    place: Pick<HostStack, "name" | "address" | "index" | "nic" | "queues" | "membership" | "cpus">,
     stack: Stack,
     waiter: Waiter,
     owner: StackOwner,
@@ -71,6 +73,7 @@ export class HostStack {
     this.nic = place.nic;
     this.queues = place.queues;
     this.membership = place.membership;
+    this.cpus = place.cpus;
     this.stack = stack;
     this.#posix = createPosix(stack.core, stack.memory, waiter);
     this.#owner = owner;

@@ -1,6 +1,7 @@
 // The options of networks and hosts, their defaults, and what is made of them.
 // Read first: network.ts.
 
+import type { AffinityOptions } from "./threads/affinity.ts";
 import type { NicOptions, UserVbridge } from "../veth/index.ts";
 import { GROUP_STACKS_MAX } from "../assembly/layout.ts";
 import { parseDuration } from "../veth/options.ts";
@@ -50,7 +51,7 @@ export const NIC_KEYS = Object.freeze([
   "rssTypes",
 ] as const);
 
-export interface HostOptions extends Pick<NicOptions, (typeof NIC_KEYS)[number]> {
+export interface HostOptions extends Pick<NicOptions, (typeof NIC_KEYS)[number]>, AffinityOptions {
   /** The bridge that the host's NIC is plugged into; without one it is plugged into nothing. */
   bridge?: UserVbridge;
   /** IPv4 address with prefix length: "10.0.0.1/24". */

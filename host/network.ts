@@ -40,6 +40,7 @@ import { separate, type SeparateNetwork, separationOf } from "./separate.ts";
 import { type Snapshot, Snapshots } from "./snapshot.ts";
 import { type Membership, Stack, type StackPlace } from "./stack.ts";
 import type { StackOptions } from "./stack-options.ts";
+import { affinityOf } from "./threads/affinity.ts";
 import { epochOf } from "./threads/clock.ts";
 import { MainThread, type ThreadedNetwork } from "./threads/main-thread.ts";
 import type { UntilOptions } from "./threads/pump.ts";
@@ -156,6 +157,7 @@ export class Network implements AsyncDisposable {
     parseCidr("address", options.address);
     const stacks = stacksOf(options);
     const share = separationOf(options);
+    const cpus = affinityOf(options, stacks);
     const nic = this.#nic(name, { ...options, queues: options.queues ?? stacks }, stacks);
     const text = options.address.split("/")[0] as string;
     const shared = stacks === 1 ? undefined : this.#group(nic, stacks, options.stack ?? {});
@@ -163,7 +165,9 @@ export class Network implements AsyncDisposable {
     const shares = shareQueues(nic.queues, stacks);
     const made = shares.map((queues, index) => {
       const membership = { group, index, id: this.#manager.registry.number() };
-      const place = { name: stacks === 1 ? name : `${name}#${index}`, address: text, index, nic, queues, membership };
+      const title = stacks === 1 ? name : `${name}#${index}`;
+      const cores = cpus[index] as readonly number[];
+      const place = { name: title, address: text, index, nic, queues, membership, cpus: cores };
       const stack = this.#stack(options, name, membership);
       return new HostStack(place, stack, this.#waiter, {
         prepare: (each) => this.#prepare(each, options),
@@ -446,11 +450,11 @@ export class Network implements AsyncDisposable {
       step: () => this.#lateStep(),
       nextDeadline: () => this.nextDeadline(),
       allocate: (bytes) => this.#regions.allocate(bytes),
-      setup: ({ name, address, index, stack, nic, queues, membership }) => {
+      setup: ({ name, address, index, stack, nic, queues, membership, cpus }) => {
         const { place } = stack;
         const port = nic.handle;
         const { id } = membership;
-        return { memory, modules, ...this.#core, epochNanos, name, address, index, id, place, port, queues };
+        return { memory, modules, ...this.#core, epochNanos, name, address, index, id, place, port, queues, cpus };
       },
       lost: (stack, gone) => this.#manager.bury(stack, gone),
       ownLinks: (stack, owns) => this.#links.own(this.#hostOf(stack), stack, owns),
