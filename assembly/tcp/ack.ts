@@ -9,6 +9,7 @@ import { nowMicros, nowMillis } from "../stack";
 import { congestionAvoid } from "./congestion";
 import { chronoUpdate } from "./chronograph";
 import { cubicRtt } from "./cubic";
+import { noteShutWindow } from "./give-up";
 import { currentMss } from "./output";
 import { RACK_REORDER_SEEN, probeAcked, rackAdvance, rackUpdateReoWnd, updateMinRtt, usesRack } from "./rack";
 import {
@@ -52,7 +53,6 @@ import {
   TF_CWND_LIMITED,
   TF_ECN,
   TF_LOSS_PROBE,
-  TF_ORPHAN,
   TF_PROBING,
   TF_REO_TIMER,
   TF_SACK,
@@ -287,21 +287,12 @@ function takeAck(t: Tcb, f: Flight, una: u32, ack: u32, flag: u32): void {
     ackedSegments = 0;
     hasSample = false;
     ackedRetrans = false;
-    if (t.sndWnd == 0) windowIsShut(t, f);
+    if (t.sndWnd == 0) noteShutWindow(t, f);
   }
   sampleRtt(t, f, (flag & ACK_ADVANCED) != 0);
   if (usesRack(t)) rackUpdate(t, f, ack, flag);
   if (f.tlpHighSeq != 0) probeAnswered(t, f, ack, flag);
   settle(t, f, flag, priorOut, priorDelivered, priorLost);
-}
-
-/**
- * The peer has shut its window over data in flight, and says so: what is sent again are probes, and "the sending TCP
- * peer MUST allow the connection to stay open" while they are answered (RFC 9293 3.8.6.1). What nobody waits for, or
- * has a limit of its own (RFC 5482), is not kept for that.
- */
-function windowIsShut(t: Tcb, f: Flight): void {
-  if (!(t.tflags & TF_ORPHAN) && t.userTimeoutMillis == 0) f.progressMillis = nowMillis;
 }
 
 /** Nothing is lost, SACKed, retransmitted or marked, and the current segment says nothing of the kind. */

@@ -67,7 +67,7 @@ export class Surroundings {
       case "link":
         return this.#link(effect, line);
       case "qdisc-limit":
-        this.#world.isMute = effect.limit === 0;
+        this.#world.setMute(effect.limit === 0);
         return;
       case "assert-counter":
         return this.#counter(effect, line);
