@@ -1,11 +1,11 @@
 // Acknowledgments: what they take out of the send queue, the clock readings they bring, and what follows for
 // the congestion window. Read first: RFC 9293 3.10.7.4 (fifth step), RFC 5681 section 3, RFC 5961 section 5.
 
-import { ECE, FIN, SYN } from "../layout";
+import { ECE, FIN, SYN, SYSCTL_TCP_REORDERING } from "../layout";
 import { queueConsume } from "../memory/chunk";
 import { Netif, netifFlush } from "../net/netif";
 import { SF_KEEPALIVE } from "../socket/socket";
-import { nowMicros, nowMillis } from "../stack";
+import { nowMicros, nowMillis, sysctl } from "../stack";
 import { congestionAvoid } from "./congestion";
 import { chronoUpdate } from "./chronograph";
 import { cubicRtt } from "./cubic";
@@ -333,7 +333,7 @@ function settle(t: Tcb, f: Flight, flag: u32, priorOut: u32, priorDelivered: u32
   if (flag & ACK_ECE) f.deliveredCe += delivered;
   if (t.caState == CA_CWR || t.caState == CA_RECOVERY) {
     prrUpdate(t, f, delivered, f.lostSegments - priorLost, flag);
-  } else if (flag & ACK_ADVANCED && mayRaise(t, f, flag)) {
+  } else if (mayRaise(t, f, flag, delivered)) {
     congestionAvoid(t, f, delivered);
   }
   if (f.packetsOut == 0) {
@@ -360,10 +360,15 @@ function afterIdleAck(t: Tcb): void {
   tcpOutput(t);
 }
 
-/** May this ACK raise cwnd? With much reordering any progress counts, else only what SND.UNA gained. */
-function mayRaise(t: Tcb, f: Flight, flag: u32): bool {
+/**
+ * May this ACK raise cwnd? Where packets are often reordered whatever was delivered counts, else only what SND.UNA has
+ * gained (Linux: tcp_may_raise_cwnd).
+ */
+function mayRaise(t: Tcb, f: Flight, flag: u32, delivered: u32): bool {
   if (t.caState == CA_LOSS && f.lostOut > 0 && t.cwnd >= t.ssthresh) return false;
-  return ackedSegments > 0 && (t.caState != CA_DISORDER || (f.rackFlags & RACK_REORDER_SEEN) != 0 || !(flag & ACK_ECE));
+  if (f.reordering > sysctl(SYSCTL_TCP_REORDERING)) return delivered > 0;
+  if (!(flag & ACK_ADVANCED) || ackedSegments == 0) return false;
+  return t.caState != CA_DISORDER || (f.rackFlags & RACK_REORDER_SEEN) != 0 || !(flag & ACK_ECE);
 }
 
 /** SACK blocks on an ACK below SND.UNA still tell what arrived. */

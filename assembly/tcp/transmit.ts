@@ -18,6 +18,7 @@ import { SocketExtra } from "../socket/socket";
 import { countBy, nowMillis, sysctl } from "../stack";
 import { chronoUpdate } from "./chronograph";
 import { restartWindow } from "./congestion";
+import { cubicIdle } from "./cubic";
 import { PROBE_NONE, PROBE_SENT, PROBE_WAIT, mtuBegin, mtuProbe } from "./mtu-probe";
 import { currentMss, sendSegment, tcpRoute } from "./output";
 import { recordLeft } from "./marks";
@@ -262,6 +263,7 @@ export function emitNew(t: Tcb, f: Flight, length: u32, mss: u32, unsent: u32, f
   let flags: u32 = ACK;
   if (push || pcount > 1) flags |= PSH;
   if (fin) flags |= FIN;
+  if (f.packetsOut == 0) cubicIdle(t, f);
   locate(t, f);
   const seq = t.sndNxt;
   const end = seq + length + u32(fin);
