@@ -466,18 +466,6 @@ export function poolPeak(index: i32): u32 {
   return poolAt(index).peak;
 }
 
-/** Address behind the elements of pool `index` that were ever used; what follows, up to poolEnd(), is untouched. */
-export function poolUsedEnd(index: i32): u32 {
-  const pool = poolAt(index);
-  return pool.base + pool.carved * pool.elementBytes;
-}
-
-/** Address behind the last element of pool `index`. */
-export function poolEnd(index: i32): u32 {
-  const pool = poolAt(index);
-  return pool.base + pool.capacity * pool.elementBytes;
-}
-
 /** Requests that found pool `index` empty. */
 export function poolFailures(index: i32): u32 {
   return poolAt(index).failures;

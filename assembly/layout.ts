@@ -167,6 +167,7 @@ export const ENETDOWN: i32 = 100;
 export const ENETUNREACH: i32 = 101;
 export const ECONNABORTED: i32 = 103;
 export const ECONNRESET: i32 = 104;
+export const ENOMSG: i32 = 42;
 export const ENOBUFS: i32 = 105;
 export const EISCONN: i32 = 106;
 export const ENOTCONN: i32 = 107;
@@ -219,6 +220,8 @@ export const MSG_WAITALL: i32 = 0x100;
 export const MSG_ERRQUEUE: i32 = 0x2000;
 export const MSG_NOSIGNAL: i32 = 0x4000;
 export const MSG_MORE: i32 = 0x8000;
+/** Of the host alone: the same call goes on, so that nothing need leave before a packet is full. */
+export const MSG_BATCH: i32 = 0x40000;
 export const MSG_ZEROCOPY: i32 = 0x4000000;
 export const MSG_FASTOPEN: i32 = 0x20000000;
 
@@ -243,6 +246,7 @@ export const SO_SNDTIMEO: i32 = 21;
 export const SO_TIMESTAMP: i32 = 29;
 export const SO_ACCEPTCONN: i32 = 30;
 export const SO_MARK: i32 = 36;
+export const SO_TIMESTAMPING: i32 = 37;
 export const SO_PROTOCOL: i32 = 38;
 export const SO_DOMAIN: i32 = 39;
 export const SO_INCOMING_CPU: i32 = 49;
@@ -279,6 +283,7 @@ export const IP_TTL: i32 = 2;
 export const IP_MTU_DISCOVER: i32 = 10;
 export const IP_RECVERR: i32 = 11;
 export const IP_MTU: i32 = 14;
+export const IP_FREEBIND: i32 = 15;
 export const IP_MULTICAST_IF: i32 = 32;
 export const IP_MULTICAST_TTL: i32 = 33;
 export const IP_MULTICAST_LOOP: i32 = 34;
@@ -817,11 +822,25 @@ export const ERROR_TYPE: i32 = 8; // of the ICMP message
 export const ERROR_CODE: i32 = 12;
 export const ERROR_INFO: i32 = 16; // MTU of "fragmentation needed"
 export const ERROR_OFFENDER: i32 = 20; // IPv4 address of the host that reported
+/** When a send was where ERROR_INFO says, microseconds of the stack's clock (f64); 0 where that was not asked for. */
+export const ERROR_MICROS: i32 = 28;
 export const ERROR_DATA: i32 = 24; // last of the sends that a MSG_ZEROCOPY report is about; ERROR_INFO is the first
 export const SO_EE_ORIGIN_LOCAL: i32 = 1;
 export const SO_EE_ORIGIN_ICMP: i32 = 2;
+export const SO_EE_ORIGIN_TIMESTAMPING: i32 = 4;
 export const SO_EE_ORIGIN_ZEROCOPY: i32 = 5;
 export const SO_EE_CODE_ZEROCOPY_COPIED: i32 = 1;
+/** SO_TIMESTAMPING: which moments of a send are reported, whether with a stamp and a number, and what it is about. */
+export const SOF_TIMESTAMPING_TX_SOFTWARE: i32 = 2;
+export const SOF_TIMESTAMPING_SOFTWARE: i32 = 16;
+export const SOF_TIMESTAMPING_OPT_ID: i32 = 128;
+export const SOF_TIMESTAMPING_TX_SCHED: i32 = 256;
+export const SOF_TIMESTAMPING_TX_ACK: i32 = 512;
+export const SOF_TIMESTAMPING_OPT_TSONLY: i32 = 2048;
+export const SCM_TIMESTAMPING: i32 = 37;
+export const SCM_TSTAMP_SND: i32 = 0;
+export const SCM_TSTAMP_SCHED: i32 = 1;
+export const SCM_TSTAMP_ACK: i32 = 2;
 
 // ---- Fields of an mbuf that the host reads (struct Mbuf) ----------------------------------------------------------
 export const MBUF_NB_SEGS: i32 = 20; // u16

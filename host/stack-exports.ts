@@ -34,6 +34,8 @@ export interface StackControlExports {
   /** Changes an interface's MTU: 0 or a negative errno. */
   netifSetMtu: (index: number, mtu: number) => number;
   routeAdd: (destination: number, mask: number, gateway: number, netif: number) => number;
+  /** Removes a route: 0 or a negative errno. */
+  routeRemove: (destination: number, mask: number) => number;
   /** Adds a permanent ARP entry; the MAC as its first two (`high`) and last four bytes. */
   arpAdd: (address: number, macHigh: number, macLow: number) => number;
   /** Address of the exchange area (EXCHANGE_*). u32. */

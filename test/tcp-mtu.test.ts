@@ -141,9 +141,9 @@ describe("path MTU: active probing (RFC 4821, tcp_mtu_probing 2)", () => {
     const passive = opened(h, { mss: 8960, sackPermitted: true, wscale: 7 });
     expect(infoOf(h, passive.fd)(SND_MSS)).to.equal(8960);
     const receiver = new Receiver(passive, 4000);
-    const total = 2_000_000;
+    const total = 3_000_000;
     let sent = 0;
-    for (let i = 0; i < 3000 && receiver.next <= total; i++) {
+    for (let i = 0; i < 5000 && receiver.next <= total; i++) {
       while (sent < total) {
         const n = h.send(passive.fd, pattern(Math.min(60_000, total - sent)));
         if (n <= 0) break;

@@ -3,10 +3,12 @@
 
 import {
   EAGAIN,
+  ENOMSG,
   ERROR_CODE,
   ERROR_DATA,
   ERROR_ERRNO,
   ERROR_INFO,
+  ERROR_MICROS,
   ERROR_OFFENDER,
   ERROR_ORIGIN,
   ERROR_TYPE,
@@ -16,7 +18,11 @@ import {
   MSG_PEEK,
   MSG_TRUNC,
   SO_EE_CODE_ZEROCOPY_COPIED,
+  SO_EE_ORIGIN_TIMESTAMPING,
   SO_EE_ORIGIN_ZEROCOPY,
+  SOF_TIMESTAMPING_OPT_ID,
+  SOF_TIMESTAMPING_OPT_TSONLY,
+  SOF_TIMESTAMPING_SOFTWARE,
 } from "../layout";
 import { Chunk, chunkAlloc, chunkData, chunkFree } from "../memory/chunk";
 import { extraOf } from "../socket/extra";
@@ -29,9 +35,11 @@ const ERRORS_MAX: u32 = 32;
 const PAYLOAD_MAX: u32 = 1024;
 
 /** One record: what is left at EXCHANGE_ARGS, the datagram's destination, its payload. */
-const DESTINATION: usize = 28;
-const PORT: usize = 32;
-const RECORD_HEADER: u32 = 36;
+const DESTINATION: usize = 36;
+const PORT: usize = 40;
+/** 1 when what the record is about had bytes that are not kept. */
+const CUT: usize = 44;
+const RECORD_HEADER: u32 = 48;
 
 /**
  * Notes an error: positive `errno`, `origin` SO_EE_ORIGIN_*, `type` and `code` of the ICMP message, `info` the MTU,
@@ -63,8 +71,10 @@ export function errorQueuePush(
   store<u32>(p, info, ERROR_INFO);
   store<u32>(p, offender, ERROR_OFFENDER);
   store<u32>(p, 0, ERROR_DATA);
+  store<f64>(p, 0, ERROR_MICROS);
   store<u32>(p, destination, DESTINATION);
   store<u32>(p, port, PORT);
+  store<u32>(p, u32(kept < length), CUT);
   memory.copy(p + RECORD_HEADER, payload, kept);
   c.length = u16(RECORD_HEADER + kept);
   const at = u32(changetype<usize>(c));
@@ -90,6 +100,22 @@ export function zerocopyNote(s: Socket, id: u32): void {
   if (extra.errorTail != before) store<u32>(chunkData(changetype<Chunk>(extra.errorTail)), id, ERROR_DATA);
 }
 
+/**
+ * The last byte of a send, number `key` of its stream, has come to where `moment` (SCM_TSTAMP_*) says: the report of
+ * SO_TIMESTAMPING. Linux shows the packet as well unless told not to; here its bytes always count as cut off.
+ */
+export function stampNote(s: Socket, moment: u32, key: u32): void {
+  const extra = changetype<SocketExtra>(s.extra);
+  const flags = extra.timestamping;
+  const before = extra.errorTail;
+  errorQueuePush(s, ENOMSG, SO_EE_ORIGIN_TIMESTAMPING, 0, 0, moment, 0, 0, 0, 0, 0);
+  if (extra.errorTail == before) return;
+  const p = chunkData(changetype<Chunk>(extra.errorTail));
+  if (flags & SOF_TIMESTAMPING_OPT_ID) store<u32>(p, key, ERROR_DATA);
+  if (flags & SOF_TIMESTAMPING_SOFTWARE) store<f64>(p, stack.now, ERROR_MICROS);
+  store<u32>(p, u32((flags & SOF_TIMESTAMPING_OPT_TSONLY) == 0), CUT);
+}
+
 /** Errors that wait. */
 export function errorQueueCount(s: Socket): u32 {
   return s.extra == 0 ? 0 : changetype<SocketExtra>(s.extra).errorCount;
@@ -112,7 +138,8 @@ export function errorQueueRead(s: Socket, target: usize, length: u32, flags: u32
   memory.copy(exchange + EXCHANGE_ARGS, p, DESTINATION);
   store<u32>(exchange, load<u32>(p, DESTINATION), EXCHANGE_ADDRESS);
   store<u32>(exchange, load<u32>(p, PORT), EXCHANGE_ADDRESS + 4);
-  store<u32>(exchange, MSG_ERRQUEUE | (n < kept ? MSG_TRUNC : 0), EXCHANGE_ADDRESS + 8);
+  const isCut = n < kept || load<u32>(p, CUT) != 0;
+  store<u32>(exchange, MSG_ERRQUEUE | (isCut ? MSG_TRUNC : 0), EXCHANGE_ADDRESS + 8);
   store<u32>(exchange, kept, EXCHANGE_ADDRESS + 12);
   if (flags & MSG_PEEK) return n;
   extra.errorHead = c.next;

@@ -31,7 +31,7 @@ import { poolAt, stack, sysctl } from "../stack";
 import { portClose, portOpen, portReserve, portTakenElsewhere } from "../steer/ports";
 import { TimeWait } from "../tcp/time-wait";
 import { isMulticast } from "../wire/ipv4";
-import { SF_BOUND_ADDRESS, SF_BOUND_PORT, SF_REUSEADDR, SF_REUSEPORT, Socket } from "./socket";
+import { SF_BOUND_ADDRESS, SF_BOUND_PORT, SF_REUSEADDR, SF_REUSEPORT, Socket, SocketExtra } from "./socket";
 
 /** Offset of the buckets in the table; before them their number less one. */
 const BUCKETS_AT: usize = 8;
@@ -88,7 +88,7 @@ export function bindPortTaken(protocol: u32, port: u32): bool {
  */
 export function bindSocket(s: Socket, protocol: u32, address: u32, port: u32): i32 {
   assert((s.flags & SF_BOUND_PORT) == 0);
-  if (!bindableAddress(address)) return -EADDRNOTAVAIL;
+  if (!bindableAddress(s, address)) return -EADDRNOTAVAIL;
   if (port == 0) {
     port = ephemeralPort(s, protocol, address);
     if (port == 0) return -EADDRINUSE;
@@ -127,8 +127,9 @@ export function bindMayListen(s: Socket): bool {
   return !chainConflict(s, IPPROTO_TCP, s.localAddress, s.localPort);
 }
 
-/** Linux lets a socket bind to any local, multicast or broadcast address. */
-function bindableAddress(address: u32): bool {
+/** Linux lets a socket bind to any local, multicast or broadcast address; with IP_FREEBIND to every one. */
+function bindableAddress(s: Socket, address: u32): bool {
+  if (s.extra != 0 && changetype<SocketExtra>(s.extra).freeBind != 0) return true;
   return address == INADDR_ANY || isLocal(address) || isMulticast(address) || isBroadcast(address);
 }
 

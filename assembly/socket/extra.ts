@@ -4,7 +4,7 @@ import { POOL_CHUNK } from "../layout";
 import { ByteQueue, Chunk, chunkFree, queueClear } from "../memory/chunk";
 import { poolAlloc, poolFree } from "../memory/pool";
 import { poolAt } from "../stack";
-import { Socket, SocketExtra, recordQueue, zerocopyQueue } from "./socket";
+import { Socket, SocketExtra, recordQueue, stampQueue, zerocopyQueue } from "./socket";
 
 /** The extra options of a socket, made with Linux's defaults when it has none yet; null when no chunk is left. */
 export function extraOf(s: Socket): SocketExtra | null {
@@ -26,6 +26,7 @@ export function extraFree(s: Socket): void {
   errorsDrop(s);
   queueClear(recordQueue(changetype<SocketExtra>(s.extra)));
   queueClear(zerocopyQueue(changetype<SocketExtra>(s.extra)));
+  queueClear(stampQueue(changetype<SocketExtra>(s.extra)));
   assert(changetype<SocketExtra>(s.extra).groupCount == 0);
   poolFree(poolAt(POOL_CHUNK), s.extra);
   s.extra = 0;
@@ -45,6 +46,8 @@ export function extraCopy(from: Socket, to: Socket): bool {
   extra.recordsPassed = 0;
   clearQueue(recordQueue(extra));
   clearQueue(zerocopyQueue(extra));
+  extra.stampsPassed = 0;
+  clearQueue(stampQueue(extra));
   return true;
 }
 

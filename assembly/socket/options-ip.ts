@@ -10,6 +10,7 @@ import {
   EPROTO,
   IP_ADD_MEMBERSHIP,
   IP_DROP_MEMBERSHIP,
+  IP_FREEBIND,
   IP_MTU,
   IP_MTU_DISCOVER,
   IP_MULTICAST_IF,
@@ -72,6 +73,12 @@ function setInt(s: Socket, name: i32, v: i32, length: u32): i32 {
         errorsDrop(s);
       }
       return 0;
+    case IP_FREEBIND: {
+      const extra = extraOf(s);
+      if (extra === null) return -ENOBUFS;
+      extra.freeBind = u32(v != 0);
+      return 0;
+    }
     case IP_PKTINFO:
       return setControl(s, CMSG_PKTINFO, v != 0);
     case IP_RECVTTL:
@@ -102,6 +109,8 @@ export function ipGetOption(s: Socket, name: i32, value: usize, length: u32): i3
     case IP_MTU:
       if (s.remotePort == 0 || !routeLookup(s.remoteAddress)) return -ENOTCONN;
       return give(value, length, i32(ipv4Mtu(routeNetif, s.remoteAddress)));
+    case IP_FREEBIND:
+      return give(value, length, has ? i32(extra.freeBind) : 0);
     case IP_PKTINFO:
       return give(value, length, i32(has && (extra.control & CMSG_PKTINFO) != 0));
     case IP_RECVTTL:

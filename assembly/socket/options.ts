@@ -46,6 +46,15 @@ import {
   SOL_SOCKET,
   SYSCTL_TCP_RMEM_MAX,
   SYSCTL_TCP_WMEM_MAX,
+  SO_TIMESTAMPING,
+  SOF_TIMESTAMPING_TX_SOFTWARE,
+  SOF_TIMESTAMPING_SOFTWARE,
+  SOF_TIMESTAMPING_OPT_ID,
+  SOF_TIMESTAMPING_TX_SCHED,
+  SOF_TIMESTAMPING_TX_ACK,
+  SOF_TIMESTAMPING_OPT_TSONLY,
+  TCP_CLOSED,
+  TCP_LISTEN,
 } from "../layout";
 import { netifAt } from "../net/netif";
 import { UdpSocket } from "../net/udp-socket";
@@ -69,6 +78,15 @@ import {
   SocketExtra,
 } from "./socket";
 
+/** Flags of SO_TIMESTAMPING that are known; those of hardware clocks (1, 4, 32, 64) ask for what no NIC has. */
+const TIMESTAMPING_KNOWN: u32 =
+  SOF_TIMESTAMPING_TX_SOFTWARE |
+  SOF_TIMESTAMPING_SOFTWARE |
+  SOF_TIMESTAMPING_OPT_ID |
+  SOF_TIMESTAMPING_TX_SCHED |
+  SOF_TIMESTAMPING_TX_ACK |
+  SOF_TIMESTAMPING_OPT_TSONLY |
+  (1 | 4 | 32 | 64);
 /** Bytes of struct linger and of struct timeval on 64-bit Linux. */
 const LINGER_BYTES: u32 = 8;
 const TIMEVAL_BYTES: u32 = 16;
@@ -152,6 +170,8 @@ function setSocketLevel(s: Socket, name: i32, value: usize, length: u32): i32 {
     }
     case SO_ZEROCOPY:
       return setZerocopy(s, v);
+    case SO_TIMESTAMPING:
+      return setTimestamping(s, u32(v));
     default:
       return -ENOPROTOOPT;
   }
@@ -189,6 +209,8 @@ function getSocketLevel(s: Socket, name: i32, value: usize, length: u32): i32 {
       return giveInt(value, length, extra != 0 ? i32(changetype<SocketExtra>(extra).socketMark) : 0);
     case SO_ZEROCOPY:
       return giveInt(value, length, extra != 0 ? i32(changetype<SocketExtra>(extra).zerocopy) : 0);
+    case SO_TIMESTAMPING:
+      return giveInt(value, length, extra != 0 ? i32(changetype<SocketExtra>(extra).timestamping) : 0);
     case SO_ERROR: {
       const error = s.error;
       s.error = 0;
@@ -292,6 +314,21 @@ function setZerocopy(s: Socket, v: i32): i32 {
   const extra = extraOf(s);
   if (extra === null) return -ENOBUFS;
   extra.zerocopy = u32(v);
+  return 0;
+}
+
+/** Which moments of sends are reported, for connections only; with OPT_ID their bytes count from here. */
+function setTimestamping(s: Socket, flags: u32): i32 {
+  if (s.kind == KIND_UDP) return -EOPNOTSUPP;
+  if (flags & ~TIMESTAMPING_KNOWN) return -EINVAL;
+  const isNumbered = s.extra != 0 && changetype<SocketExtra>(s.extra).timestamping & SOF_TIMESTAMPING_OPT_ID;
+  const t = tcbOf(s);
+  const numbers = (flags & SOF_TIMESTAMPING_OPT_ID) != 0 && !isNumbered;
+  if (numbers && (t.state == TCP_CLOSED || t.state == TCP_LISTEN)) return -EINVAL;
+  const extra = extraOf(s);
+  if (extra === null) return -ENOBUFS;
+  if (numbers) extra.stampBase = t.sndUna;
+  extra.timestamping = flags;
   return 0;
 }
 

@@ -80,6 +80,8 @@ export class SocketExtra {
   priority: u32;
   /** Ancillary data that recvmsg wants (CMSG_*). */
   control: u32;
+  /** IP_FREEBIND: bind() takes addresses that this host does not have (yet). */
+  freeBind: u32;
   /** SO_MARK */
   socketMark: u32;
   /** TCP_NOTSENT_LOWAT, bytes; 0: tcp_notsent_lowat counts. */
@@ -95,6 +97,13 @@ export class SocketExtra {
   recordsTail: u32;
   recordsBytes: u32;
   recordsPassed: u32;
+  /** SO_TIMESTAMPING: SOF_TIMESTAMPING_*; where the numbers of sends start; ByteQueue of their ends (tcp/stamps.ts). */
+  timestamping: u32;
+  stampBase: u32;
+  stampsHead: u32;
+  stampsTail: u32;
+  stampsBytes: u32;
+  stampsPassed: u32;
   /** TCP_WINDOW_CLAMP, bytes; 0 = none. */
   windowClamp: u32;
   /** TCP_FASTOPEN_KEY: keys that were given (0 to 2), then their words; those of the backup key follow. */
@@ -122,6 +131,11 @@ export function recordQueue(extra: SocketExtra): ByteQueue {
 /** Ends of sends with MSG_ZEROCOPY. */
 export function zerocopyQueue(extra: SocketExtra): ByteQueue {
   return changetype<ByteQueue>(changetype<usize>(extra) + offsetof<SocketExtra>("zerocopyHead"));
+}
+
+/** Ends of sends that SO_TIMESTAMPING reports. */
+export function stampQueue(extra: SocketExtra): ByteQueue {
+  return changetype<ByteQueue>(changetype<usize>(extra) + offsetof<SocketExtra>("stampsHead"));
 }
 
 /** SocketExtra.control */

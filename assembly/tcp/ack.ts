@@ -1,14 +1,15 @@
 // Acknowledgments: what they take out of the send queue, the clock readings they bring, and what follows for
 // the congestion window. Read first: RFC 9293 3.10.7.4 (fifth step), RFC 5681 section 3, RFC 5961 section 5.
 
-import { ECE, FIN, SYN } from "../layout";
+import { ECE, FIN, SYN, SYSCTL_TCP_REORDERING } from "../layout";
 import { queueConsume } from "../memory/chunk";
 import { Netif, netifFlush } from "../net/netif";
 import { SF_KEEPALIVE } from "../socket/socket";
-import { nowMicros, nowMillis } from "../stack";
+import { nowMicros, nowMillis, sysctl } from "../stack";
 import { congestionAvoid } from "./congestion";
 import { chronoUpdate } from "./chronograph";
 import { cubicRtt } from "./cubic";
+import { noteShutWindow } from "./give-up";
 import { currentMss } from "./output";
 import { RACK_REORDER_SEEN, probeAcked, rackAdvance, rackUpdateReoWnd, updateMinRtt, usesRack } from "./rack";
 import {
@@ -52,7 +53,6 @@ import {
   TF_CWND_LIMITED,
   TF_ECN,
   TF_LOSS_PROBE,
-  TF_ORPHAN,
   TF_PROBING,
   TF_REO_TIMER,
   TF_SACK,
@@ -287,21 +287,12 @@ function takeAck(t: Tcb, f: Flight, una: u32, ack: u32, flag: u32): void {
     ackedSegments = 0;
     hasSample = false;
     ackedRetrans = false;
-    if (t.sndWnd == 0) windowIsShut(t, f);
+    if (t.sndWnd == 0) noteShutWindow(t, f);
   }
   sampleRtt(t, f, (flag & ACK_ADVANCED) != 0);
   if (usesRack(t)) rackUpdate(t, f, ack, flag);
   if (f.tlpHighSeq != 0) probeAnswered(t, f, ack, flag);
   settle(t, f, flag, priorOut, priorDelivered, priorLost);
-}
-
-/**
- * The peer has shut its window over data in flight, and says so: what is sent again are probes, and "the sending TCP
- * peer MUST allow the connection to stay open" while they are answered (RFC 9293 3.8.6.1). What nobody waits for, or
- * has a limit of its own (RFC 5482), is not kept for that.
- */
-function windowIsShut(t: Tcb, f: Flight): void {
-  if (!(t.tflags & TF_ORPHAN) && t.userTimeoutMillis == 0) f.progressMillis = nowMillis;
 }
 
 /** Nothing is lost, SACKed, retransmitted or marked, and the current segment says nothing of the kind. */
@@ -342,7 +333,7 @@ function settle(t: Tcb, f: Flight, flag: u32, priorOut: u32, priorDelivered: u32
   if (flag & ACK_ECE) f.deliveredCe += delivered;
   if (t.caState == CA_CWR || t.caState == CA_RECOVERY) {
     prrUpdate(t, f, delivered, f.lostSegments - priorLost, flag);
-  } else if (flag & ACK_ADVANCED && mayRaise(t, f, flag)) {
+  } else if (mayRaise(t, f, flag, delivered)) {
     congestionAvoid(t, f, delivered);
   }
   if (f.packetsOut == 0) {
@@ -369,10 +360,15 @@ function afterIdleAck(t: Tcb): void {
   tcpOutput(t);
 }
 
-/** May this ACK raise cwnd? With much reordering any progress counts, else only what SND.UNA gained. */
-function mayRaise(t: Tcb, f: Flight, flag: u32): bool {
+/**
+ * May this ACK raise cwnd? Where packets are often reordered whatever was delivered counts, else only what SND.UNA has
+ * gained (Linux: tcp_may_raise_cwnd).
+ */
+function mayRaise(t: Tcb, f: Flight, flag: u32, delivered: u32): bool {
   if (t.caState == CA_LOSS && f.lostOut > 0 && t.cwnd >= t.ssthresh) return false;
-  return ackedSegments > 0 && (t.caState != CA_DISORDER || (f.rackFlags & RACK_REORDER_SEEN) != 0 || !(flag & ACK_ECE));
+  if (f.reordering > sysctl(SYSCTL_TCP_REORDERING)) return delivered > 0;
+  if (!(flag & ACK_ADVANCED) || ackedSegments == 0) return false;
+  return t.caState != CA_DISORDER || (f.rackFlags & RACK_REORDER_SEEN) != 0 || !(flag & ACK_ECE);
 }
 
 /** SACK blocks on an ACK below SND.UNA still tell what arrived. */

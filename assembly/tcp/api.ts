@@ -13,17 +13,15 @@ import {
   EPOLLOUT,
   EPOLLRDHUP,
   EXCHANGE_ARGS,
+  MSG_BATCH,
   MSG_EOR,
   MSG_FASTOPEN,
   MSG_MORE,
   MSG_OOB,
   MSG_PEEK,
   MSG_TRUNC,
-  MSG_ZEROCOPY,
   SHUT_RD,
   SHUT_WR,
-  SYSCTL_TCP_NOTSENT_LOWAT,
-  SYSCTL_TCP_WMEM_MAX,
   TCP_CLOSED,
   TCP_CLOSE_WAIT,
   TCP_ESTABLISHED,
@@ -36,8 +34,8 @@ import { queueConsume, queueCopyOut } from "../memory/chunk";
 import { errorQueueCount } from "../net/error-queue";
 import { Netif, netifFlush } from "../net/netif";
 import { socketNotify } from "../socket/notify";
-import { SF_SNDBUF_LOCKED, SF_WANT_SPACE, SHUT_READ, SHUT_WRITE, SocketExtra } from "../socket/socket";
-import { stack, sysctl } from "../stack";
+import { SF_WANT_SPACE, SHUT_READ, SHUT_WRITE } from "../socket/socket";
+import { stack } from "../stack";
 import { closeSending, tcpDone } from "./close";
 import { tcpDisconnect } from "./disconnect";
 import { FO_DEFERRED, fastopenOf, fastopenPending } from "./fastopen";
@@ -46,9 +44,10 @@ import { readThreshold } from "./established";
 import { markSent } from "./marks";
 import { tcbDefaults } from "./open";
 import { currentMss, sendAck } from "./output";
-import { flightOf, inFlight } from "./scoreboard";
+import { flightOf } from "./scoreboard";
+import { hasSendSpace, isPacketFull, packetRoom } from "./send-space";
 import { Flight, TF_MORE, Tcb, rcvQueue, sndQueue, tcbAlloc } from "./tcb";
-import { tcpOutputWritten, unsentBytes } from "./transmit";
+import { tcpOutputFilled, tcpOutputWritten, unsentBytes } from "./transmit";
 import {
   receiveUrgent,
   urgentEvents,
@@ -68,8 +67,6 @@ export { urgentAtMark } from "./urgent";
 
 /** Bytes received before a connection's receive buffer is tuned. */
 const TUNE_FROM_BYTES: u32 = 32768;
-/** Limit of unsent bytes that is none. */
-const NOTSENT_NONE: u32 = 0x7fffffff;
 
 /** A new TCB in CLOSED, or 0 when there is none left. */
 export function tcpSocket(): usize {
@@ -82,13 +79,6 @@ export function tcpSocket(): usize {
 function flush(t: Tcb): void {
   if (t.netif != 0 && changetype<Netif>(t.netif).txCount != 0) netifFlush();
   else if (stack.loopHead != 0) netifFlush();
-}
-
-/** Bytes that the send queue may hold: SO_SNDBUF, or twice what the congestion window lets out. */
-export function sendLimit(t: Tcb): u32 {
-  if (t.flags & SF_SNDBUF_LOCKED) return t.sndBuf;
-  const window = min<u32>(t.cwnd, 1 << 16) * u32(t.mss) * 2;
-  return max(t.sndBuf, min(window, sysctl(SYSCTL_TCP_WMEM_MAX)));
 }
 
 /** 0 when the application may send now, else the errno. */
@@ -104,37 +94,17 @@ function sendState(t: Tcb): i32 {
   return state == TCP_SYN_SENT || state == TCP_SYN_RECEIVED ? -EAGAIN : -EPIPE;
 }
 
-/** Room in the send queue for some of `length` bytes, or a negative errno. */
+/** Bytes of `length` that the packet now filled takes, or a negative errno. */
 function sendRoom(t: Tcb, length: u32): i32 {
   const state = sendState(t);
   if (state < 0) return state;
-  const limit = sendLimit(t);
-  let room = i32(limit - t.sndBytes);
-  const most = notsentLimit(t);
-  if (most != NOTSENT_NONE) room = min(room, notsentRoom(t, most));
-  if (room <= 0) {
-    t.flags |= u16(SF_WANT_SPACE);
-    return -EAGAIN;
+  if (t.flight == 0) {
+    // A request that fits one segment goes alone (solo.ts); more needs the Flight.
+    if (t.sndBytes == 0 && length <= currentMss(t)) return length;
+    if (flightOf(t) === null) return -ENOBUFS;
   }
-  // A request that fits one segment goes alone (solo.ts); more needs the Flight.
-  if (t.flight == 0 && (t.sndBytes > 0 || length > currentMss(t)) && flightOf(t) === null) return -ENOBUFS;
-  return room;
-}
-
-/** TCP_NOTSENT_LOWAT, or tcp_notsent_lowat: bytes. */
-export function notsentLimit(t: Tcb): u32 {
-  const own = t.extra != 0 ? changetype<SocketExtra>(t.extra).notsentLowat : 0;
-  return min(own != 0 ? own : sysctl(SYSCTL_TCP_NOTSENT_LOWAT), NOTSENT_NONE);
-}
-
-/** Room while at most `most` bytes may be unsent: beyond them only what both windows let out at once. */
-function notsentRoom(t: Tcb, most: u32): i32 {
-  const unsent = unsentBytes(t);
-  if (unsent >= most) return 0;
-  const window = i32(t.sndUna + t.sndWnd - t.sndNxt - unsent);
-  const pipe = t.flight != 0 ? inFlight(changetype<Flight>(t.flight)) : 0;
-  const congestion = t.cwnd > pipe ? i32(min<u32>(t.cwnd - pipe, 1 << 14) * u32(t.mss)) - i32(unsent) : 0;
-  return i32(most - unsent) + max(min(window, congestion), 0);
+  const room = packetRoom(t, changetype<Flight>(t.flight));
+  return room == 0 ? -EAGAIN : room;
 }
 
 /** send(2): bytes taken, or -EAGAIN, -EPIPE, -ENOBUFS, the pending error. */
@@ -143,11 +113,27 @@ export function tcpSend(t: Tcb, data: usize, length: u32, flags: i32): i32 {
   const room = sendRoom(t, length);
   if (room < 0) return defersOpen(t) ? fastopenSend(t, data, length, flags, 0, 0) : room;
   if (length == 0) return 0;
-  const taken = queueAppend(sndQueue(t), data, min(length, u32(room)));
+  const taken = fillPackets(t, data, length, u32(room));
   if (taken == 0) return noChunk(t);
-  if (flags & (MSG_EOR | MSG_ZEROCOPY)) markSent(t, flags, t.sndUna + t.sndBytes, taken == length);
+  if (t.extra != 0 || flags & MSG_EOR) markSent(t, flags, t.sndUna + t.sndBytes, taken == length);
   pushed(t, flags, taken == length);
   return i32(taken);
+}
+
+/** Queues bytes, the first `room` for the packet now filled; each full packet may leave before the next is begun. */
+function fillPackets(t: Tcb, data: usize, length: u32, room: u32): u32 {
+  const q = sndQueue(t);
+  let taken: u32 = 0;
+  while (true) {
+    const want = min(length - taken, room);
+    const n = queueAppend(q, data + taken, want);
+    taken += n;
+    if (n < want || taken == length) return taken;
+    const f = changetype<Flight>(t.flight);
+    tcpOutputFilled(t, f);
+    room = packetRoom(t, f);
+    if (room == 0) return taken;
+  }
 }
 
 /** As tcpSend(), beyond the limit of the send queue: the last bytes before close() or shutdown(). */
@@ -187,19 +173,32 @@ function pushed(t: Tcb, flags: i32, whole: bool): void {
  */
 export function tcpReserve(t: Tcb, want: u32): i32 {
   const room = sendRoom(t, want);
-  if (room < 0) return defersOpen(t) ? -EOPNOTSUPP : room;
+  if (room < 0) {
+    // The call that writes ends here, or waits: what it has queued may go (see MSG_BATCH).
+    if (room == -EAGAIN && t.flight != 0) {
+      if (t.extra != 0) markSent(t, 0, t.sndUna + t.sndBytes, false);
+      pushed(t, 0, false);
+    }
+    return defersOpen(t) ? -EOPNOTSUPP : room;
+  }
   const tail = queueTail(sndQueue(t), want);
   if (tail === null) return noChunk(t);
   store<u32>(usize(stack.exchange) + EXCHANGE_ARGS, u32(chunkData(tail)) + tail.length);
   return i32(min(min(want, u32(room)), chunkRoom(tail)));
 }
 
-/** Sends the first `length` bytes of what tcpReserve() gave. */
+/** Sends the first `length` bytes of what tcpReserve() gave; with MSG_BATCH they wait for their packet to be full. */
 export function tcpCommit(t: Tcb, length: u32, flags: i32): i32 {
   const q = sndQueue(t);
   if (length > 0) queueCommit(q, length);
   else dropEmptyTail(q);
-  if (length > 0) pushed(t, flags, true);
+  if (flags & MSG_BATCH && t.flight != 0) {
+    const f = changetype<Flight>(t.flight);
+    if (isPacketFull(t, f)) tcpOutputFilled(t, f);
+  } else if (length > 0) {
+    if (t.extra != 0) markSent(t, flags, t.sndUna + t.sndBytes, true);
+    pushed(t, flags, true);
+  }
   return i32(length);
 }
 
@@ -289,13 +288,6 @@ export function tcpEvents(t: Tcb): u32 {
   }
   if (t.error != 0 || (t.extra != 0 && errorQueueCount(t) != 0)) events |= EPOLLERR;
   return events;
-}
-
-/** A third of the buffer is free, and less than half of TCP_NOTSENT_LOWAT unsent (Linux: sk_stream_is_writeable). */
-export function hasSendSpace(t: Tcb): bool {
-  const limit = sendLimit(t);
-  if (t.sndBytes >= limit || limit - t.sndBytes < t.sndBytes >>> 1) return false;
-  return unsentBytes(t) < (notsentLimit(t) + 1) >>> 1;
 }
 
 /** Bytes from the head of the queue that may be read; with `take`, a lone urgent byte at the head is taken out. */

@@ -89,6 +89,17 @@ function setTarget(f: Flight, cwnd: u32, acked: u32): void {
   if (f.cubicLastMax == 0 && f.cubicCount > 20) f.cubicCount = 20;
 }
 
+/**
+ * Something is sent though nothing was in flight: the time in which the application had nothing to send does not count
+ * (RFC 9438 5.8, application-limited flows; Linux: CA_EVENT_TX_START).
+ */
+export function cubicIdle(t: Tcb, f: Flight): void {
+  const idle = nowMillis - t.lastSndMillis;
+  if (f.cubicEpoch == 0 || i32(idle) <= 0) return;
+  const epoch = f.cubicEpoch + idle;
+  f.cubicEpoch = max<u32>(i32(epoch - nowMillis) > 0 ? nowMillis : epoch, 1);
+}
+
 /** Integer cube root. */
 function cubeRoot(a: u64): u32 {
   let root: u64 = 0;

@@ -32,7 +32,6 @@ import { SF_KEEPALIVE, SF_WANT_SPACE, SHUT_READ, SocketExtra } from "../socket/s
 import { count, nowCoarse, nowMillis } from "../stack";
 import { ACKED_FUTURE, ACKED_TOO_OLD, tcpAck } from "./ack";
 import { appendPayload, islandInsert, islandsDrain, noteDsack } from "./assembler";
-import { hasSendSpace } from "./api";
 import { challengeAck, dupAck } from "./challenge";
 import { orphanTimer, skipsFinWait2, tcpDone, toTimeWait } from "./close";
 import { fastopenStrayFin, fastopenStrayReset } from "./fastopen-client";
@@ -40,6 +39,7 @@ import { ackSoon, resetSegment } from "./input";
 import { sendAck } from "./output";
 import { flightOf } from "./scoreboard";
 import { segAck, segDataLen, segFlags, segHasTs, segLength, segSeq, segTos, segTrimFront, segTsVal } from "./segment";
+import { expandSndBuf, hasSendSpace } from "./send-space";
 import { seqGe, seqGt, seqLe, seqLt } from "./sequence";
 import { EV_FIN, EV_FIN_ACKED, mayReceive, setState } from "./state";
 import {
@@ -187,7 +187,9 @@ function acknowledgedFin(t: Tcb): bool {
 
 /** A writer found the send buffer full: there may be room now. */
 export function wakeWriter(t: Tcb): void {
-  if (!(t.flags & SF_WANT_SPACE) || !hasSendSpace(t)) return;
+  if (!(t.flags & SF_WANT_SPACE)) return;
+  expandSndBuf(t);
+  if (!hasSendSpace(t)) return;
   t.flags &= ~u16(SF_WANT_SPACE);
   socketNotify(t, EPOLLOUT);
 }
@@ -391,6 +393,7 @@ function ecnMarks(t: Tcb): void {
 
 /** A connection has been established: keepalive runs, what waits is sent. */
 export function established(t: Tcb): void {
+  expandSndBuf(t);
   t.lastRcvMillis = nowMillis;
   if (t.flags & SF_KEEPALIVE) armTimer(t, ARMED_KEEP, keepIdle(t));
   if (hasUnsent(t)) tcpOutput(t);

@@ -13,7 +13,6 @@ import {
   MIB_TCP_FASTOPEN_ACTIVE_FAIL,
   MSG_DONTWAIT,
   MSG_EOR,
-  MSG_ZEROCOPY,
   SYSCTL_TCP_FASTOPEN,
   TCP_CLOSED,
   TCP_ESTABLISHED,
@@ -141,7 +140,7 @@ function launch(t: Tcb, data: usize, length: u32, flags: i32): u32 {
   if (early && taken == 0 && length > 0 && cookieBytes > 0) cookieBytes = 0; // no memory: an ordinary opening
   offer(t);
   if (taken > 0) fastopenMark(t, FO_SYN_DATA, 0);
-  if (taken > 0 && flags & (MSG_EOR | MSG_ZEROCOPY)) markSent(t, flags, t.sndNxt, taken == length);
+  if (taken > 0 && (t.extra != 0 || flags & MSG_EOR)) markSent(t, flags, t.sndNxt, taken == length);
   tcpLaunch(t, taken);
   return taken;
 }

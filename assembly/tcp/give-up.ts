@@ -37,10 +37,19 @@ export function isTimedOut(t: Tcb): bool {
   if (elapsed == 0) return false;
   if (t.userTimeoutMillis != 0) return elapsed >= t.userTimeoutMillis;
   const orphan = (t.tflags & TF_ORPHAN) != 0;
-  // Behind a window that was shut over them the segments are probes, and answers count as progress (ack.ts): only a
-  // peer that says nothing at all is given up, after two of the longest intervals (as Linux; RFC 9293 3.8.6).
+  // Behind a window that was shut over them the segments are probes, and answers count as progress (noteShutWindow):
+  // only a peer that says nothing at all is given up, after two of the longest intervals (as Linux; RFC 9293 3.8.6).
   if (t.sndWnd == 0 && !orphan) return elapsed >= 2 * rtoMax();
   return elapsed >= modelTimeout(sysctl(orphan ? SYSCTL_TCP_ORPHAN_RETRIES : SYSCTL_TCP_RETRIES2));
+}
+
+/**
+ * The peer has shut its window over data in flight, and says so: what is sent again are probes, and "the sending TCP
+ * peer MUST allow the connection to stay open" while they are answered (RFC 9293 3.8.6.1). What nobody waits for, or
+ * has a limit of its own (RFC 5482), is not kept for that.
+ */
+export function noteShutWindow(t: Tcb, f: Flight): void {
+  if (!(t.tflags & TF_ORPHAN) && t.userTimeoutMillis == 0) f.progressMillis = nowMillis;
 }
 
 /** The end of a connection whose peer is silent: told is the soft error that explains it, if there was one. */

@@ -9,12 +9,14 @@ import { extraOf } from "../socket/extra";
 import { socketNotify } from "../socket/notify";
 import { SF_NONBLOCK, SocketExtra, recordQueue, zerocopyQueue } from "../socket/socket";
 import { seqGt } from "./sequence";
+import { STAMPS, stampSend, stampsAcked, stampsClear } from "./stamps";
 import { Tcb } from "./tcb";
 
 /** Bytes of a mark: chunks hold whole ones. */
-const MARK_BYTES: u32 = 4;
+export const MARK_BYTES: u32 = 4;
 
-function push(q: ByteQueue, seq: u32): bool {
+/** Adds a mark; false when memory has run out. */
+export function pushMark(q: ByteQueue, seq: u32): bool {
   const tail = queueTail(q, MARK_BYTES);
   if (tail === null) return false;
   store<u32>(chunkData(tail) + tail.length, seq);
@@ -23,7 +25,7 @@ function push(q: ByteQueue, seq: u32): bool {
 }
 
 /** The mark `offset` bytes behind the head. */
-function markAt(q: ByteQueue, offset: u32): u32 {
+export function markAt(q: ByteQueue, offset: u32): u32 {
   let c = changetype<Chunk>(q.head);
   while (offset >= u32(c.length)) {
     offset -= c.length;
@@ -33,18 +35,19 @@ function markAt(q: ByteQueue, offset: u32): u32 {
 }
 
 /**
- * A send with MSG_EOR or MSG_ZEROCOPY in `flags` has queued bytes up to sequence number `end`; `whole`: all it had.
+ * A send has queued bytes up to sequence number `end`; `whole`: all it had. Asked for SocketExtra and MSG_EOR only.
  * A call that may block is not over before; without memory for a mark it is as if the flag had not been there.
  */
 export function markSent(t: Tcb, flags: i32, end: u32, whole: bool): void {
   if (flags & MSG_EOR && whole) {
     const extra = extraOf(t);
-    if (extra !== null) push(recordQueue(extra), end);
+    if (extra !== null) pushMark(recordQueue(extra), end);
   }
-  if (!(flags & MSG_ZEROCOPY) || t.extra == 0) return;
+  if (t.extra == 0) return;
   const extra = changetype<SocketExtra>(t.extra);
-  const over = whole || (t.flags & SF_NONBLOCK) != 0 || (flags & MSG_DONTWAIT) != 0;
-  if (extra.zerocopy && over) push(zerocopyQueue(extra), end);
+  if (!whole && !(t.flags & SF_NONBLOCK) && !(flags & MSG_DONTWAIT)) return;
+  if (extra.timestamping & STAMPS) stampSend(t, extra, end);
+  if (flags & MSG_ZEROCOPY && extra.zerocopy) pushMark(zerocopyQueue(extra), end);
 }
 
 /** Bytes from SND.NXT to the end of the record that they are part of; u32.MAX_VALUE without one. */
@@ -59,6 +62,12 @@ export function recordLeft(t: Tcb): u32 {
   return u32.MAX_VALUE;
 }
 
+/** True when a record ends at sequence number `end`, the end of the queue: what follows starts a new packet. */
+export function recordEndsAt(t: Tcb, end: u32): bool {
+  const q = recordQueue(changetype<SocketExtra>(t.extra));
+  return q.bytes != 0 && markAt(q, q.bytes - MARK_BYTES) == end;
+}
+
 /** SND.UNA has moved to `una`: the connection has SocketExtra. */
 export function marksAcked(t: Tcb, una: u32): void {
   const extra = changetype<SocketExtra>(t.extra);
@@ -67,6 +76,7 @@ export function marksAcked(t: Tcb, una: u32): void {
     queueConsume(records, MARK_BYTES);
     if (extra.recordsPassed != 0) extra.recordsPassed -= MARK_BYTES;
   }
+  if (extra.stampsBytes != 0) stampsAcked(t, extra, una);
   const sends = zerocopyQueue(extra);
   if (sends.bytes == 0 || seqGt(markAt(sends, 0), una)) return;
   while (sends.bytes != 0 && !seqGt(markAt(sends, 0), una)) completed(t, extra);
@@ -79,6 +89,7 @@ export function marksClear(t: Tcb): void {
   const extra = changetype<SocketExtra>(t.extra);
   queueClear(recordQueue(extra));
   extra.recordsPassed = 0;
+  stampsClear(extra);
   if (zerocopyQueue(extra).bytes == 0) return;
   while (zerocopyQueue(extra).bytes != 0) completed(t, extra);
   socketNotify(t, EPOLLERR);

@@ -40,6 +40,8 @@ export function flightOf(t: Tcb): Flight | null {
   f.highSack = t.sndUna;
   f.sndUp = t.sndUna;
   f.rcvUp = t.rcvNxt;
+  f.packetSeq = t.sndUna;
+  f.pushedSeq = t.sndUna + t.sndBytes;
   f.urgentByte = URGENT_NONE;
   f.progressMillis = nowMillis;
   f.minRttMillis = nowMillis;
@@ -85,6 +87,7 @@ export function scoreboardClear(f: Flight): void {
   f.segTail = 0;
   f.timeHead = 0;
   f.timeTail = 0;
+  f.segments = 0;
   f.packetsOut = 0;
   f.sackedOut = 0;
   f.lostOut = 0;
@@ -115,6 +118,7 @@ export function scoreboardAdd(f: Flight, seq: u32, endSeq: u32, pcount: u32, fla
   if (f.segTail != 0) changetype<TxSeg>(f.segTail).next = u32(at);
   else f.segHead = u32(at);
   f.segTail = u32(at);
+  f.segments++;
   f.packetsOut += pcount;
   timeAppend(f, s);
   return true;
@@ -148,6 +152,7 @@ export function scoreboardShift(f: Flight): void {
   const s = changetype<TxSeg>(f.segHead);
   const pcount = u32(s.pcount);
   const flags = u32(s.flags);
+  f.segments--;
   f.packetsOut -= pcount;
   if (flags) {
     if (flags & TS_SACKED) f.sackedOut -= pcount;
@@ -171,6 +176,7 @@ export function scoreboardShift(f: Flight): void {
 export function scoreboardSplit(f: Flight, s: TxSeg, seq: u32, mss: u32): bool {
   const at = txsegAlloc();
   if (at == 0) return false;
+  f.segments++;
   const n = changetype<TxSeg>(at);
   n.seq = seq;
   n.endSeq = s.endSeq;

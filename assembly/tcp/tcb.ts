@@ -285,8 +285,13 @@ export class Flight {
   tlpRetrans: u32;
   /** When SND.UNA moved last, or the peer answered that its window is shut, ms. */
   progressMillis: u32;
+  /** Records on the scoreboard: the packets in flight that SO_SNDBUF is charged for (send-space.ts). */
+  segments: u32;
+  /** Where the last packet of the send queue begins, and the end of what the last PSH was for. */
+  packetSeq: u32;
+  pushedSeq: u32;
 }
-export const FLIGHT_BYTES: u32 = 400;
+export const FLIGHT_BYTES: u32 = 416;
 if (offsetof<Flight>() > FLIGHT_BYTES) ERROR("Flight layout");
 
 /** One transmitted range: the scoreboard's unit. */

@@ -30,7 +30,7 @@ import { fastopenTimeout } from "./fastopen-client";
 import { giveUp, isTimedOut, modelTimeout, silentMillis, untilUserTimeout } from "./give-up";
 import { listenerTimer } from "./listen";
 import { mtuBlackHole } from "./mtu-probe";
-import { currentMss, sendAck, sendProbe, sendReset } from "./output";
+import { currentMss, sendAck, sendProbe, sendReset, tcpRoute } from "./output";
 import { countProbe, probeTimeout, rackDetectLoss } from "./rack";
 import { enterLoss, enterRecovery } from "./recovery";
 import { backedOffRto } from "./rtt";
@@ -342,16 +342,22 @@ function probeWindow(t: Tcb): bool {
     giveUp(t);
     return false;
   }
+  const isHere = tcpRoute(t);
+  if (isHere) sendWindowProbe(t);
+  if (t.probes < 255) t.probes++;
+  if (isHere && t.backoff < 16) t.backoff++;
+  t.tflags |= TF_PROBING;
+  // What could not even leave this host says nothing of the network: it is tried again at even distances (Linux too).
+  armTimer(t, ARMED_RTO, untilUserTimeout(t, isHere ? backedOffRto(t) : RESOURCE_PROBE_MILLIS));
+  return true;
+}
+
+function sendWindowProbe(t: Tcb): void {
   count(MIB_TCP_PERSIST_PROBES);
   const room = i32(t.sndUna + t.sndWnd - t.sndNxt);
   const unsent = unsentBytes(t);
   if (room > 0 && unsent > 0) sendPartial(t, min(u32(room), unsent));
   else sendProbe(t);
-  if (t.probes < 255) t.probes++;
-  if (t.backoff < 16) t.backoff++;
-  t.tflags |= TF_PROBING;
-  armTimer(t, ARMED_RTO, untilUserTimeout(t, backedOffRto(t)));
-  return true;
 }
 
 /** The window is open by less than a segment: after the wait it is used (RFC 9293 3.8.6.2.1, override timeout). */

@@ -15,16 +15,20 @@ import {
 } from "../layout";
 import { Chunk } from "../memory/chunk";
 import { Netif } from "../net/netif";
+import { SocketExtra } from "../socket/socket";
 import { countBy, nowMillis, sysctl } from "../stack";
 import { chronoUpdate } from "./chronograph";
 import { restartWindow } from "./congestion";
+import { cubicIdle } from "./cubic";
 import { PROBE_NONE, PROBE_SENT, PROBE_WAIT, mtuBegin, mtuProbe } from "./mtu-probe";
 import { currentMss, sendSegment, tcpRoute } from "./output";
 import { recordLeft } from "./marks";
 import { backedOffRto } from "./rtt";
 import { flightOf, inFlight, scoreboardAdd, scoreboardSplit, timeAppend } from "./scoreboard";
+import { packetLeft } from "./send-space";
 import { seqGt } from "./sequence";
 import { soloSend } from "./solo";
+import { stampsSent } from "./stamps";
 import {
   ARMED_RTO,
   CA_CWR,
@@ -74,12 +78,32 @@ export function hasUnsent(t: Tcb): bool {
 /** True while a send() with MSG_MORE sends: its last part waits for more, until an ACK or the timer looks again. */
 let isMore: bool = false;
 
+/** True while one packet leaves that the call which writes has filled, with more behind it: that is nothing to push. */
+let isPart: bool = false;
+
 /** The application has written: sends what may go, with MSG_MORE whole segments only. */
 export function tcpOutputWritten(t: Tcb, more: bool): void {
   isMore = more;
   restartAfterIdle(t);
+  if (t.flight != 0) changetype<Flight>(t.flight).pushedSeq = t.sndUna + t.sndBytes;
   tcpOutput(t);
   isMore = false;
+}
+
+/**
+ * The application is writing and has filled a packet. What makes half of the peer's window is pushed, all of it; less
+ * leaves only where nothing waits before it, and one packet at most: the rest is filled first (Linux: forced_push,
+ * tcp_push_one).
+ */
+export function tcpOutputFilled(t: Tcb, f: Flight): void {
+  const end = t.sndUna + t.sndBytes;
+  const isPushed = seqGt(end, f.pushedSeq + (t.maxSndWnd >>> 1));
+  if (isPushed) f.pushedSeq = end;
+  else if (i32(f.packetSeq - t.sndNxt) > 0) return;
+  isPart = !isPushed;
+  restartAfterIdle(t);
+  tcpOutput(t);
+  isPart = false;
 }
 
 /** Sends what the windows, the congestion control and the options allow. Returns how many packets left. */
@@ -100,11 +124,13 @@ export function tcpOutput(t: Tcb): u32 {
   const tso = (changetype<Netif>(t.netif).caps & CAP_TX_TSO) != 0;
   const probe = sysctl(SYSCTL_TCP_MTU_PROBING) != 0 ? probeMtu(t, f, tso) : PROBE_NONE;
   const mss = currentMss(t);
+  const most = isPart ? packetSegments(t, f, mss) : u32.MAX_VALUE;
   let sent = u32(probe == PROBE_SENT);
   while (probe != PROBE_WAIT) {
     const n = sendNext(t, f, mss, tso);
     if (n == 0) break;
     sent += n;
+    if (sent >= most) break;
   }
   if (sent > 0) {
     if (f.packetsOut > f.maxPacketsOut || seqGt(t.sndUna, f.limitedSeq)) {
@@ -188,8 +214,9 @@ function sendNext(t: Tcb, f: Flight, mss: u32, tso: bool): u32 {
   if (room < i32(length) || (unsent == 0 && room < 0)) return 0;
   if (unsent > mss) {
     const run = tso ? TSO_BYTES_MAX : min(TRAIN_SEGMENTS_MAX, places) * mss;
+    const whole = packetLeft(t, f, unsent, mss);
     const most = min(min(run, u32(room)), min(packetSegments(t, f, mss), t.cwnd - pipe) * mss);
-    length = unsent <= most ? unsent : most - (most % mss);
+    length = whole <= most ? whole : most - (most % mss);
     if (length > mss && length % mss != 0 && holdsPartial(t, f, finWaits)) length -= length % mss;
   }
   if (length < mss && holdsPartial(t, f, finWaits)) return 0;
@@ -232,11 +259,12 @@ function holdsPartial(t: Tcb, f: Flight, finWaits: bool): bool {
 export function emitNew(t: Tcb, f: Flight, length: u32, mss: u32, unsent: u32, finWaits: bool, tso: bool): u32 {
   const last = length == unsent;
   const fin = last && finWaits;
-  const push = last && length > 0 && !(t.tflags & TF_MORE);
+  const push = last && length > 0 && !isPart && !(t.tflags & TF_MORE);
   const pcount = length <= mss ? 1 : (length + mss - 1) / mss;
   let flags: u32 = ACK;
   if (push || pcount > 1) flags |= PSH;
   if (fin) flags |= FIN;
+  if (f.packetsOut == 0) cubicIdle(t, f);
   locate(t, f);
   const seq = t.sndNxt;
   const end = seq + length + u32(fin);
@@ -263,6 +291,10 @@ export function noteSent(t: Tcb, length: u32, mss: u32): void {
   if (length == 0) return;
   flowExpect(t);
   if (length < mss || length % mss != 0) t.sndSml = t.sndNxt;
+  if (t.extra != 0) {
+    const extra = changetype<SocketExtra>(t.extra);
+    if (extra.stampsBytes != 0) stampsSent(t, extra);
+  }
   if (nowMillis - t.lastRcvMillis < t.atoMillis) t.tflags |= TF_PINGPONG;
 }
 

@@ -3,6 +3,7 @@
 
 import { Netif, netifFlush, netifTxRoom } from "../net/netif";
 import { stack } from "../stack";
+import { wakeWriter } from "./established";
 import { TF_TX_WAIT, Tcb } from "./tcb";
 import { tcpOutput } from "./transmit";
 
@@ -53,6 +54,7 @@ export function txWaitRun(): u32 {
     const t = changetype<Tcb>(at);
     t.tflags &= ~TF_TX_WAIT;
     sent += tcpOutput(t);
+    wakeWriter(t);
   }
   if (sent > 0) netifFlush();
   return sent;

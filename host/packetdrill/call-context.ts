@@ -24,6 +24,9 @@ export interface CallContext {
   descriptors: Descriptors;
   connections: Connections;
   defaults: CallDefaults;
+  /** The script's time of a moment of the stack's clock, and how far off a time may be: microseconds. */
+  toScript: (micros: number) => number;
+  toleranceMicros: number;
 }
 
 /** Argument `index` of a call. @throws {ScriptFailure} when it is missing */

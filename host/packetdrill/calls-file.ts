@@ -1,7 +1,7 @@
 // open, pipe, sendfile, splice: the stack has sockets only, so files of zeros and pipes are played here.
 // Read first: descriptors.ts; sendfile(2), splice(2).
 
-import { EBADF, EINVAL } from "../../assembly/layout.ts";
+import { EBADF, EINVAL, FIONREAD, SIOCATMARK } from "../../assembly/layout.ts";
 import { argument, type Call, type CallContext, integer, integerOr } from "./call-context.ts";
 import { bufferOf } from "./calls-transfer.ts";
 import type { SyscallEvent } from "./script.ts";
@@ -45,7 +45,10 @@ function splice({ descriptors, posix }: CallContext, event: SyscallEvent): numbe
   const length = integerOr(event, 4, 0);
   const [source, target] = [descriptors.played(from), descriptors.played(to)];
   if (target?.kind === "pipe" && source === undefined) {
-    const got = posix.read(descriptors.toLive(from), bufferOf(event, Math.min(length, PIPE_BYTES - target.bytes)));
+    const fd = descriptors.toLive(from);
+    // Nothing can be spliced across urgent data, and nobody waits for it (Linux: tcp_splice_read).
+    if (posix.ioctl(fd, FIONREAD) === 0 && posix.ioctl(fd, SIOCATMARK) > 0) return 0;
+    const got = posix.read(fd, bufferOf(event, Math.min(length, PIPE_BYTES - target.bytes)));
     if (got > 0) target.bytes += got;
     return got;
   }

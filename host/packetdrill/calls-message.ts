@@ -2,7 +2,7 @@
 // Read first: call-context.ts; host/posix/message.ts; cmsg(3).
 
 import { parseAddress } from "../posix/address.ts";
-import type { ControlMessage, MessageHeader, SocketAddress, SocketAddressResult } from "../posix/posix.ts";
+import type { ControlMessage, MessageHeader, SocketAddress, SocketAddressResult, TimeSpec } from "../posix/posix.ts";
 import {
   addressArgument,
   argument,
@@ -87,11 +87,16 @@ function recvmsg(context: CallContext, event: SyscallEvent): number {
   if (name.port !== undefined) compareAddress(event, wantedName, { ...name, address: parseAddress(name.address) });
   compareNumber(members.get("msg_flags")?.value, message.msg_flags ?? 0, line, "msg_flags");
   const control = members.get("msg_control")?.value;
-  if (control !== undefined && !isAny(control)) compareControl(event, control, message.msg_control ?? []);
+  if (control !== undefined && !isAny(control)) compareControl(context, event, control, message.msg_control ?? []);
   return result;
 }
 
-function compareControl(event: SyscallEvent, wanted: Value, came: readonly ControlMessage[]): void {
+function compareControl(
+  context: CallContext,
+  event: SyscallEvent,
+  wanted: Value,
+  came: readonly ControlMessage[],
+): void {
   const items = itemsOf(wanted, event.line, "msg_control");
   if (items.length !== came.length) {
     const text = `expected ${items.length} control messages, got ${came.length}`;
@@ -101,9 +106,27 @@ function compareControl(event: SyscallEvent, wanted: Value, came: readonly Contr
     const message = came[i] as ControlMessage;
     const fields: Record<string, unknown> = { ...message, cmsg_data: message.data };
     for (const [name, member] of membersOf(item, event.line, "struct cmsghdr")) {
+      if (name === "cmsg_data" && typeof message.data === "object" && "ts" in message.data) {
+        compareStamp(context, event, member.value, message.data.ts[0]);
+        continue;
+      }
       compareField(event, member.value, fields[name], name);
     }
   }
+}
+
+/** {scm_sec=0,scm_nsec=20000000}: the script's time, give or take its tolerance. */
+function compareStamp(context: CallContext, event: SyscallEvent, wanted: Value, came: TimeSpec): void {
+  if (isAny(wanted)) return;
+  const members = membersOf(wanted, event.line, "struct scm_timestamping");
+  const of = (name: string): number => {
+    const member = members.get(name);
+    return member === undefined ? 0 : toNumber(member.value, event.line, name);
+  };
+  const should = of("scm_sec") * 1e6 + of("scm_nsec") / 1000;
+  const micros = context.toScript(came.tv_sec * 1e6 + came.tv_nsec / 1000);
+  if (Math.abs(micros - should) <= context.toleranceMicros) return;
+  throw new ScriptFailure(event.line, `the stamp: expected ${should / 1e6} s, got ${micros / 1e6} s`);
 }
 
 /** Compares a number, or the members of a structure with those of an object. */

@@ -19,7 +19,7 @@ import { World, type WorldConfig } from "./world.ts";
 export interface ScriptOptions {
   /** Options as on packetdrill's command line, without dashes: they win over those of the script. */
   options?: Readonly<Record<string, string>>;
-  /** Words of the script and what stands for them (`-D NAME=VALUE`). */
+  /** Words of the script and what stands for them (`-D NAME=VALUE`); the public collections' usual ones are known. */
   define?: Readonly<Record<string, string>>;
   /** Use the debug build of the core: slower, but a trap names its line. */
   debug?: boolean;
@@ -49,6 +49,23 @@ export interface ScriptResult extends Listing {
   printed: string;
   /** Virtual time that it took, microseconds. */
   micros: number;
+}
+
+/**
+ * Words that the harness of the public collections defines for IPv4: the cookies that its Fast Open key gives the usual
+ * addresses, and where errors come in ancillary data.
+ */
+const USUAL_WORDS: Readonly<Record<string, string>> = {
+  TFO_COOKIE: "3021b9d889017eeb",
+  TFO_COOKIE_ZERO: "b7c12350a90dc8f5",
+  CMSG_LEVEL_IP: "SOL_IP",
+  CMSG_TYPE_RECVERR: "IP_RECVERR",
+};
+
+/** What stands for words of a script: what was given, and the usual ones that it has. */
+function wordsOf(text: string, given: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const usual = Object.entries(USUAL_WORDS).filter(([word]) => text.includes(word));
+  return usual.length === 0 ? given : { ...Object.fromEntries(usual), ...given };
 }
 
 /** Worlds of this thread that can be used again, by what they are made of. */
@@ -133,7 +150,7 @@ class ScriptRun {
 
   run(text: string): void {
     const { define = {}, options = {}, debug } = this.#options;
-    const script = parseScript(text, this.#file, define);
+    const script = parseScript(text, this.#file, wordsOf(text, define));
     this.#script = script;
     const outer = Object.entries(options).map(([name, value]): ScriptOption => ({ name, value, line: 0, column: 0 }));
     const settings = settingsOf(script, outer);

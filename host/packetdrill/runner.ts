@@ -88,7 +88,14 @@ export class Runner {
     this.#previous = world.now;
     this.#start = world.now;
     const { posix } = world;
-    this.#context = { posix, descriptors: new Descriptors(), connections: this.#connections, defaults: settings };
+    this.#context = {
+      posix,
+      descriptors: new Descriptors(),
+      connections: this.#connections,
+      defaults: settings,
+      toScript: (micros) => this.toScript(micros),
+      toleranceMicros: settings.toleranceMicros,
+    };
     world.onWait = (until) => this.#wait(until);
   }
 

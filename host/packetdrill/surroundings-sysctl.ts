@@ -51,6 +51,9 @@ const FIXED: Readonly<Record<string, readonly string[]>> = {
   ip_early_demux: ["0", "1"],
   tcp_comp_sack_nr: ["0"],
   fwmark_reflect: ["0"],
+  // HyStart watches for growing delays; trains of ACKs (1) do not end slow start here, and seldom do in Linux.
+  "module.tcp_cubic.hystart": ["1"],
+  "module.tcp_cubic.hystart_detect": ["2", "3"],
 };
 
 /** Names of interfaces and other protocols, whatever they say. */

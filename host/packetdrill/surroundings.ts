@@ -67,7 +67,7 @@ export class Surroundings {
       case "link":
         return this.#link(effect, line);
       case "qdisc-limit":
-        this.#world.isMute = effect.limit === 0;
+        this.#world.setMute(effect.limit === 0);
         return;
       case "assert-counter":
         return this.#counter(effect, line);
@@ -84,12 +84,13 @@ export class Surroundings {
   }
 
   #sysctl({ name, value }: SysctlEffect, line: number): void {
+    // Asked first: each script sets many that the stack has not, and an error costs more than all of them.
+    const short = name.replace(/^net\.(ipv4|core)\./, "");
+    if (IDLE_SYSCTLS.has(short) || isFixedSysctl(short, value)) return;
     try {
       this.#world.stack.sysctl(name, value);
     } catch (error) {
       if (!(error instanceof OribiError)) throw error;
-      const short = name.replace(/^net\.(ipv4|core)\./, "");
-      if (IDLE_SYSCTLS.has(short) || isFixedSysctl(short, value)) return;
       const why = error.code === "ERR_ORIBI_SYSCTL" ? "the stack has no such tunable" : error.message;
       throw new ScriptRefusal(line, `sysctl ${name}=${value}: ${why}`);
     }

@@ -2,7 +2,7 @@
 // only when it is told to. A world is made once and put back to its first moment for each script.
 // Read first: DESIGN.md sections 2 and 5; host/network.ts, of which this is the smallest form.
 
-import { POOL_COUNT, TX_TSO } from "../../assembly/layout.ts";
+import { EXTENT_BYTES, EXTENTS_PORT_MAX, EXTENTS_STACK_MAX, TX_TSO } from "../../assembly/layout.ts";
 import { UserVeth, type VethModule } from "../../veth/index.ts";
 import { createMemory, instantiateVeth, Regions, type SharedMemory, toCoreTrap } from "../core.ts";
 import { OribiError } from "../errors.ts";
@@ -11,7 +11,6 @@ import type { Waiter } from "../posix/waiter.ts";
 import { seedWords } from "../seed.ts";
 import { Stack } from "../stack.ts";
 import { decodeDatagram, type LivePacket } from "./live-packet.ts";
-import { type Range, Snapshot } from "./snapshot.ts";
 import { checksum, pseudoHeader } from "./wire.ts";
 
 /** What a world is made of; addresses are host-order numbers. */
@@ -56,8 +55,6 @@ export class World {
   readonly config: WorldConfig;
   readonly stack: Stack;
   readonly posix: Posix;
-  /** What the host sends is lost in its own queue, unseen. */
-  isMute = false;
   /** Who steps the world while a call blocks; the runner puts itself here. */
   onWait: (until: number) => boolean = () => false;
   readonly #memory: SharedMemory;
@@ -66,8 +63,11 @@ export class World {
   readonly #endpoint: UserVeth;
   readonly #hostMac: Uint8Array;
   readonly #endpointMac: Uint8Array;
-  readonly #snapshot: Snapshot;
+  /** Where what holds state is listed, and the block with its bytes at the first moment (veth/datapath/snapshot.ts). */
+  readonly #list: number;
+  readonly #first: number;
   #now = START_MICROS;
+  #isMute = false;
   #sent: LivePacket[] = [];
 
   /** @param debug load the debug build of the core */
@@ -98,12 +98,12 @@ export class World {
       wait: (until) => this.onWait(until),
     };
     this.posix = createPosix(this.stack.core, this.#memory, waiter);
-    // Both ends have used their staging areas once: the snapshot has every region.
-    this.settle();
-    this.inject(new Uint8Array(20));
     this.settle();
     this.#sent = [];
-    this.#snapshot = new Snapshot(this.#memory);
+    this.#list = allocate((EXTENTS_STACK_MAX + 2 * EXTENTS_PORT_MAX) * EXTENT_BYTES);
+    const count = this.#extents();
+    this.#first = allocate(exports.snapshotBytes(this.#list, count) >>> 0);
+    exports.snapshotTake(this.#first, this.#list, count);
   }
 
   #connect({ address, netmask, gateway, mtu }: WorldConfig): void {
@@ -128,23 +128,22 @@ export class World {
 
   /** Puts everything back to the first moment: as new, but the code. */
   reset(): void {
-    this.#snapshot.restore(this.#untouched());
+    this.#module.exports.snapshotRestore(this.#first, this.#list, this.#extents());
     this.#now = START_MICROS;
     this.#sent = [];
-    this.isMute = false;
+    this.#isMute = false;
     this.onWait = () => false;
     this.stack.core.attach(this.stack.place.base);
     this.stack.core.poll(this.#now);
   }
 
-  /** Elements of pools that were never used since the first moment are still as they were: most of the memory. */
-  #untouched(): Range[] {
-    const { core } = this.stack;
-    const ranges: Range[] = [];
-    for (let pool = 0; pool < POOL_COUNT; pool++) {
-      ranges.push({ from: core.poolUsedEnd(pool) >>> 0, to: core.poolEnd(pool) >>> 0 });
-    }
-    return ranges.sort((a, b) => a.from - b.from);
+  /** Lists what holds state now: of pools the elements that were ever used. Returns how many extents. */
+  #extents(): number {
+    const { exports } = this.#module;
+    let at = this.#list;
+    at += this.stack.core.extents(at) * EXTENT_BYTES;
+    for (const { handle } of [this.#nic, this.#endpoint]) at += exports.portExtents(handle, at) * EXTENT_BYTES;
+    return (at - this.#list) / EXTENT_BYTES;
   }
 
   /** Takes what the stack has sent since the last call, in order. ARP is answered here and not part of it. */
@@ -167,6 +166,14 @@ export class World {
     const isLarge = datagram.length > LARGE && datagram[9] === TCP;
     if (isLarge) leaveChecksum(frame.subarray(ETHERNET));
     this.#endpoint.send(frame, this.#now, isLarge ? { flags: TX_TSO, mss } : {});
+  }
+
+  /** What the host sends is lost in its own queue, and the stack is told so: it has no way out (a full qdisc). */
+  setMute(isMute: boolean): void {
+    if (isMute === this.#isMute) return;
+    this.#isMute = isMute;
+    if (isMute) this.stack.core.routeRemove(0, 0);
+    else this.stack.core.routeAdd(0, 0, this.config.gateway, 1);
   }
 
   /** Changes the MTU of the link while it is in use, as `ip link set mtu` does. */
@@ -214,7 +221,7 @@ export class World {
       const frame = received.data;
       const type = ((frame[12] as number) << 8) | (frame[13] as number);
       if (type === TYPE_ARP) this.#answer(frame);
-      else if (type === TYPE_IPV4 && !this.isMute)
+      else if (type === TYPE_IPV4 && !this.#isMute)
         this.#sent.push(decodeDatagram(frame.subarray(ETHERNET), this.#now, "out"));
     }
     return frames;

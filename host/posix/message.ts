@@ -11,6 +11,7 @@ import {
   ERROR_DATA,
   ERROR_ERRNO,
   ERROR_INFO,
+  ERROR_MICROS,
   ERROR_OFFENDER,
   ERROR_ORIGIN,
   ERROR_TYPE,
@@ -30,7 +31,10 @@ import {
   MSG_MORE,
   MSG_TRUNC,
   MSG_ZEROCOPY,
+  SCM_TIMESTAMPING,
+  SO_EE_ORIGIN_TIMESTAMPING,
   SO_EE_ORIGIN_ZEROCOPY,
+  SOL_SOCKET,
   TCP_CM_INQ,
   TCP_INQ,
 } from "../../assembly/layout.ts";
@@ -45,6 +49,7 @@ import {
   type ContextCore,
   type PosixContext,
 } from "./context.ts";
+import type { TimeSpec } from "./events.ts";
 import type { SocketExports } from "../stack-exports.ts";
 import type { TransferCalls } from "./transfer.ts";
 
@@ -66,11 +71,16 @@ export interface PacketInfo {
   ipi_addr: string;
 }
 
+/** struct scm_timestamping: the stack's clock; no NIC here has one of its own. */
+export interface Timestamping {
+  ts: [software: TimeSpec, deprecated: TimeSpec, hardware: TimeSpec];
+}
+
 /** struct cmsghdr with its data: a number for IP_TTL and IP_TOS. */
 export interface ControlMessage {
   cmsg_level: number;
   cmsg_type: number;
-  data: number | ExtendedError | PacketInfo;
+  data: number | ExtendedError | PacketInfo | Timestamping;
 }
 
 /** struct msghdr. */
@@ -173,14 +183,15 @@ export function createMessage(
     if (iov.length !== 1) scatter(bytes.subarray(0, Math.min(n, length)), iov);
     message.msg_flags = 0;
     if (from.port === undefined) {
-      if (flags & MSG_ERRQUEUE) message.msg_flags |= MSG_ERRQUEUE;
-      giveControl(message, flags & MSG_ERRQUEUE ? [errorMessage()] : streamMessages(fd, message));
+      if (flags & MSG_ERRQUEUE)
+        message.msg_flags |= MSG_ERRQUEUE | ((context.address[ADDRESS_FLAGS] as number) & MSG_TRUNC);
+      giveControl(message, flags & MSG_ERRQUEUE ? errorMessages() : streamMessages(fd, message));
       return n;
     }
     if (message.msg_name) Object.assign(message.msg_name, from);
     message.msg_flags |= (context.address[ADDRESS_FLAGS] as number) & MSG_TRUNC;
     if (flags & MSG_ERRQUEUE) message.msg_flags |= MSG_ERRQUEUE;
-    giveControl(message, flags & MSG_ERRQUEUE ? [errorMessage()] : controlMessages(fd));
+    giveControl(message, flags & MSG_ERRQUEUE ? errorMessages() : controlMessages(fd));
     return n;
   }
 
@@ -193,23 +204,33 @@ export function createMessage(
     message.msg_control.push(...found);
   }
 
-  /** What the error queue held (IP_RECVERR). */
-  function errorMessage(): ControlMessage {
-    const isZerocopy = args.getUint32(ERROR_ORIGIN, true) === SO_EE_ORIGIN_ZEROCOPY;
-    const data: ExtendedError = {
+  /** What the error queue held (IP_RECVERR); before it, when it happened, where that was asked for. */
+  function errorMessages(): ControlMessage[] {
+    const error: ControlMessage = { cmsg_level: IPPROTO_IP, cmsg_type: IP_RECVERR, data: extendedError() };
+    const micros = args.getFloat64(ERROR_MICROS, true);
+    if (micros === 0) return [error];
+    const software = { tv_sec: Math.floor(micros / 1e6), tv_nsec: (micros % 1e6) * 1000 };
+    const none = { tv_sec: 0, tv_nsec: 0 };
+    const data: Timestamping = { ts: [software, { ...none }, { ...none }] };
+    return [{ cmsg_level: SOL_SOCKET, cmsg_type: SCM_TIMESTAMPING, data }, error];
+  }
+
+  function extendedError(): ExtendedError {
+    const origin = args.getUint32(ERROR_ORIGIN, true);
+    const isLocal = origin === SO_EE_ORIGIN_ZEROCOPY || origin === SO_EE_ORIGIN_TIMESTAMPING;
+    return {
       ee_errno: args.getUint32(ERROR_ERRNO, true),
-      ee_origin: args.getUint32(ERROR_ORIGIN, true),
+      ee_origin: origin,
       ee_type: args.getUint32(ERROR_TYPE, true),
       ee_code: args.getUint32(ERROR_CODE, true),
       ee_info: args.getUint32(ERROR_INFO, true),
       ee_data: args.getUint32(ERROR_DATA, true),
       offender: {
-        family: isZerocopy ? AF_UNSPEC : AF_INET,
+        family: isLocal ? AF_UNSPEC : AF_INET,
         address: formatAddress(args.getUint32(ERROR_OFFENDER, true)),
         port: 0,
       },
     };
-    return { cmsg_level: IPPROTO_IP, cmsg_type: IP_RECVERR, data };
   }
 
   /** TCP_INQ: the bytes that are left to read; 1 when it is the end that is left. */

@@ -16,7 +16,7 @@ export type { SocketAddress, SocketAddressResult } from "./address.ts";
 export { errnoName } from "./constants.ts";
 export type { PosixMemory } from "./context.ts";
 export { EpollData, EpollEvent, type EpollEventInput, type PollFd, type TimeSpec, type TimeVal } from "./events.ts";
-export type { ControlMessage, ExtendedError, MessageHeader, PacketInfo } from "./message.ts";
+export type { ControlMessage, ExtendedError, MessageHeader, PacketInfo, Timestamping } from "./message.ts";
 export type { IpMreq, Linger, OptionResult, OptionValue } from "./options.ts";
 export type { TcpInfo } from "./tcp-info.ts";
 export type { Waiter } from "./waiter.ts";

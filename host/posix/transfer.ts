@@ -12,6 +12,7 @@ import {
   EPOLLRDHUP,
   EXCHANGE_DATA_BYTES,
   FIONREAD,
+  MSG_BATCH,
   MSG_DONTWAIT,
   MSG_EOR,
   MSG_ERRQUEUE,
@@ -42,6 +43,8 @@ const RUN = 65536;
 const PARTICULAR = MSG_PEEK | MSG_TRUNC | MSG_OOB | MSG_ERRQUEUE;
 /** Nothing more will come. */
 const ENDED = EPOLLRDHUP | EPOLLHUP;
+/** Sending would do something, or fail. */
+const WRITABLE = EPOLLOUT | EPOLLERR | EPOLLHUP;
 /** Flags about the end of the bytes: they go with the last of them only. */
 const FINAL = MSG_EOR | MSG_ZEROCOPY;
 
@@ -214,6 +217,8 @@ export function createTransfer(context: PosixContext): TransferCalls {
     while (true) {
       const waited = context.wait(deadline);
       if (waited < 0) return done > 0 ? done : waited;
+      // As in Linux the writer is woken when a third of the buffer is free, not for each segment.
+      if (!(core.pollEvents(fd) & WRITABLE)) continue;
       // An error after the first bytes is left for the next call to report.
       if (done > 0 && core.errorPending(fd) !== 0) return done;
       const n = sendNow(fd, done === 0 ? buffer : buffer.subarray(done), flags);
@@ -267,8 +272,7 @@ export function createTransfer(context: PosixContext): TransferCalls {
       if (room <= 0) return done > 0 ? done : room;
       const n = room < left ? room : left;
       bytes.set(buffer.subarray(done, done + n), pointer[0] as number);
-      // More follows at once: segments stay whole.
-      const sent = core.sendCommit(fd, n, n < left ? flags | MSG_MORE : flags);
+      const sent = core.sendCommit(fd, n, n < left ? flags | MSG_BATCH : flags);
       if (sent < 0) return done > 0 ? done : sent;
       done += n;
     }
