@@ -223,6 +223,7 @@ export class Network implements AsyncDisposable {
     for (const key of ["mac", "mtu", "queues", "ringSize", "rules", "offloads", "flowControl"] as const) {
       if (options[key] !== undefined) Object.assign(nic, { [key]: options[key] });
     }
+    if (options.rxMbufs !== undefined) nic.mbufs = options.rxMbufs;
     return UserVeth.create(this.#veth, nic);
   }
 
@@ -445,11 +446,12 @@ export class Network implements AsyncDisposable {
       step: () => this.#lateStep(),
       nextDeadline: () => this.nextDeadline(),
       allocate: (bytes) => this.#regions.allocate(bytes),
-      setup: ({ name, address, index, stack, nic, queues, membership }) => {
+      setup: ({ name, address, index, stack, nic, queues, membership, mbufCache }) => {
         const { place } = stack;
         const port = nic.handle;
         const { id } = membership;
-        return { memory, modules, ...this.#core, epochNanos, name, address, index, id, place, port, queues };
+        const core = { memory, modules, ...this.#core, epochNanos };
+        return { ...core, name, address, index, id, place, port, queues, mbufCache };
       },
       lost: (stack, gone) => this.#manager.bury(stack, gone),
       ownLinks: (stack, owns) => this.#links.own(this.#hostOf(stack), stack, owns),

@@ -41,7 +41,7 @@ import { arpAddressForget, arpAnnounce } from "./arp-address";
 import { etherInput } from "./ethernet";
 import { ipv4Input } from "./ipv4-input";
 import { queueOf, rxBurst, txBurst } from "./nic";
-import { packetAttach, packetOwn } from "./packet";
+import { packetOwn } from "./packet";
 import { routeConnected, routeForget } from "./route";
 
 /** Packets that wait for the NIC at most; what comes on top is dropped and counted. */
@@ -116,7 +116,6 @@ export function netifInit(at: usize, cfg: usize): void {
 export function netifAttach(at: usize): void {
   base = at;
   rxArray = at + RX_BURST_AT;
-  packetAttach();
 }
 
 /**

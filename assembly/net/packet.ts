@@ -1,27 +1,23 @@
 // Packets that span several mbufs: sums, copies, trimming; and giving a packet bytes of its own.
 // Read first: DPDK "Mbuf Library" (segmented buffers).
 
-import { MBUF_BYTES, MBUF_DATA_ROOM, POOL_MBUF } from "../layout";
+import { MBUF_BYTES, MBUF_DATA_ROOM } from "../layout";
 import { Mbuf, mbufAlloc, mbufFree, mbufIsExternal } from "../memory/mbuf";
 import { Pool } from "../memory/pool";
-import { poolAt } from "../stack";
+import { txAlloc } from "../memory/tx-pool";
 import { copySum, sumBytes, swapSum } from "../wire/checksum";
+import { netifFlush, netifPending } from "./netif";
 
-let txPool: Pool = changetype<Pool>(0);
+/** In the place of a pool. */
+const OWN: Pool = changetype<Pool>(0);
 
-/** Points this instance at the transmit pool. */
-export function packetAttach(): void {
-  txPool = poolAt(POOL_MBUF);
-}
-
-/** Takes an empty mbuf for transmission, or null. */
+/** Takes an empty mbuf for transmission, or null. When there is none, what waits for the NIC may give some back. */
 export function packetAlloc(): Mbuf | null {
-  return mbufAlloc(txPool);
-}
-
-/** Mbufs of the transmit pool. */
-export function packetCapacity(): u32 {
-  return txPool.capacity;
+  const m = txAlloc();
+  if (m !== null) return m;
+  if (netifPending() == 0) return null;
+  netifFlush();
+  return txAlloc();
 }
 
 /** Bytes that lie in one piece from `p` in segment `m`. */
@@ -117,12 +113,12 @@ export function packetTrim(m: Mbuf, length: u32): void {
  * `reserve` bytes free in front beside the usual headroom. Null when the pool has not enough mbufs.
  */
 export function packetCopy(m: Mbuf, p: usize, offset: u32, length: u32, reserve: u32): Mbuf | null {
-  return packetCopyFrom(txPool, m, p, offset, length, reserve);
+  return packetCopyFrom(OWN, m, p, offset, length, reserve);
 }
 
-/** The same with mbufs of another pool. */
+/** The same with mbufs of another pool; OWN: those for transmission. */
 export function packetCopyFrom(pool: Pool, m: Mbuf, p: usize, offset: u32, length: u32, reserve: u32): Mbuf | null {
-  const first = mbufAlloc(pool);
+  const first = allocFrom(pool);
   if (first === null) return null;
   first.data += reserve;
   let tail = first;
@@ -135,7 +131,7 @@ export function packetCopyFrom(pool: Pool, m: Mbuf, p: usize, offset: u32, lengt
     tail.dataLen = n;
     done += n;
     if (done == length) break;
-    const s = mbufAlloc(pool);
+    const s = allocFrom(pool);
     if (s === null) {
       mbufFree(first);
       return null;
@@ -148,6 +144,11 @@ export function packetCopyFrom(pool: Pool, m: Mbuf, p: usize, offset: u32, lengt
   first.pktLen = length;
   first.nbSegs = u16(segments);
   return first;
+}
+
+function allocFrom(pool: Pool): Mbuf | null {
+  // No flush here: this may be a part of one.
+  return pool === OWN ? txAlloc() : mbufAlloc(pool);
 }
 
 /**
