@@ -18,7 +18,6 @@ import {
   CFG_MBUF_HIGH,
   CFG_MBUF_LOW,
   KIND_TIMER_MBUF,
-  MIB_MBUF_ALLOC_FAILURES,
   MIB_MBUF_L2_ALLOCS,
   MIB_MBUF_L2_CREATED,
   MIB_MBUF_L2_DISSOLVED,
@@ -69,7 +68,7 @@ export function txPoolAttach(): void {
   levels = changetype<TxPool>(stack.txPool);
 }
 
-/** Takes an empty mbuf for transmission, or null (counted) when neither level has one. */
+/** Takes an empty mbuf for transmission, or null when neither level has one: whoever gives up then counts it. */
 export function txAlloc(): Mbuf | null {
   return l1.inUse < l1.limit ? mbufAlloc(l1) : allocShort();
 }
@@ -93,9 +92,7 @@ function allocShort(): Mbuf | null {
     count(MIB_MBUF_L2_ALLOCS);
     return mbufAlloc(l2);
   }
-  const m = mbufAlloc(l1);
-  if (m === null) count(MIB_MBUF_ALLOC_FAILURES);
-  return m;
+  return mbufAlloc(l1);
 }
 
 function begin(): void {

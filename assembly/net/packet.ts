@@ -1,23 +1,31 @@
 // Packets that span several mbufs: sums, copies, trimming; and giving a packet bytes of its own.
 // Read first: DPDK "Mbuf Library" (segmented buffers).
 
-import { MBUF_BYTES, MBUF_DATA_ROOM } from "../layout";
+import { MBUF_BYTES, MBUF_DATA_ROOM, MIB_MBUF_ALLOC_FAILURES } from "../layout";
 import { Mbuf, mbufAlloc, mbufFree, mbufIsExternal } from "../memory/mbuf";
 import { Pool } from "../memory/pool";
 import { txAlloc } from "../memory/tx-pool";
+import { count } from "../stack";
 import { copySum, sumBytes, swapSum } from "../wire/checksum";
 import { netifFlush, netifPending } from "./netif";
 
 /** In the place of a pool. */
 const OWN: Pool = changetype<Pool>(0);
 
-/** Takes an empty mbuf for transmission, or null. When there is none, what waits for the NIC may give some back. */
+/** Takes an empty mbuf for transmission, or null (counted). What waits for the NIC may give some back first. */
 export function packetAlloc(): Mbuf | null {
   const m = txAlloc();
-  if (m !== null) return m;
-  if (netifPending() == 0) return null;
-  netifFlush();
-  return txAlloc();
+  return m !== null ? m : allocFlushed();
+}
+
+function allocFlushed(): Mbuf | null {
+  let m: Mbuf | null = null;
+  if (netifPending() != 0) {
+    netifFlush();
+    m = txAlloc();
+  }
+  if (m === null) count(MIB_MBUF_ALLOC_FAILURES);
+  return m;
 }
 
 /** Bytes that lie in one piece from `p` in segment `m`. */
@@ -147,8 +155,11 @@ export function packetCopyFrom(pool: Pool, m: Mbuf, p: usize, offset: u32, lengt
 }
 
 function allocFrom(pool: Pool): Mbuf | null {
+  if (pool !== OWN) return mbufAlloc(pool);
   // No flush here: this may be a part of one.
-  return pool === OWN ? txAlloc() : mbufAlloc(pool);
+  const m = txAlloc();
+  if (m === null) count(MIB_MBUF_ALLOC_FAILURES);
+  return m;
 }
 
 /**
