@@ -175,7 +175,7 @@ describe("the L2 pool of mbufs", () => {
   });
 
   const seed = seedOf(20251125);
-  it(`holds every mbuf to account in 20,000 random steps of seed ${seed}`, () => {
+  it(`holds every mbuf to account in 5,000 random steps of seed ${seed}`, () => {
     const dice = chance(seed);
     const h = harness();
     const fd = h.udp();
@@ -183,11 +183,11 @@ describe("the L2 pool of mbufs", () => {
     h.nic.limit(1, 0);
     let dissolved = 0;
     let quietSince = -Infinity;
-    for (let step = 0; step < 20_000; step++) {
+    for (let step = 0; step < 5_000; step++) {
       const where = `step ${step} of seed ${seed}`;
       const what = dice(10);
       if (what < 4) {
-        for (let i = dice(step % 3000 < 1500 ? 14 : 3); i >= 0; i--) {
+        for (let i = dice(step % 1000 < 500 ? 14 : 3); i >= 0; i--) {
           expect(h.send(fd, "x", PEER), where).to.equal(oracle.send(h.now) ? 1 : -ENOBUFS);
         }
       } else if (what < 8) {
@@ -212,7 +212,7 @@ describe("the L2 pool of mbufs", () => {
       expect(h.counter("MBUF_L2_ALLOCS"), where).to.equal(oracle.counts.l2);
       expect(h.counter("MBUF_ALLOC_FAILURES"), where).to.equal(oracle.counts.failures);
     }
-    expect(dissolved, "lives of the L2 pool").to.be.above(5);
+    expect(dissolved, "lives of the L2 pool").to.be.above(3);
     expect(oracle.counts.failures).to.be.above(50);
     h.nic.limit(1, Infinity);
     h.advance(5 * LINGER);
