@@ -47,7 +47,7 @@ import {
 import { flowAttach, flowBytes, flowInit } from "./flow";
 import { chunkPools } from "./memory/chunk";
 import { poolInUse, poolInit } from "./memory/pool";
-import { rxCacheBeat } from "./memory/rx-cache";
+import { rxCacheBeat as cacheBeat } from "./memory/rx-cache";
 import { TX_POOL_BYTES, txPoolAttach, txPoolInit, txPoolTimer } from "./memory/tx-pool";
 import { arpAttach, arpBytes, arpInit, arpTimer } from "./net/arp";
 import { igmpAttach, igmpBytes, igmpInit, igmpTimer } from "./net/igmp";
@@ -333,8 +333,6 @@ export function attach(base: usize): void {
  */
 export function poll(now: f64): i32 {
   followClock(now);
-  const swept = rxCacheBeat(nowMillis);
-  if (swept != 0) countBy(MIB_MBUF_CACHE_SWEEPS, swept);
   // What left by this beat counts as work: the others of the network have something to do then.
   let work = netifPending();
   if (work != 0) {
@@ -349,6 +347,11 @@ export function poll(now: f64): i32 {
   netifFlush();
   work += txWaitRun();
   return i32(work);
+}
+
+/** Before a beat, in a thread that gathers freed mbufs (rxCacheUse()): gives them back where others are short of them. */
+export function rxCacheBeat(): void {
+  countBy(MIB_MBUF_CACHE_SWEEPS, cacheBeat(nowMillis));
 }
 
 /** Moves the stack's clock to `now`, microseconds: before a call that sends, when the last poll was long ago. */

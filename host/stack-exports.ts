@@ -24,6 +24,8 @@ export interface StackControlExports {
    * `queues` RX queues from `pool` on; `caches`: UserVeth.cachesAddress().
    */
   rxCacheUse: (pool: number, queues: number, caches: number, mbufs: number) => void;
+  /** To be called before each beat meanwhile. */
+  rxCacheBeat: () => void;
   /** Gives back what it has gathered. */
   rxCacheSweep: () => void;
   /** Entries of stack `index` in its host's tables; addresses of the software queues (0: there are none). */

@@ -45,6 +45,9 @@ class TxPool extends Timer {
 export const TX_POOL_BYTES: u32 = 64;
 if (offsetof<TxPool>() > usize(TX_POOL_BYTES)) ERROR("TxPool layout");
 
+/** With so many mbufs the largest train, or packet for TSO, finds its own. */
+export const MBUFS_AMPLE: i32 = 320;
+
 let l1: Pool = changetype<Pool>(0);
 let l2: Pool = changetype<Pool>(0);
 let levels: TxPool = changetype<TxPool>(0);
@@ -68,13 +71,28 @@ export function txPoolAttach(): void {
   levels = changetype<TxPool>(stack.txPool);
 }
 
-/** Takes an empty mbuf for transmission, or null when neither level has one: whoever gives up then counts it. */
-export function txAlloc(): Mbuf | null {
-  return l1.inUse < l1.limit ? mbufAlloc(l1) : allocShort();
+/** True while L1 serves, as it nearly always does: txTake() has an mbuf then. */
+export function txIsCalm(): bool {
+  return l1.inUse < l1.limit;
 }
 
-/** Mbufs that bulk data may have now: all but those below L1's low watermark. */
+/** Takes an empty mbuf of L1; txIsCalm(). */
+export function txTake(): Mbuf | null {
+  return mbufAlloc(l1);
+}
+
+/** Takes an empty mbuf for transmission, or null when neither level has one: whoever gives up then counts it. */
+export function txAlloc(): Mbuf | null {
+  return txIsCalm() ? txTake() : allocShort();
+}
+
+/** Mbufs that bulk data may have now: all but those below L1's low watermark; at least so many when they abound. */
 export function txAvailable(): u32 {
+  const spare = i32(l1.limit - l1.inUse);
+  return spare >= MBUFS_AMPLE ? u32(spare) : availableShort();
+}
+
+function availableShort(): u32 {
   const free = poolAvailable(l1) + poolAvailable(l2);
   return free > levels.low ? free - levels.low : 0;
 }

@@ -4,7 +4,7 @@
 import { MBUF_BYTES, MBUF_DATA_ROOM, MIB_MBUF_ALLOC_FAILURES } from "../layout";
 import { Mbuf, mbufAlloc, mbufFree, mbufIsExternal } from "../memory/mbuf";
 import { Pool } from "../memory/pool";
-import { txAlloc } from "../memory/tx-pool";
+import { txAlloc, txIsCalm, txTake } from "../memory/tx-pool";
 import { count } from "../stack";
 import { copySum, sumBytes, swapSum } from "../wire/checksum";
 import { netifFlush, netifPending } from "./netif";
@@ -14,13 +14,12 @@ const OWN: Pool = changetype<Pool>(0);
 
 /** Takes an empty mbuf for transmission, or null (counted). What waits for the NIC may give some back first. */
 export function packetAlloc(): Mbuf | null {
-  const m = txAlloc();
-  return m !== null ? m : allocFlushed();
+  return txIsCalm() ? txTake() : allocShort(true);
 }
 
-function allocFlushed(): Mbuf | null {
-  let m: Mbuf | null = null;
-  if (netifPending() != 0) {
+function allocShort(mayFlush: bool): Mbuf | null {
+  let m = txAlloc();
+  if (m === null && mayFlush && netifPending() != 0) {
     netifFlush();
     m = txAlloc();
   }
@@ -157,9 +156,7 @@ export function packetCopyFrom(pool: Pool, m: Mbuf, p: usize, offset: u32, lengt
 function allocFrom(pool: Pool): Mbuf | null {
   if (pool !== OWN) return mbufAlloc(pool);
   // No flush here: this may be a part of one.
-  const m = txAlloc();
-  if (m === null) count(MIB_MBUF_ALLOC_FAILURES);
-  return m;
+  return txIsCalm() ? txTake() : allocShort(false);
 }
 
 /**

@@ -4,7 +4,7 @@
 
 import { CHUNK_BYTES, CHUNK_HEADER, MBUF_DATA_ROOM, MIB_MBUF_TX_WAITS } from "../layout";
 import { Chunk } from "../memory/chunk";
-import { txAvailable } from "../memory/tx-pool";
+import { MBUFS_AMPLE, txAvailable } from "../memory/tx-pool";
 import { Netif, netifFlush, netifTxRoom } from "../net/netif";
 import { count, stack } from "../stack";
 import { inFlight } from "./scoreboard";
@@ -19,8 +19,6 @@ const RESERVE: u32 = 32;
 
 /** TCP's header with all options. */
 const HEADERS_MAX: u32 = 60;
-/** With so many mbufs the largest train, or packet for TSO, finds its own. */
-const MBUFS_AMPLE: u32 = 320;
 /** Packets of bulk data that leave between two polls: more would push one another out of the processor's cache. */
 const BEAT_MAX: u32 = 64;
 
@@ -36,7 +34,7 @@ export function txRoom(t: Tcb): u32 {
 
 /** Do mbufs abound? Then nothing that may be sent in one go is too much for them. */
 export function txAbounds(): bool {
-  return txAvailable() >= MBUFS_AMPLE;
+  return txAvailable() >= u32(MBUFS_AMPLE);
 }
 
 /** Most mbufs that a segment of `mss` bytes takes; `gathers`: it is not copied, its payload stays where it is. */

@@ -48,7 +48,7 @@ export interface ThreadPort {
 /** What it needs of the core. */
 export type DriverCore = Pick<
   StackExports,
-  "poll" | "nextDeadline" | "rxCacheSweep" | "shareBeat" | "shareDeadline" | "sharePending"
+  "poll" | "nextDeadline" | "rxCacheBeat" | "rxCacheSweep" | "shareBeat" | "shareDeadline" | "sharePending"
 >;
 
 /** Drives one stack for the calls that wait. */
@@ -167,6 +167,7 @@ export class ThreadDriver implements Waiter, Driver {
     this.assertRunning();
     this.activity.polls++;
     try {
+      this.#core.rxCacheBeat();
       const work = this.#core.poll(now);
       return this.isSharing ? work + this.#core.shareBeat() : work;
     } catch (error) {
