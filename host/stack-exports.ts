@@ -24,7 +24,7 @@ export interface StackControlExports {
    * `queues` RX queues from `pool` on; `caches`: UserVeth.cachesAddress().
    */
   rxCacheUse: (pool: number, queues: number, caches: number, mbufs: number) => void;
-  /** To be called before each beat meanwhile. */
+  /** To be called after each beat meanwhile. */
   rxCacheBeat: () => void;
   /** Gives back what it has gathered. */
   rxCacheSweep: () => void;

@@ -47,8 +47,9 @@ function lab(): Lab {
   server.stack.core.rxCacheUse(nic.poolAddress(0), nic.queues, nic.cachesAddress(0), SIZE);
   const word = (index: number): number => new Uint32Array(net.memory.buffer, nic.cachesAddress(0), 8)[index]!;
   const beat = (): number => {
+    const work = net.step();
     server.stack.core.rxCacheBeat();
-    return net.step();
+    return work;
   };
   return { net, client, server, send, beat, word };
 }

@@ -83,7 +83,7 @@ export function rxCacheSweep(): void {
   }
 }
 
-/** Before each beat: follows what others have said of the pools. Returns how many caches were found switched off. */
+/** After each beat: follows what others have said of the pools. Returns how many caches were found switched off. */
 export function rxCacheBeat(now: u32): u32 {
   let off: u32 = 0;
   for (let at: u32 = 0; at < span; at += RXQ_BYTES) {

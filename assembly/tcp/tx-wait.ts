@@ -4,7 +4,7 @@
 
 import { CHUNK_BYTES, CHUNK_HEADER, MBUF_DATA_ROOM, MIB_MBUF_TX_WAITS } from "../layout";
 import { Chunk } from "../memory/chunk";
-import { MBUFS_AMPLE, txAvailable } from "../memory/tx-pool";
+import { MBUFS_AMPLE, txAvailable, txIsCalm } from "../memory/tx-pool";
 import { Netif, netifFlush, netifTxRoom } from "../net/netif";
 import { count, stack } from "../stack";
 import { inFlight } from "./scoreboard";
@@ -30,6 +30,12 @@ export function txRoom(t: Tcb): u32 {
   const room = netifTxRoom(nif);
   if (room <= RESERVE || nif.txBeat >= BEAT_MAX) return 0;
   return min(mbufs, min(room - RESERVE, BEAT_MAX - nif.txBeat));
+}
+
+/** May connection `t` hand a segment of one mbuf to its NIC now, and is nothing short? */
+export function txIsOpen(t: Tcb): bool {
+  const nif = changetype<Netif>(t.netif);
+  return txIsCalm() && (nif.loopback != 0 || (netifTxRoom(nif) > RESERVE && nif.txBeat < BEAT_MAX));
 }
 
 /** Do mbufs abound? Then nothing that may be sent in one go is too much for them. */

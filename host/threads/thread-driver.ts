@@ -167,8 +167,8 @@ export class ThreadDriver implements Waiter, Driver {
     this.assertRunning();
     this.activity.polls++;
     try {
-      this.#core.rxCacheBeat();
       const work = this.#core.poll(now);
+      this.#core.rxCacheBeat();
       return this.isSharing ? work + this.#core.shareBeat() : work;
     } catch (error) {
       this.hasTrapped = true;
