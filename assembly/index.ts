@@ -349,7 +349,7 @@ export function poll(now: f64): i32 {
   return i32(work);
 }
 
-/** After each beat, in a thread that gathers freed mbufs (rxCacheUse()): gives them back where others are short of them. */
+/** After each beat of a thread that gathers freed mbufs: gives them back where others are short of them. */
 export function rxCacheBeat(): void {
   countBy(MIB_MBUF_CACHE_SWEEPS, cacheBeat(nowMillis));
 }

@@ -82,7 +82,7 @@ describe("caches of freed mbufs", () => {
     expect(all.word(COUNT), "all at once").to.equal(0);
   });
 
-  it("are switched off and swept when the pool has run out, and on again when it has been well for a while", async () => {
+  it("are off and swept when the pool has run out, and on again when it has been well for a while", async () => {
     const all = lab();
     all.send(3);
     settle(all);

@@ -2,8 +2,8 @@
 // the senders' shared pool many at a time. Read first: DPDK rte_mempool_default_cache(), "Local Cache" in the Mempool
 // Library guide; pool.ts; veth/datapath/burst.ts, whose lanes are the senders' side: they take several mbufs at once.
 //
-// Every mbuf of such a pool goes from a sender's thread to a receiver's and back. Without a cache each free is an atomic
-// exchange on a word that the senders write too. A stack has one cache for each RX queue of its NIC, since packets that
+// Every mbuf of such a pool goes from a sender's thread to a receiver's and back. Without a cache each free is an
+// atomic exchange on a word that the senders write too. A stack has one cache for each RX queue of its NIC, since packets that
 // other stacks of the host hand over come from any. Only stacks that run in a thread of their own have them switched
 // on: in one thread, and in front of the pools for transmission (tx-pool.ts), nobody contends.
 //
@@ -37,7 +37,7 @@ const OFF: u32 = 1;
 /** How long a cache stays off after the pool was last found short, ms. */
 const OFF_MILLIS: u32 = 50;
 
-/** The caches of this instance's stack: pools [from, from + span), their caches at `row`. A span of 0: there are none. */
+/** The caches of this instance's stack: pools [from, from + span), their caches at `row`. A span of 0: none. */
 let from: u32 = 0;
 let span: u32 = 0;
 let row: u32 = 0;

@@ -45,7 +45,7 @@ export function txAbounds(): bool {
 
 /** Most mbufs that a segment of `mss` bytes takes; `gathers`: it is not copied, its payload stays where it is. */
 function mbufsOf(mss: u32, gathers: bool): u32 {
-  // Its header, the pieces, and two chunks that are not full; then as many again, should it have to be copied after all.
+  // Its header, the pieces, and two chunks that are not full; as many again, should it have to be copied after all.
   return gathers ? 4 + 2 * (mss / (CHUNK_BYTES - CHUNK_HEADER)) : 1;
 }
 
