@@ -91,7 +91,7 @@ export function rxQueueHolder(port: u32, queue: u32, id: u32): void {
 
 /**
  * Walks the pool of an RX queue: what is neither free, nor in a cache or a ring, nor held by its stack is lost. Rings:
- * queue's own and the `softs` software queues of the host from `soft` on, `stride` bytes apart. `bits` are zeroed
+ * the queue's own and the `softs` software queues of the host from `soft` on, `stride` bytes apart. `bits` are zeroed
  * words, a bit for each mbuf. Returns how many are lost; with `frees` they are given back. At a safepoint only.
  */
 export function poolSweep(port: u32, queue: u32, soft: u32, softs: u32, stride: u32, bits: usize, frees: bool): u32 {
