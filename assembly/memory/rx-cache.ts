@@ -3,8 +3,8 @@
 // Library guide; pool.ts; veth/datapath/burst.ts, whose lanes are the senders' side: they take several mbufs at once.
 //
 // Every mbuf of such a pool goes from a sender's thread to a receiver's and back. Without a cache each free is an
-// atomic exchange on a word that the senders write too. A stack has one cache for each RX queue of its NIC, since packets that
-// other stacks of the host hand over come from any. Only stacks that run in a thread of their own have them switched
+// atomic exchange on a word that the senders write too. A stack has one cache for each RX queue of its NIC, since
+// packets that other stacks of the host hand over come from any. Only stacks that run in a thread of their own have them switched
 // on: in one thread, and in front of the pools for transmission (tx-pool.ts), nobody contends.
 //
 // The owner alone touches the list. Whoever finds the pool short switches the caches off by their limit; each owner
