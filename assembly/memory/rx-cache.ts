@@ -4,8 +4,8 @@
 //
 // Every mbuf of such a pool goes from a sender's thread to a receiver's and back. Without a cache each free is an
 // atomic exchange on a word that the senders write too. A stack has one cache for each RX queue of its NIC, since
-// packets that other stacks of the host hand over come from any. Only stacks that run in a thread of their own have them switched
-// on: in one thread, and in front of the pools for transmission (tx-pool.ts), nobody contends.
+// packets that other stacks of the host hand over come from any. Only stacks that run in a thread of their own have
+// them switched on: in one thread, and in front of the pools for transmission (tx-pool.ts), nobody contends.
 //
 // The owner alone touches the list. Whoever finds the pool short switches the caches off by their limit; each owner
 // sweeps what it has back, at its next free or beat, and switches its cache on again when the pool has held twice the
