@@ -7,6 +7,7 @@ import {
   CFG_EPITEMS,
   CFG_FLAGS,
   CFG_FLIGHTS,
+  CFG_L2_MBUFS,
   CFG_ISLANDS,
   CFG_LARGE_CHUNKS,
   CFG_MBUFS,
@@ -23,9 +24,11 @@ import {
   KIND_TCP,
   KIND_TIMER_ARP,
   KIND_TIMER_IGMP,
+  KIND_TIMER_MBUF,
   KIND_TIMER_REASSEMBLY,
   KIND_TIME_WAIT,
   MBUF_BYTES,
+  MIB_MBUF_CACHE_SWEEPS,
   POOL_CHUNK,
   POOL_CHUNK_LARGE,
   POOL_COUNT,
@@ -33,6 +36,7 @@ import {
   POOL_FLIGHT,
   POOL_ISLAND,
   POOL_MBUF,
+  POOL_MBUF_L2,
   POOL_SOCKET,
   POOL_TCB,
   POOL_TIME_WAIT,
@@ -43,6 +47,8 @@ import {
 import { flowAttach, flowBytes, flowInit } from "./flow";
 import { chunkPools } from "./memory/chunk";
 import { poolInUse, poolInit } from "./memory/pool";
+import { rxCacheBeat as cacheBeat } from "./memory/rx-cache";
+import { TX_POOL_BYTES, txPoolAttach, txPoolInit, txPoolTimer } from "./memory/tx-pool";
 import { arpAttach, arpBytes, arpInit, arpTimer } from "./net/arp";
 import { igmpAttach, igmpBytes, igmpInit, igmpTimer } from "./net/igmp";
 import { ipv4Attach, ipv4Bytes, ipv4Init } from "./net/ipv4";
@@ -57,6 +63,7 @@ import { EPITEM_BYTES, EPOLL_BYTES } from "./socket/epoll";
 import {
   STACK_HEAD_BYTES,
   STACK_MAGIC,
+  countBy,
   nowMillis,
   poolAt,
   setNow,
@@ -76,7 +83,6 @@ import { ACK_LIST_BYTES, ackListFlush } from "./tcp/input";
 import { CHALLENGE_BYTES } from "./tcp/challenge";
 import { fastopenDefaultKey } from "./tcp/fastopen";
 import { FASTOPEN_BYTES, fastopenClearPauses } from "./tcp/fastopen-cache";
-import { outputAttach } from "./tcp/output";
 import { FLIGHT_BYTES, ISLAND_BYTES, TCB_BYTES, TXSEG_BYTES, tcbAttach } from "./tcp/tcb";
 import { TIME_WAIT_BYTES, timeWaitAttach, timeWaitTimer } from "./tcp/time-wait";
 import { tcpTimer } from "./tcp/timers";
@@ -100,6 +106,7 @@ export { extents } from "./extents";
 export { countersAt } from "./stack";
 export { groupBytes, groupInit } from "./steer/group";
 export { fastopenForget } from "./tcp/fastopen-cache";
+export { rxCacheSweep, rxCacheUse } from "./memory/rx-cache";
 export { retirePools, retireRules } from "./steer/retire";
 export { initialSequence, timestampOffset } from "./tcp/isn";
 
@@ -128,6 +135,7 @@ function option(cfg: usize, index: i32): u32 {
 function elementBytes(pool: i32): u32 {
   switch (pool) {
     case POOL_MBUF:
+    case POOL_MBUF_L2:
       return MBUF_BYTES;
     case POOL_TCB:
       return TCB_BYTES;
@@ -157,6 +165,8 @@ function elementsOption(pool: i32): i32 {
   switch (pool) {
     case POOL_MBUF:
       return CFG_MBUFS;
+    case POOL_MBUF_L2:
+      return CFG_L2_MBUFS;
     case POOL_TCB:
       return CFG_CONNECTIONS;
     case POOL_FLIGHT:
@@ -206,6 +216,7 @@ function placeParts(cfg: usize): void {
   place(TX_WAIT_BYTES);
   place(FASTOPEN_BYTES);
   place(CHALLENGE_BYTES);
+  place(TX_POOL_BYTES);
   place(netifBytes(cfg));
   place(arpBytes(cfg));
   place(routeBytes(cfg));
@@ -247,11 +258,13 @@ export function init(base: usize, cfg: usize, now: f64): i32 {
   stack.txWait = place(TX_WAIT_BYTES);
   stack.fastopen = place(FASTOPEN_BYTES);
   stack.challenges = place(CHALLENGE_BYTES);
+  stack.txPool = place(TX_POOL_BYTES);
   // Pools come last in memory, but the parts need them: their place is behind the parts.
   const parts = cursor;
   cursor = u32(base) + STACK_HEAD_BYTES;
   placeParts(cfg);
   initPools(cfg);
+  txPoolInit(cfg);
   cursor = parts;
   attachEarly();
   initParts(cfg);
@@ -273,7 +286,7 @@ function attachEarly(): void {
   chunkPools(poolAt(POOL_CHUNK), poolAt(POOL_CHUNK_LARGE));
   tcbAttach();
   timeWaitAttach();
-  outputAttach();
+  txPoolAttach();
 }
 
 function initParts(cfg: usize): void {
@@ -336,6 +349,11 @@ export function poll(now: f64): i32 {
   return i32(work);
 }
 
+/** After each beat of a thread that gathers freed mbufs: gives them back where others are short of them. */
+export function rxCacheBeat(): void {
+  countBy(MIB_MBUF_CACHE_SWEEPS, cacheBeat(nowMillis));
+}
+
 /** Moves the stack's clock to `now`, microseconds: before a call that sends, when the last poll was long ago. */
 export function setClock(now: f64): void {
   followClock(now);
@@ -376,6 +394,9 @@ function dispatch(t: Timer): void {
       break;
     case KIND_TIMER_IGMP:
       igmpTimer(t);
+      break;
+    case KIND_TIMER_MBUF:
+      txPoolTimer(t);
       break;
     default:
       assert(false);

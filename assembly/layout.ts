@@ -63,7 +63,8 @@ export const POOL_SOCKET: i32 = 7; // UDP sockets, listeners, epoll instances
 export const POOL_EPITEM: i32 = 8;
 export const POOL_TIME_WAIT: i32 = 9;
 export const POOL_REASSEMBLY: i32 = 10;
-export const POOL_COUNT: i32 = 11;
+export const POOL_MBUF_L2: i32 = 11; // behind POOL_MBUF, for times of pressure (memory/tx-pool.ts)
+export const POOL_COUNT: i32 = 12;
 
 /** Bytes of a small and a large chunk, header included. */
 export const CHUNK_BYTES: i32 = 2048;
@@ -86,6 +87,11 @@ export const CFG_REASSEMBLIES: i32 = 10;
 export const CFG_ARP_ENTRIES: i32 = 11; // a power of two
 export const CFG_SECRET: i32 = 12; // four words: key of ISNs, ports, cookies and hashes
 export const CFG_FLAGS: i32 = 16;
+export const CFG_L2_MBUFS: i32 = 17; // L2 transmit pool
+export const CFG_MBUF_LOW: i32 = 18; // free mbufs of L1 at which the L2 pool is created
+export const CFG_MBUF_HIGH: i32 = 19; // and above which it may be dissolved
+export const CFG_L2_LINGER: i32 = 20; // after so long, ms
+export const CFG_MBUF_CACHE: i32 = 21; // the host's: mbufs of each cache (memory/rx-cache.ts)
 export const CFG_WORDS: i32 = 32;
 
 /** CFG_FLAGS */
@@ -480,7 +486,14 @@ export const MIB_STEER_DROPS: i32 = 132; // no room in the software queue, or no
 export const MIB_STEER_NO_ENTRY: i32 = 133; // flows that the host's table had no entry for
 export const MIB_STEER_CLASHES: i32 = 134; // tuples that another stack of the host has
 export const MIB_STEER_RULES: i32 = 135; // rules added to the NIC's flow director
-export const MIB_COUNT: i32 = 136;
+export const MIB_MBUF_LOW_WATERMARK: i32 = 136; // times the L1 pool fell to its low watermark
+export const MIB_MBUF_L2_CREATED: i32 = 137;
+export const MIB_MBUF_L2_DISSOLVED: i32 = 138;
+export const MIB_MBUF_L2_ALLOCS: i32 = 139; // mbufs that came from the L2 pool
+export const MIB_MBUF_ALLOC_FAILURES: i32 = 140; // packets for which neither pool had an mbuf
+export const MIB_MBUF_TX_WAITS: i32 = 141; // connections that waited for mbufs
+export const MIB_MBUF_CACHE_SWEEPS: i32 = 142; // caches switched off and swept, for their pool was short
+export const MIB_COUNT: i32 = 143;
 
 // ---- Kinds of objects that the flow table, the timing wheel and descriptors point at (the byte at offset 16) ------
 export const KIND_FREE: i32 = 0;
@@ -492,6 +505,7 @@ export const KIND_TIME_WAIT: i32 = 5;
 export const KIND_TIMER_ARP: i32 = 6;
 export const KIND_TIMER_REASSEMBLY: i32 = 7;
 export const KIND_TIMER_IGMP: i32 = 8;
+export const KIND_TIMER_MBUF: i32 = 9;
 
 // ---- Tunables of a stack, named after Linux's sysctls; index in its array of u32, read and written at run time ----
 export const SYSCTL_TCP_RMEM_DEFAULT: i32 = 0; // bytes
@@ -633,6 +647,7 @@ export const PORT_RX_QUEUES: i32 = 72; // address of the first RX queue
 export const PORT_TX_QUEUES: i32 = 76; // address of the first TX queue
 export const PORT_DIRECTOR: i32 = 80; // address of the flow director
 export const PORT_TX_COUNT: i32 = 104; // TX queues; 0: as many as RX queues
+export const PORT_CACHES: i32 = 108; // address of the first cache of freed mbufs: one for each TX and RX queue
 export const PORT_RSS_KEY: i32 = 128; // 40 bytes
 export const PORT_RETA: i32 = 256; // 128 bytes: hash & 127 -> queue
 export const PORT_DROPS: i32 = 384; // u64 each, PORT_DROP_*
@@ -659,7 +674,8 @@ export const PORT_DROP_FILTERED: i32 = 3; // another NIC's MAC address
 export const PORT_DROP_DOWN: i32 = 4;
 export const PORT_L4_BAD: i32 = 5; // not a drop: wrong TCP/UDP checksums seen by the NIC
 export const PORT_IP_BAD: i32 = 6; // not a drop: wrong IPv4 header checksums
-export const PORT_DROP_COUNT: i32 = 7;
+export const PORT_RX_SHORT: i32 = 7; // not a drop: packets, or bursts of them, that took a pool's last mbufs
+export const PORT_DROP_COUNT: i32 = 8;
 
 /** One RX queue: the senders' part, the consumer's counters, the pool. */
 export const RXQ_BYTES: i32 = 384;

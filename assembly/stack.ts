@@ -72,6 +72,8 @@ export class Stack {
   skippedMillis: i64;
   /** This stack's part of what it shares with business threads (share/part.ts), or 0. */
   part: u32;
+  /** The two levels of mbufs for transmission (memory/tx-pool.ts). */
+  txPool: u32;
 }
 
 /** Offsets in the arena, counted from its base. */

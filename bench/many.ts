@@ -93,6 +93,7 @@ function usedBytes(host: Host, connections: number): number {
       connections: peak("tcb", 1),
       sockets: peak("socket", 1),
       mbufs: peak("mbuf", 16),
+      l2Mbufs: peak("mbufL2"),
       chunks: peak("chunk", 16),
       largeChunks: peak("chunkLarge"),
       flights: peak("flight", 1),

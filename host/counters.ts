@@ -3,9 +3,9 @@
 
 import * as layout from "../assembly/layout.ts";
 
-/** Counters by group (ip, icmp, igmp, arp, eth, udp, tcp, steer) and name. */
+/** Counters by group (ip, icmp, igmp, arp, eth, udp, tcp, steer, mbuf) and name. */
 export type Counters = Record<CounterGroup, Record<string, number>>;
-export type CounterGroup = "ip" | "icmp" | "igmp" | "arp" | "eth" | "udp" | "tcp" | "steer";
+export type CounterGroup = "ip" | "icmp" | "igmp" | "arp" | "eth" | "udp" | "tcp" | "steer" | "mbuf";
 
 interface CounterPlace {
   group: CounterGroup;
@@ -24,7 +24,17 @@ const PLACES: readonly CounterPlace[] = Object.entries(layout)
 /** Reads the counters that start at `address`; above 2^53 they lose their last bits. */
 export function readCounters(buffer: ArrayBufferLike, address: number): Counters {
   const words = new BigUint64Array(buffer, address, layout.MIB_COUNT);
-  const counters: Counters = { ip: {}, icmp: {}, igmp: {}, arp: {}, eth: {}, udp: {}, tcp: {}, steer: {} };
+  const counters: Counters = {
+    ip: {},
+    icmp: {},
+    igmp: {},
+    arp: {},
+    eth: {},
+    udp: {},
+    tcp: {},
+    steer: {},
+    mbuf: {},
+  };
   for (const { group, name, index } of PLACES) counters[group][name] = Number(words[index]);
   return counters;
 }
@@ -83,7 +93,7 @@ export function sumPools(all: readonly Record<string, PoolUse>[]): Record<string
   return sum;
 }
 
-/** The pools of a stack by name: mbuf, tcb, flight, txseg, island, chunk, chunkLarge, socket, epitem, ... */
+/** The pools of a stack by name: mbuf, mbufL2, tcb, flight, txseg, island, chunk, chunkLarge, socket, epitem, ... */
 export function readPools(core: PoolExports): Record<string, PoolUse> {
   const pools: Record<string, PoolUse> = {};
   for (const { name, index } of POOL_NAMES) {

@@ -173,6 +173,13 @@ export class HostStack {
     return frames;
   }
 
+  /** Freed mbufs that a thread of its own gathers for each RX queue; 0: none. */
+  get mbufCache(): number {
+    // All caches of a queue together: a quarter of its mbufs.
+    const share = Math.floor(this.nic.mbufs / (4 * this.nic.txQueues));
+    return share < 2 ? 0 : Math.min(this.stack.mbufCache, share);
+  }
+
   /** Has a doorbell rung when something comes to one of the stack's queues, the software queue included. */
   setDoorbell(bell: number): void {
     const { first, count } = this.queues;

@@ -133,6 +133,7 @@ export class Manager {
     const { exports, hosts, bridges, memory } = this.#network;
     const { handle } = stack.nic;
     exports.txQueueForget(handle, stack.queues.tx);
+    exports.rxCachesForget(handle, stack.queues.tx);
     for (const { nic } of hosts) {
       for (let queue = 0; queue < nic.queues; queue++) exports.rxQueueRepair(nic.handle, queue);
       const capture = new Uint32Array(memory.buffer, nic.handle + PORT_CAPTURE, 1)[0] as number;

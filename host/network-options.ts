@@ -60,6 +60,11 @@ export interface HostOptions extends Pick<NicOptions, (typeof NIC_KEYS)[number]>
   gateway?: string;
   /** Impairments of the host's wire. */
   link?: HostLink;
+  /**
+   * Mbufs of the pool behind each RX queue, at least `ringSize`. Default: twice as many, so that a full ring leaves as
+   * many to what is under way, and to packets of several mbufs.
+   */
+  rxMbufs?: number;
   /** Sizes of the pools of each stack. */
   stack?: StackOptions;
   /**

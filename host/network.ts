@@ -228,6 +228,7 @@ export class Network implements AsyncDisposable {
     for (const key of NIC_KEYS) {
       if (options[key] !== undefined) Object.assign(nic, { [key]: options[key] });
     }
+    if (options.rxMbufs !== undefined) nic.mbufs = options.rxMbufs;
     return UserVeth.create(this.#veth, nic);
   }
 
@@ -450,11 +451,12 @@ export class Network implements AsyncDisposable {
       step: () => this.#lateStep(),
       nextDeadline: () => this.nextDeadline(),
       allocate: (bytes) => this.#regions.allocate(bytes),
-      setup: ({ name, address, index, stack, nic, queues, membership, cpus }) => {
+      setup: ({ name, address, index, stack, nic, queues, membership, cpus, mbufCache }) => {
         const { place } = stack;
         const port = nic.handle;
         const { id } = membership;
-        return { memory, modules, ...this.#core, epochNanos, name, address, index, id, place, port, queues, cpus };
+        const core = { memory, modules, ...this.#core, epochNanos };
+        return { ...core, name, address, index, id, place, port, queues, cpus, mbufCache };
       },
       lost: (stack, gone) => this.#manager.bury(stack, gone),
       ownLinks: (stack, owns) => this.#links.own(this.#hostOf(stack), stack, owns),

@@ -19,6 +19,15 @@ export interface StackControlExports {
   /** Takes a dead stack out of its host's tables and out of the NIC's rules; makes its pools free. */
   retireRules: () => number;
   retirePools: () => number;
+  /**
+   * Has this thread gather the mbufs that it frees, `mbufs` of them (0: none), before they go back to the pools of
+   * `queues` RX queues from `pool` on; `caches`: UserVeth.cachesAddress().
+   */
+  rxCacheUse: (pool: number, queues: number, caches: number, mbufs: number) => void;
+  /** To be called after each beat meanwhile. */
+  rxCacheBeat: () => void;
+  /** Gives back what it has gathered. */
+  rxCacheSweep: () => void;
   /** Entries of stack `index` in its host's tables; addresses of the software queues (0: there are none). */
   flowEntries: (index: number) => number;
   portEntries: (index: number) => number;

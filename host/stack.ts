@@ -110,6 +110,11 @@ export class Stack {
     this.core.join(membership.group, membership.index);
   }
 
+  /** Mbufs of each cache for received packets (StackOptions.mbufCache), where this thread made the stack. */
+  get mbufCache(): number {
+    return this.#made?.config[layout.CFG_MBUF_CACHE] ?? 0;
+  }
+
   /** Adds an interface and returns its index. @throws {OribiError} ERR_ORIBI_INTERFACE */
   addInterface(config: InterfaceConfig): number {
     const at = (this.core.exchange() >>> 0) + layout.EXCHANGE_ARGS;

@@ -74,6 +74,7 @@ export interface VethExports {
   rxQueueOpen(port: number, queue: number, open: number): void;
   rxQueueIsOpen(port: number, queue: number): number;
   rxQueueHolder(port: number, queue: number, id: number): void;
+  rxCachesForget(port: number, txQueue: number): void;
   softDrain(ring: number): number;
   poolSweep(
     port: number,

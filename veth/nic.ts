@@ -2,6 +2,7 @@
 // Read first: veth/port.ts for the interface; veth/datapath/port.ts and receive.ts for what it does.
 
 import {
+  CACHE_SPREAD,
   MBUF_HEADER,
   MBUF_NB_SEGS,
   MBUF_OL_FLAGS,
@@ -12,6 +13,7 @@ import {
   MBUF_VLAN_TCI,
   PACKET_BYTES_MAX,
   PORT_BRIDGE,
+  PORT_CACHES,
   PORT_CAPS,
   PORT_CAPTURE,
   PORT_FLAGS,
@@ -169,6 +171,16 @@ export class UserVeth implements Port {
     return this.#word(PORT_RING);
   }
 
+  /** Mbufs of each RX queue. */
+  get mbufs(): number {
+    return this.#word(PORT_MBUFS);
+  }
+
+  /** TX queues: threads that may send. */
+  get txQueues(): number {
+    return this.#word(PORT_TX_COUNT);
+  }
+
   /** Takes every frame, not only its own. */
   get promiscuous(): boolean {
     return this.#flag(PORT_PROMISCUOUS);
@@ -235,6 +247,11 @@ export class UserVeth implements Port {
   /** Address of the pool of mbufs behind an RX queue, a shared one. */
   poolAddress(queue: number): number {
     return readWord(this.#module, this.handle + PORT_RX_QUEUES) + queue * RXQ_BYTES + RXQ_POOL;
+  }
+
+  /** Address of the caches in which the thread of a TX queue gathers freed mbufs: one for each RX queue. */
+  cachesAddress(txQueue: number): number {
+    return readWord(this.#module, this.handle + PORT_CACHES) + txQueue * this.queues * CACHE_SPREAD;
   }
 
   /** Packets that wait in a queue. */

@@ -12,6 +12,7 @@ import {
   PORT_L4_BAD,
   PORT_QUEUES,
   PORT_RX_QUEUES,
+  PORT_RX_SHORT,
   PORT_TX_COUNT,
   PORT_TX_QUEUES,
   RXQ_BYTES,
@@ -38,6 +39,7 @@ const RX_PORT: Record<string, number> = {
   rx_down_packets: PORT_DROP_DOWN,
   rx_l4_checksum_errors: PORT_L4_BAD,
   rx_ip_checksum_errors: PORT_IP_BAD,
+  rx_mbuf_shortages: PORT_RX_SHORT,
 };
 const TX_QUEUE: Record<string, number> = {
   packets: TXQ_PACKETS,

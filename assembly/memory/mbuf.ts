@@ -3,6 +3,7 @@
 
 import { MBUF_BYTES, MBUF_DATA_ROOM, MBUF_HEADER, MBUF_HEADROOM } from "../layout";
 import { Pool, poolAlloc, poolFree } from "./pool";
+import { rxCacheHas, rxCachePut } from "./rx-cache";
 
 @unmanaged
 export class Mbuf {
@@ -60,7 +61,8 @@ export function mbufFree(m: Mbuf): void {
   while (segment != 0) {
     const s = changetype<Mbuf>(segment);
     const next = s.next;
-    poolFree(changetype<Pool>(s.pool), segment);
+    if (rxCacheHas(s.pool)) rxCachePut(s.pool, segment);
+    else poolFree(changetype<Pool>(s.pool), segment);
     segment = next;
   }
 }

@@ -21,8 +21,9 @@ export class Pool {
   /** Requests that found the pool empty. */
   failures: u32;
   shared: u32;
-  reserved0: u32;
-  reserved1: u32;
+  /** Elements in use from which a private pool counts as short (tx-pool.ts). */
+  limit: u32;
+  reserved: u32;
 }
 
 /** Bytes of a Pool structure. */
@@ -41,6 +42,7 @@ export function poolInit(pool: Pool, base: u32, elementBytes: u32, capacity: u32
   pool.peak = 0;
   pool.failures = 0;
   pool.shared = u32(shared);
+  pool.limit = capacity;
 }
 
 /** Takes an element, or 0 when the pool is empty (counted). The bytes are as they were left. */
@@ -71,7 +73,7 @@ export function poolFree(pool: Pool, element: usize): void {
   assert(load<u32>(element, 4) != POOL_FREE_MARK);
   store<u32>(element, POOL_FREE_MARK, 4);
   if (pool.shared) {
-    sharedFree(pool, element);
+    poolGive(pool, u32(element), u32(element));
     return;
   }
   store<u32>(element, u32(pool.head));
@@ -104,15 +106,34 @@ function sharedAlloc(pool: Pool): usize {
   return 0;
 }
 
-function sharedFree(pool: Pool, element: usize): void {
+/** Gives a shared pool a chain of free elements, marked and linked from `first` to `last`, in one exchange. */
+export function poolGive(pool: Pool, first: u32, last: u32): void {
   const at = changetype<usize>(pool);
   let head = atomic.load<u64>(at);
   while (true) {
-    atomic.store<u32>(element, u32(head));
-    const seen = atomic.cmpxchg<u64>(at, head, u64(element) | (((head >> 32) + 1) << 32));
+    atomic.store<u32>(last, u32(head));
+    const seen = atomic.cmpxchg<u64>(at, head, u64(first) | (((head >> 32) + 1) << 32));
     if (seen == head) return;
     head = seen;
   }
+}
+
+/** True when a shared pool has nothing left. */
+export function poolIsEmpty(pool: Pool): bool {
+  return u32(atomic.load<u64>(changetype<usize>(pool))) == 0 && pool.carved >= pool.capacity;
+}
+
+/** Free elements of a shared pool, counted up to `most`; others may take some meanwhile. */
+export function poolFreeUpTo(pool: Pool, most: u32): u32 {
+  const bytes = pool.capacity * pool.elementBytes;
+  let free = pool.capacity - min(pool.carved, pool.capacity);
+  // A link that changes under the walk may lead anywhere; out of the pool, that ends it.
+  let e = u32(atomic.load<u64>(changetype<usize>(pool)));
+  while (free < most && e - pool.base < bytes) {
+    free++;
+    e = atomic.load<u32>(e);
+  }
+  return free;
 }
 
 /** Elements in use now; walks the free list of a shared pool (an audit, not for the data path). */
@@ -121,6 +142,13 @@ export function poolInUse(pool: Pool): u32 {
   let free: u32 = 0;
   for (let e = u32(atomic.load<u64>(changetype<usize>(pool))); e != 0; e = load<u32>(e)) free++;
   return min(pool.carved, pool.capacity) - free;
+}
+
+/** Forgets which elements of a private pool were ever used; all of them are free. */
+export function poolEmpty(pool: Pool): void {
+  assert(pool.inUse == 0 && !pool.shared);
+  pool.head = 0;
+  pool.carved = 0;
 }
 
 /** Elements that can still be taken from a private pool. */

@@ -20,6 +20,7 @@ import {
   SYSCTL_ARP_REACHABLE_TIME,
 } from "../layout";
 import { Mbuf, mbufFree, mbufPrepend } from "../memory/mbuf";
+import { txCapacity } from "../memory/tx-pool";
 import { count, nowMillis, stack, sysctl } from "../stack";
 import { Timer, timerArm, timerCancel } from "../timer";
 import {
@@ -43,7 +44,7 @@ import {
 import { arpRequest } from "./arp-packet";
 import { hostUnreachable } from "./icmp";
 import { Netif, netifAt, netifTransmit } from "./netif";
-import { packetCapacity, packetOwn } from "./packet";
+import { packetOwn } from "./packet";
 import { onLink } from "./route";
 
 export { arpAddressState, arpAnnounce, arpProbe } from "./arp-address";
@@ -197,7 +198,7 @@ function pend(e: ArpEntry, m: Mbuf): i32 {
   e.pendingTail = self;
   e.pendingCount++;
   store<u32>(base, load<u32>(base, PENDING) + 1, PENDING);
-  if (u32(e.pendingCount) > PENDING_MAX || load<u32>(base, PENDING) > packetCapacity() >>> 2) {
+  if (u32(e.pendingCount) > PENDING_MAX || load<u32>(base, PENDING) > txCapacity() >>> 2) {
     const oldest = changetype<Mbuf>(takePending(e));
     count(MIB_ARP_PENDING_DROPS);
     mbufFree(oldest);

@@ -41,8 +41,8 @@ import { arpAddressForget, arpAnnounce } from "./arp-address";
 import { etherInput } from "./ethernet";
 import { ipv4Input } from "./ipv4-input";
 import { queueOf, rxBurst, txBurst } from "./nic";
+import { packetOwn } from "./packet";
 import { WARM_BYTES, warmBurst } from "./warm";
-import { packetAttach, packetOwn } from "./packet";
 import { routeConnected, routeForget } from "./route";
 
 /** Packets that wait for the NIC at most; what comes on top is dropped and counted. */
@@ -118,7 +118,6 @@ export function netifInit(at: usize, cfg: usize): void {
 export function netifAttach(at: usize): void {
   base = at;
   rxArray = at + RX_BURST_AT;
-  packetAttach();
 }
 
 /**

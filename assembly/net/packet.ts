@@ -1,27 +1,30 @@
 // Packets that span several mbufs: sums, copies, trimming; and giving a packet bytes of its own.
 // Read first: DPDK "Mbuf Library" (segmented buffers).
 
-import { MBUF_BYTES, MBUF_DATA_ROOM, POOL_MBUF } from "../layout";
+import { MBUF_BYTES, MBUF_DATA_ROOM, MIB_MBUF_ALLOC_FAILURES } from "../layout";
 import { Mbuf, mbufAlloc, mbufFree, mbufIsExternal } from "../memory/mbuf";
 import { Pool } from "../memory/pool";
-import { poolAt } from "../stack";
+import { txAlloc, txIsCalm, txTake } from "../memory/tx-pool";
+import { count } from "../stack";
 import { copySum, sumBytes, swapSum } from "../wire/checksum";
+import { netifFlush, netifPending } from "./netif";
 
-let txPool: Pool = changetype<Pool>(0);
+/** In the place of a pool. */
+const OWN: Pool = changetype<Pool>(0);
 
-/** Points this instance at the transmit pool. */
-export function packetAttach(): void {
-  txPool = poolAt(POOL_MBUF);
-}
-
-/** Takes an empty mbuf for transmission, or null. */
+/** Takes an empty mbuf for transmission, or null (counted). What waits for the NIC may give some back first. */
 export function packetAlloc(): Mbuf | null {
-  return mbufAlloc(txPool);
+  return txIsCalm() ? txTake() : allocShort(true);
 }
 
-/** Mbufs of the transmit pool. */
-export function packetCapacity(): u32 {
-  return txPool.capacity;
+function allocShort(mayFlush: bool): Mbuf | null {
+  let m = txAlloc();
+  if (m === null && mayFlush && netifPending() != 0) {
+    netifFlush();
+    m = txAlloc();
+  }
+  if (m === null) count(MIB_MBUF_ALLOC_FAILURES);
+  return m;
 }
 
 /** Bytes that lie in one piece from `p` in segment `m`. */
@@ -117,12 +120,12 @@ export function packetTrim(m: Mbuf, length: u32): void {
  * `reserve` bytes free in front beside the usual headroom. Null when the pool has not enough mbufs.
  */
 export function packetCopy(m: Mbuf, p: usize, offset: u32, length: u32, reserve: u32): Mbuf | null {
-  return packetCopyFrom(txPool, m, p, offset, length, reserve);
+  return packetCopyFrom(OWN, m, p, offset, length, reserve);
 }
 
-/** The same with mbufs of another pool. */
+/** The same with mbufs of another pool; OWN: those for transmission. */
 export function packetCopyFrom(pool: Pool, m: Mbuf, p: usize, offset: u32, length: u32, reserve: u32): Mbuf | null {
-  const first = mbufAlloc(pool);
+  const first = allocFrom(pool);
   if (first === null) return null;
   first.data += reserve;
   let tail = first;
@@ -135,7 +138,7 @@ export function packetCopyFrom(pool: Pool, m: Mbuf, p: usize, offset: u32, lengt
     tail.dataLen = n;
     done += n;
     if (done == length) break;
-    const s = mbufAlloc(pool);
+    const s = allocFrom(pool);
     if (s === null) {
       mbufFree(first);
       return null;
@@ -148,6 +151,12 @@ export function packetCopyFrom(pool: Pool, m: Mbuf, p: usize, offset: u32, lengt
   first.pktLen = length;
   first.nbSegs = u16(segments);
   return first;
+}
+
+function allocFrom(pool: Pool): Mbuf | null {
+  if (pool !== OWN) return mbufAlloc(pool);
+  // No flush here: this may be a part of one.
+  return txIsCalm() ? txTake() : allocShort(false);
 }
 
 /**

@@ -42,7 +42,7 @@ import { errorQueuePush } from "./error-queue";
 import { TO_BROADCAST, TO_MULTICAST, TO_UNICAST } from "./ipv4-input";
 import { IP_DF, ipv4LoopCopy, ipv4Output, ipv4OutputSplit } from "./ipv4-output";
 import { multicastJoined } from "./igmp";
-import { Netif, netifAt, netifFlush } from "./netif";
+import { Netif, netifAt } from "./netif";
 import { packetAlloc, packetOwn, packetSum } from "./packet";
 import { ipv4Mtu } from "./pmtu";
 import { isLocal, routeLookup, routeNetif, routeNextHop, routeSource } from "./route";
@@ -76,7 +76,7 @@ export function udpSend(s: UdpSocket, data: usize, length: u32, flags: i32, addr
   if (bytes > mtu || length + UDP_BYTES > <u32>MBUF_DATA_ROOM || s.routeKind != TO_UNICAST) {
     return sendAny(s, data, length, address, port, mtu);
   }
-  const m = allocate();
+  const m = packetAlloc();
   if (m === null) return noMemory();
   const p = usize(m.data);
   const pseudo = pseudoSum(s.source, address, IPPROTO_UDP, UDP_BYTES + length);
@@ -111,14 +111,6 @@ function takeError(s: UdpSocket): i32 {
 function noMemory(): i32 {
   count(MIB_UDP_SNDBUF_ERRORS);
   return -ENOBUFS;
-}
-
-/** An mbuf; when there is none, what waits for the NIC may give some back. */
-function allocate(): Mbuf | null {
-  const m = packetAlloc();
-  if (m !== null) return m;
-  netifFlush();
-  return packetAlloc();
 }
 
 function ttlOf(s: UdpSocket): u32 {
@@ -202,12 +194,12 @@ function interfaceWith(address: u32): u32 {
 
 /** The way of datagrams that need several mbufs or fragments, and of those to groups. The route is known. */
 function sendAny(s: UdpSocket, data: usize, length: u32, address: u32, port: u32, mtu: u32): i32 {
-  const m = allocate();
+  const m = packetAlloc();
   if (m === null) return noMemory();
   m.dataLen = UDP_BYTES;
   m.pktLen = UDP_BYTES;
   if (length > 0) {
-    const rest = allocate();
+    const rest = packetAlloc();
     if (rest === null) {
       mbufFree(m);
       return noMemory();
@@ -316,14 +308,14 @@ function cork(s: UdpSocket, data: usize, length: u32, flags: i32, address: u32, 
 }
 
 function sendCork(s: UdpSocket): i32 {
-  const m = allocate();
+  const m = packetAlloc();
   if (m === null) return noMemory();
   m.dataLen = UDP_BYTES;
   m.pktLen = UDP_BYTES + s.corkBytes;
   let tail = m;
   for (let at = s.corkHead; at != 0; at = changetype<Chunk>(at).next) {
     const c = changetype<Chunk>(at);
-    const segment = allocate();
+    const segment = packetAlloc();
     if (segment === null) {
       mbufFree(m);
       return noMemory();

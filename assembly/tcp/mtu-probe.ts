@@ -20,6 +20,7 @@ import { inFlight } from "./scoreboard";
 import { seqGe } from "./sequence";
 import { CA_OPEN, Flight, TF_TIMESTAMPS, Tcb } from "./tcb";
 import { emitNew, unsentBytes } from "./transmit";
+import { txAbounds } from "./tx-wait";
 
 /** IPv4's and TCP's headers without options. */
 const HEADERS: u32 = 40;
@@ -98,7 +99,7 @@ export function mtuProbe(t: Tcb, f: Flight, mss: u32, tso: bool): i32 {
   if (unsentBytes(t) < needed || t.sndWnd < needed) return PROBE_NONE;
   if (i32(t.sndUna + t.sndWnd - t.sndNxt - needed) < 0) return PROBE_WAIT;
   if (inFlight(f) + 2 > t.cwnd) return inFlight(f) == 0 ? PROBE_NONE : PROBE_WAIT;
-  if (t.extra != 0 && recordLeft(t) < payload) return PROBE_NONE;
+  if ((t.extra != 0 && recordLeft(t) < payload) || !txAbounds()) return PROBE_NONE;
   f.mtupSeq = t.sndNxt;
   if (emitNew(t, f, payload, payload, unsentBytes(t), false, tso) == 0) return PROBE_NONE;
   f.mtupSize = u16(size);

@@ -12,7 +12,6 @@ import {
   MIB_TCP_OUT_RSTS,
   MIB_TCP_OUT_SEGS,
   MIB_TCP_PURE_ACKS,
-  POOL_MBUF,
   RST,
   SYSCTL_IP_DEFAULT_TTL,
   SYSCTL_TCP_ECN,
@@ -22,12 +21,12 @@ import {
 } from "../layout";
 import { Chunk, chunkCopySum, chunkData } from "../memory/chunk";
 import { copyBytes } from "../memory/copy";
-import { Mbuf, mbufAlloc, mbufAttach, mbufFree } from "../memory/mbuf";
-import { Pool } from "../memory/pool";
+import { Mbuf, mbufAttach, mbufFree } from "../memory/mbuf";
 import { IP_DF, ipv4Output } from "../net/ipv4-output";
 import { Netif } from "../net/netif";
+import { packetAlloc } from "../net/packet";
 import { routeLookup, routeNetif, routeNextHop } from "../net/route";
-import { count, nowMillis, poolAt, stack, sysctl } from "../stack";
+import { count, nowMillis, stack, sysctl } from "../stack";
 import { checksum, fold, pseudoSum, sumBytes, swapSum } from "../wire/checksum";
 import { put32 } from "../wire/bytes";
 import { OPT_MSS, TCP_CHECKSUM, TCP_HEADER_BYTES, TIMESTAMPS_BYTES, TIMESTAMPS_WORD } from "../wire/tcp";
@@ -51,20 +50,9 @@ import { armTimer } from "./timers";
 import { putUrgent } from "./urgent";
 import { selectWindow } from "./window";
 
-let txPool: Pool = changetype<Pool>(0);
 /** TCP header of the segment that was sent last, and its length. */
 export let sentHeader: usize = 0;
 export let sentHeaderBytes: u32 = 0;
-
-/** The pool that segments are built in. */
-export function txPoolOf(): Pool {
-  return txPool;
-}
-
-/** Points this instance at the transmit pool. */
-export function outputAttach(): void {
-  txPool = poolAt(POOL_MBUF);
-}
 
 /** IP's ECN field of data on an ECN connection: ECT(0) (RFC 3168 6.1). */
 const ECT0: u32 = 2;
@@ -138,7 +126,7 @@ function ackLeaves(t: Tcb): void {
  */
 export function sendSegment(t: Tcb, seq: u32, flags: u32, chunk: u32, offset: u32, length: u32, mss: u32): bool {
   if (!tcpRoute(t)) return false;
-  const m = mbufAlloc(txPool);
+  const m = packetAlloc();
   if (m === null) {
     count(MIB_TCP_MEM_ERRORS);
     return false;
@@ -207,7 +195,7 @@ function gather(m: Mbuf, chunk: u32, offset: u32, length: u32): bool {
   let left = length;
   let c = changetype<Chunk>(chunk);
   while (left > 0) {
-    const s = mbufAlloc(txPool);
+    const s = packetAlloc();
     if (s === null) {
       count(MIB_TCP_MEM_ERRORS);
       mbufFree(m);
@@ -261,7 +249,7 @@ function ackLater(t: Tcb): void {
 
 /** Sends SYN, or SYN with ACK: the options in Linux's order, then the first `payload` bytes of the send queue. */
 export function sendSyn(t: Tcb, flags: u32, payload: u32 = 0): bool {
-  const m = tcpRoute(t) ? mbufAlloc(txPool) : null;
+  const m = tcpRoute(t) ? packetAlloc() : null;
   if (m === null) {
     fastopenOffer(-1, false, 0, 0);
     count(MIB_TCP_MEM_ERRORS);
@@ -331,7 +319,7 @@ export function sendBare(
   if (!routeLookup(remote)) return;
   const nif = routeNetif;
   const nextHop = routeNextHop;
-  const m = mbufAlloc(txPool);
+  const m = packetAlloc();
   if (m === null) {
     count(MIB_TCP_MEM_ERRORS);
     return;

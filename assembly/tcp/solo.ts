@@ -2,7 +2,7 @@
 // scoreboard; the TCB's own fields tell all of it: [SND.UNA, SND.NXT), sent at sentMicros, with TF_SOLO set.
 // Whatever asks for the Flight (flightOf) finds the segment on the scoreboard there, as if it had always been.
 
-import { ACK, ECE, FIN, PSH, SYN } from "../layout";
+import { ACK, ECE, FIN, MBUF_DATA_ROOM, PSH, SYN } from "../layout";
 import { nowMicros } from "../stack";
 import { timerCancel } from "../timer";
 import { cleanQueue } from "./ack";
@@ -28,8 +28,10 @@ import {
 } from "./tcb";
 import { armTimer } from "./timers";
 import { hasUnsent, noteSent, tcpOutput } from "./transmit";
-import { txRoom } from "./tx-wait";
+import { txAbounds, txIsOpen } from "./tx-wait";
 
+/** What one mbuf holds beside any header. */
+const SMALL: u32 = MBUF_DATA_ROOM - 60;
 /** What keeps a segment from going alone: it is held back, or more state hangs on it. */
 const NOT_ALONE: u32 = TF_SOLO | TF_PROBING | TF_URGENT | TF_TX_WAIT | TF_CORK | TF_MORE | TF_CORK_FLUSH;
 
@@ -40,7 +42,7 @@ const NOT_ALONE: u32 = TF_SOLO | TF_PROBING | TF_URGENT | TF_TX_WAIT | TF_CORK |
 export function soloSend(t: Tcb, unsent: u32, mss: u32, finWaits: bool): bool {
   if (t.sndNxt != t.sndUna || unsent > mss || t.tflags & NOT_ALONE || t.caState != CA_OPEN) return false;
   // A window of one segment grows by what is acknowledged while it is full (RFC 5681 3.1): that needs the Flight.
-  if (t.cwnd < 2 || t.sndWnd < max<u32>(unsent, 1) || txRoom(t) == 0) return false;
+  if (t.cwnd < 2 || t.sndWnd < max<u32>(unsent, 1) || !txIsOpen(t) || (unsent > SMALL && !txAbounds())) return false;
   const flags = ACK | (unsent > 0 ? PSH : 0) | (finWaits ? FIN : 0);
   // Whether or not an mbuf was to be had: what did not leave is like a loss on the wire.
   sendSegment(t, t.sndNxt, flags, t.sndHead, 0, unsent, mss);

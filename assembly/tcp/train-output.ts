@@ -13,15 +13,16 @@ import {
 } from "../layout";
 import { Chunk, chunkCopySum, chunkData } from "../memory/chunk";
 import { copyBytes } from "../memory/copy";
-import { Mbuf, mbufAlloc } from "../memory/mbuf";
+import { Mbuf } from "../memory/mbuf";
 import { takeIdents } from "../net/ipv4-output";
 import { Netif, netifTransmit } from "../net/netif";
+import { packetAlloc } from "../net/packet";
 import { count, countBy, stack } from "../stack";
 import { checksum } from "../wire/checksum";
 import { headerSum } from "../wire/ipv4";
 import { put16, put32 } from "../wire/bytes";
 import { TCP_FLAGS, TCP_HEADER_BYTES, TCP_SEQ, TIMESTAMPS_BYTES } from "../wire/tcp";
-import { optionBytes, seal, sendSegment, sentHeader, sentHeaderBytes, txPoolOf } from "./output";
+import { optionBytes, seal, sendSegment, sentHeader, sentHeaderBytes } from "./output";
 import { TF_TIMESTAMPS, TF_URGENT, Tcb } from "./tcb";
 
 /** Ethernet and IPv4 header. */
@@ -93,7 +94,7 @@ function copies(t: Tcb, seq: u32, flags: u32, left: u32, mss: u32): void {
   let id = takeIdents(t.remoteAddress, segments);
   let sent: u32 = 0;
   while (left > 0) {
-    const m = mbufAlloc(txPoolOf());
+    const m = packetAlloc();
     if (m === null) {
       count(MIB_TCP_MEM_ERRORS);
       break;

@@ -14,6 +14,7 @@ import {
   SYSCTL_TCP_SLOW_START_AFTER_IDLE,
 } from "../layout";
 import { Chunk } from "../memory/chunk";
+import { txAvailable } from "../memory/tx-pool";
 import { Netif } from "../net/netif";
 import { SocketExtra } from "../socket/socket";
 import { countBy, nowMillis, sysctl } from "../stack";
@@ -26,7 +27,7 @@ import { recordLeft } from "./marks";
 import { backedOffRto } from "./rtt";
 import { flightOf, inFlight, scoreboardAdd, scoreboardSplit, timeAppend } from "./scoreboard";
 import { packetLeft } from "./send-space";
-import { seqGt } from "./sequence";
+import { seqGe, seqGt } from "./sequence";
 import { soloSend } from "./solo";
 import { stampsSent } from "./stamps";
 import {
@@ -57,7 +58,7 @@ import {
 } from "./tcb";
 import { armTimer, disarmTimer, scheduleLossProbe } from "./timers";
 import { sendTrain } from "./train-output";
-import { txRoom, txWait } from "./tx-wait";
+import { txAbounds, txFit, txRepairs, txRoom, txWait } from "./tx-wait";
 
 /** Largest payload of one descriptor with TSO: an IP datagram less its headers. */
 const TSO_BYTES_MAX: u32 = 65535 - 20 - 60;
@@ -133,7 +134,7 @@ export function tcpOutput(t: Tcb): u32 {
     if (sent >= most) break;
   }
   if (sent > 0) {
-    if (f.packetsOut > f.maxPacketsOut || seqGt(t.sndUna, f.limitedSeq)) {
+    if (f.packetsOut > f.maxPacketsOut || seqGe(t.sndUna, f.limitedSeq)) {
       f.maxPacketsOut = f.packetsOut;
       f.limitedSeq = t.sndNxt;
     }
@@ -255,8 +256,14 @@ function holdsPartial(t: Tcb, f: Flight, finWaits: bool): bool {
   return f.packetsOut > 0 && seqGt(t.sndSml, t.sndUna);
 }
 
-/** Sends `length` bytes of the `unsent` from SND.NXT on, in segments of `mss`; returns how many, 0 without memory. */
-export function emitNew(t: Tcb, f: Flight, length: u32, mss: u32, unsent: u32, finWaits: bool, tso: bool): u32 {
+/** Sends `most` bytes of the `unsent` from SND.NXT on, in segments of `mss`; returns how many, 0 without memory. */
+export function emitNew(t: Tcb, f: Flight, most: u32, mss: u32, unsent: u32, finWaits: bool, tso: bool): u32 {
+  locate(t, f);
+  const length = most == 0 || txAbounds() ? most : txFit(f.cursorChunk, most, mss, tso);
+  if (length == 0 && most != 0) {
+    if (!txWait(t)) retryLater(t);
+    return 0;
+  }
   const last = length == unsent;
   const fin = last && finWaits;
   const push = last && length > 0 && !isPart && !(t.tflags & TF_MORE);
@@ -265,7 +272,6 @@ export function emitNew(t: Tcb, f: Flight, length: u32, mss: u32, unsent: u32, f
   if (push || pcount > 1) flags |= PSH;
   if (fin) flags |= FIN;
   if (f.packetsOut == 0) cubicIdle(t, f);
-  locate(t, f);
   const seq = t.sndNxt;
   const end = seq + length + u32(fin);
   if (!scoreboardAdd(f, seq, end, pcount, (fin ? TS_FIN : 0) | (push ? TS_PUSH : 0))) {
@@ -343,10 +349,11 @@ export function retransmit(t: Tcb, f: Flight, s: TxSeg, segments: u32): u32 {
   const room = i32(t.sndUna + t.sndWnd - s.seq);
   // The window may have shrunk; the first segment goes all the same, it is the probe (RFC 9293 3.8.6.1)
   if (room <= 0 && s.seq != t.sndUna) return 0;
-  const most = min(max<u32>(segments, 1), TRAIN_SEGMENTS_MAX) * mss;
+  if (!tcpRoute(t)) return 0;
+  const tso = (changetype<Netif>(t.netif).caps & CAP_TX_TSO) != 0;
+  const most = min(min(max<u32>(segments, 1), TRAIN_SEGMENTS_MAX), txRepairs(mss, tso)) * mss;
   if (bytes > most && !scoreboardSplit(f, s, s.seq + most, mss)) return 0;
   const length = min(bytes, most);
-  if (!tcpRoute(t)) return 0;
   if (!(s.flags & TS_RETRANS)) {
     s.flags |= u8(TS_RETRANS | TS_EVER_RETRANS);
     f.retransOut += s.pcount;
@@ -357,13 +364,13 @@ export function retransmit(t: Tcb, f: Flight, s: TxSeg, segments: u32): u32 {
   f.mtupSize = 0;
   countBy(MIB_TCP_RETRANS_SEGS, s.pcount);
   timeAppend(f, s);
-  sendFromQueue(t, s, length, mss);
+  sendFromQueue(t, s, length, mss, tso);
   if (t.retransStampMillis == 0) t.retransStampMillis = max<u32>(nowMillis, 1);
   return s.pcount;
 }
 
 /** Sends `length` bytes from the start of segment `s`, which is in flight, and its FIN. */
-function sendFromQueue(t: Tcb, s: TxSeg, length: u32, mss: u32): void {
+function sendFromQueue(t: Tcb, s: TxSeg, length: u32, mss: u32, tso: bool): void {
   let at = t.sndHead;
   let offset = s.seq - t.sndUna;
   if (length > 0) {
@@ -373,7 +380,6 @@ function sendFromQueue(t: Tcb, s: TxSeg, length: u32, mss: u32): void {
     }
   }
   const flags = ACK | (s.flags & TS_PUSH || length > mss ? PSH : 0) | (s.flags & TS_FIN ? FIN : 0);
-  const tso = (changetype<Netif>(t.netif).caps & CAP_TX_TSO) != 0;
   if (length > mss && !tso) sendTrain(t, s.seq, flags, at, offset, length, mss);
   else sendSegment(t, s.seq, flags, at, offset, length, mss);
 }
@@ -387,6 +393,8 @@ export function retransmitLost(t: Tcb, f: Flight): void {
     if (pipe >= t.cwnd) break;
     const flags = u32(s.flags);
     if (flags & TS_LOST && !(flags & TS_RETRANS)) {
+      // When it cannot wait among the others, the timer has the last mbufs.
+      if (txAvailable() == 0 && txWait(t)) break;
       const n = retransmit(t, f, s, min(t.cwnd - pipe, packetSegments(t, f, currentMss(t))));
       if (n == 0) break;
       if (f.undoMarker != 0 && f.undoRetrans != u32.MAX_VALUE) f.undoRetrans += n;

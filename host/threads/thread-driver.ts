@@ -46,7 +46,10 @@ export interface ThreadPort {
 }
 
 /** What it needs of the core. */
-export type DriverCore = Pick<StackExports, "poll" | "nextDeadline" | "shareBeat" | "shareDeadline" | "sharePending">;
+export type DriverCore = Pick<
+  StackExports,
+  "poll" | "nextDeadline" | "rxCacheBeat" | "rxCacheSweep" | "shareBeat" | "shareDeadline" | "sharePending"
+>;
 
 /** Drives one stack for the calls that wait. */
 export class ThreadDriver implements Waiter, Driver {
@@ -120,7 +123,9 @@ export class ThreadDriver implements Waiter, Driver {
     while (true) this.wait(Infinity);
   }
 
+  /** Asked when the thread is about to sleep: a sleeper keeps no mbufs from the senders. */
   nextDeadline(): number {
+    this.#core.rxCacheSweep();
     const own = Math.min(this.#core.nextDeadline(), this.#veth.portNextDue(this.#port.handle));
     return this.isSharing ? Math.min(own, this.#core.shareDeadline()) : own;
   }
@@ -163,6 +168,7 @@ export class ThreadDriver implements Waiter, Driver {
     this.activity.polls++;
     try {
       const work = this.#core.poll(now);
+      this.#core.rxCacheBeat();
       return this.isSharing ? work + this.#core.shareBeat() : work;
     } catch (error) {
       this.hasTrapped = true;

@@ -27,6 +27,8 @@ export interface ThreadSetup {
   place: StackPlace;
   /** Handle of the NIC's port. */
   port: number;
+  /** Freed mbufs that the thread gathers for each RX queue, 0: none. */
+  mbufCache: number;
   queues: QueueShare;
   /** The cores that the thread is kept on; none: any. */
   cpus: readonly number[];
@@ -48,6 +50,8 @@ export class WorkerHost {
   readonly #nic: UserVeth;
   readonly #driver: ThreadDriver;
   readonly #pump: Pump;
+  readonly #mbufCache: number;
+  readonly #txQueue: number;
 
   /** @internal use Network.spawn() */
   constructor(setup: ThreadSetup) {
@@ -60,6 +64,8 @@ export class WorkerHost {
     this.name = setup.name;
     this.address = setup.address;
     this.index = setup.index;
+    this.#mbufCache = setup.mbufCache;
+    this.#txQueue = setup.queues.tx;
     this.#stack = Stack.attach(memory, exports, setup.place, core);
     this.#nic = UserVeth.attach(veth, { kind: "user-veth", name: setup.name, handle: setup.port, links: {} });
     const port = { handle: setup.port, ...setup.queues };
@@ -118,12 +124,19 @@ export class WorkerHost {
     this.#driver.mode = mode;
     this.#driver.isSharing = false;
     this.#stack.core.attach(this.#stack.place.base);
+    this.#useCaches(this.#mbufCache);
   }
 
   /** @internal a task has ended: whoever still waits here must not touch the stack any more. Has it trapped? */
   leave(error: Error): boolean {
     this.#pump.close(error);
+    if (!this.#driver.hasTrapped) this.#useCaches(0);
     return this.#driver.hasTrapped;
+  }
+
+  #useCaches(mbufs: number): void {
+    const nic = this.#nic;
+    this.#stack.core.rxCacheUse(nic.poolAddress(0), nic.queues, nic.cachesAddress(this.#txQueue), mbufs);
   }
 }
 

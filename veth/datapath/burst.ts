@@ -3,11 +3,11 @@
 
 import { BURST_MAX, PAUSE_MICROS_MAX } from "../../assembly/layout";
 import { doorbellRing } from "../../assembly/memory/doorbell";
-import { poolAlloc } from "../../assembly/memory/pool";
+import { poolAlloc, poolIsEmpty } from "../../assembly/memory/pool";
 import { burstRingPush, burstRingTaken, burstRingUsed } from "../../assembly/memory/ring";
 import { Frame, FRAME_BYTES } from "./frame";
 import { poolGiveChain, poolTakeChain } from "./pool-chain";
-import { RxQueue, rxPool } from "./port";
+import { RxQueue, rxPool, rxPoolIsShort } from "./port";
 
 /** Lanes of a burst, a power of two. Queues that share a lane close it for one another. */
 const LANES: u32 = 8;
@@ -155,7 +155,10 @@ export function laneMakeRoom(lane: Lane, q: RxQueue, frames: u32): bool {
 /** An mbuf of the queue's pool with only its first two words set, or 0. `wanted`: how many may follow. */
 export function laneTake(lane: Lane, q: RxQueue, wanted: u32): usize {
   const pool = rxPool(q);
-  if (lane.stash == 0) lane.stash = poolTakeChain(pool, min(wanted, STASH_MAX));
+  if (lane.stash == 0) {
+    lane.stash = poolTakeChain(pool, min(wanted, STASH_MAX));
+    if (poolIsEmpty(pool)) rxPoolIsShort(q);
+  }
   const element = usize(lane.stash);
   if (element == 0) return poolAlloc(pool);
   lane.stash = load<u32>(element);

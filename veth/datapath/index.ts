@@ -69,6 +69,7 @@ export { linkRecover } from "./link-repair";
 export {
   bridgeRepair,
   poolSweep,
+  rxCachesForget,
   rxQueueDrain,
   rxQueueGaps,
   rxQueueHolder,

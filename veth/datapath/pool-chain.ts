@@ -1,7 +1,7 @@
 // Several elements of a shared pool in one exchange: a burst takes and gives back a whole piece of the free list.
 // Read first: assembly/memory/pool.ts. Elements stay marked as free until they are used.
 
-import { Pool } from "../../assembly/memory/pool";
+import { Pool, poolGive } from "../../assembly/memory/pool";
 
 /** Takes up to `count` elements off a shared pool's free list; returns the first, linked to the others, or 0. */
 export function poolTakeChain(pool: Pool, count: u32): u32 {
@@ -29,14 +29,7 @@ export function poolTakeChain(pool: Pool, count: u32): u32 {
 
 /** Gives back elements that poolTakeChain() took. */
 export function poolGiveChain(pool: Pool, first: u32): void {
-  const at = changetype<usize>(pool);
   let last = first;
   for (let next = load<u32>(last); next != 0; next = load<u32>(last)) last = next;
-  let head = atomic.load<u64>(at);
-  while (true) {
-    store<u32>(last, u32(head));
-    const seen = atomic.cmpxchg<u64>(at, head, u64(first) | (((head >> 32) + 1) << 32));
-    if (seen == head) return;
-    head = seen;
-  }
+  poolGive(pool, first, last);
 }

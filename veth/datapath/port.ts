@@ -10,6 +10,7 @@ import {
   CAP_TX_TSO,
   CAP_VLAN,
   MBUF_BYTES,
+  PORT_CACHES,
   PORT_CAPTURE,
   PORT_DIRECTOR,
   PORT_DROPS,
@@ -21,6 +22,7 @@ import {
   PORT_QUEUES_MAX,
   PORT_RETA,
   PORT_RSS_KEY,
+  PORT_RX_SHORT,
   PORT_TX_COUNT,
   PORT_TX_QUEUES,
   PORT_UP,
@@ -38,6 +40,7 @@ import {
 } from "../../assembly/layout";
 import { Pool, POOL_BYTES, poolInit, poolInUse } from "../../assembly/memory/pool";
 import { burstRingBytes, burstRingInit } from "../../assembly/memory/ring";
+import { rxCacheAt, rxCacheShort } from "../../assembly/memory/rx-cache";
 import { Burst, BURST_BYTES, laneOffset } from "./burst";
 import { directorBytes, directorInit } from "./director";
 import { RSS_TABLE_BYTES, rssTableInit } from "./rss";
@@ -78,10 +81,13 @@ export class Port {
   offers: u32;
   /** TX queues, at least as many as RX queues. */
   txCount: u32;
+  /** Caches of freed mbufs: one for each RX queue, for each TX queue's thread (memory/rx-cache.ts). */
+  caches: u32;
 }
 if (offsetof<Port>("mac") != PORT_MAC || offsetof<Port>("capture") != PORT_CAPTURE) ERROR("Port layout");
 if (offsetof<Port>("linkOut") != PORT_LINK_OUT || offsetof<Port>("linkIn") != PORT_LINK_IN) ERROR("Port layout");
 if (offsetof<Port>("txQueues") != PORT_TX_QUEUES || <i32>offsetof<Port>() > PORT_RSS_KEY) ERROR("Port layout");
+if (offsetof<Port>("caches") != PORT_CACHES) ERROR("Port layout");
 if (offsetof<Port>("director") != PORT_DIRECTOR || offsetof<Port>("txCount") != PORT_TX_COUNT) ERROR("Port layout");
 
 /** What senders know of an RX queue; the consumer's counters and the pool lie CACHE_SPREAD bytes apart. */
@@ -109,7 +115,7 @@ if (TXQ_COUNT * 8 > 128 || TXQ_BURST + BURST_BYTES > <u32>TXQ_BYTES) ERROR("TxQu
 /** Bytes of a port's region with `queues` RX queues and `txCount` TX queues. `ringSize` is a power of two. */
 export function portBytes(queues: u32, ringSize: u32, mbufs: u32, rules: u32, txCount: u32): u32 {
   const rx = queues * (RXQ_BYTES + ringBytes(mbufs) + mbufs * MBUF_BYTES);
-  return portTables(rules) + rx + max(queues, txCount) * TXQ_BYTES;
+  return portTables(rules) + rx + max(queues, txCount) * (TXQ_BYTES + queues * CACHE_SPREAD);
 }
 
 /** Lays out a zeroed region whose header the host has filled in. Every queue is empty, every mbuf free. */
@@ -128,7 +134,8 @@ export function portInit(base: u32): void {
   rssTableInit(p.rssTable, base + PORT_RSS_KEY);
   directorInit(p.director, p.rules);
   for (let i: u32 = 0; i < u32(RETA_SIZE); i++) store<u8>(base + PORT_RETA + i, u8(i % p.queues));
-  let ring = p.txQueues + p.txCount * TXQ_BYTES;
+  p.caches = p.txQueues + p.txCount * TXQ_BYTES;
+  let ring = p.caches + p.txCount * p.queues * CACHE_SPREAD;
   let mbufs = ring + p.queues * ringBytes(p.mbufs);
   for (let i: u32 = 0; i < p.queues; i++) {
     rxQueueInit(p, i, ring, mbufs);
@@ -167,9 +174,21 @@ export function portHasFlowControl(p: Port): bool {
   return (p.flags & PORT_FLOW_CONTROL) != 0;
 }
 
-/** Mbufs of an RX queue that are out of its pool; an audit. */
+/** Mbufs of an RX queue that are out of its pool and in no cache; an audit. */
 export function rxMbufsInUse(handle: u32, queue: u32): u32 {
-  return poolInUse(rxPool(rxQueueAt(portAt(handle), queue)));
+  const p = portAt(handle);
+  let used = poolInUse(rxPool(rxQueueAt(p, queue)));
+  for (let owner: u32 = 0; owner < p.txCount; owner++) used -= rxCacheAt(p.caches, p.queues, owner, queue).count;
+  return used;
+}
+
+/** An RX queue's pool has given out its last mbuf: caches in front of it are switched off, their owners sweep them. */
+export function rxPoolIsShort(q: RxQueue): void {
+  const p = changetype<Port>(q.port);
+  portCount(p, PORT_RX_SHORT);
+  for (let owner: u32 = 0; owner < p.txCount; owner++) {
+    rxCacheShort(rxCacheAt(p.caches, p.queues, owner, q.index));
+  }
 }
 
 /** Makes the senders forget which port takes their frames: what this one is plugged into has changed. */

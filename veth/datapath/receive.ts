@@ -34,7 +34,7 @@ import {
 } from "../../assembly/layout";
 import { copyBytes } from "../../assembly/memory/copy";
 import { Mbuf } from "../../assembly/memory/mbuf";
-import { poolFree } from "../../assembly/memory/pool";
+import { poolFree, poolFreeUpTo } from "../../assembly/memory/pool";
 import { fold } from "../../assembly/wire/checksum";
 import {
   Burst,
@@ -98,7 +98,7 @@ export function receiveHasRoom(p: Port, f: Frame, b: Burst, frames: u32, mbufs: 
   if (frames > q.size || frames * mbufs > p.mbufs) return true;
   const lane = laneTo(b, q);
   if (!laneIsOpen(lane, q)) laneOpen(b, lane, q);
-  return laneMakeRoom(lane, q, frames) && poolHas(q, frames * mbufs);
+  return laneMakeRoom(lane, q, frames) && poolFreeUpTo(rxPool(q), frames * mbufs) >= frames * mbufs;
 }
 
 /** The queue on which a packet with this tuple (host order; source = the peer) arrives. */
@@ -207,19 +207,6 @@ function giveChain(q: RxQueue, chain: usize): void {
     poolFree(rxPool(q), chain);
     chain = next;
   }
-}
-
-/** True when the queue's pool probably has so many mbufs left. */
-function poolHas(q: RxQueue, mbufs: u32): bool {
-  const pool = rxPool(q);
-  const fresh = pool.capacity - min(pool.carved, pool.capacity);
-  if (fresh >= mbufs) return true;
-  let left = mbufs - fresh;
-  for (let e = u32(atomic.load<u64>(changetype<usize>(pool))); e - pool.base < pool.capacity * pool.elementBytes;) {
-    if (--left == 0) return true;
-    e = atomic.load<u32>(e);
-  }
-  return false;
 }
 
 /** Copies the frame into its mbufs and writes the descriptor. */

@@ -8,6 +8,7 @@
 import { BRIDGE_ENTRIES, BRIDGE_MAC_TABLE, MBUF_BYTES, TXQ_BYTES } from "../../assembly/layout";
 import { Mbuf, mbufFree } from "../../assembly/memory/mbuf";
 import { Pool, POOL_FREE_MARK, poolFree } from "../../assembly/memory/pool";
+import { rxCacheAt, rxCacheForget } from "../../assembly/memory/rx-cache";
 import {
   burstRingGaps,
   burstRingPop,
@@ -30,6 +31,13 @@ export function txQueueForget(port: u32, queue: u32): void {
   const p = portAt(port);
   assert(queue < p.txCount);
   burstForget(changetype<Burst>(p.txQueues + queue * TXQ_BYTES + TXQ_BURST));
+}
+
+/** Empties the caches of the dead thread of a TX queue; what is in them is for poolSweep(). */
+export function rxCachesForget(port: u32, queue: u32): void {
+  const p = portAt(port);
+  assert(queue < p.txCount);
+  for (let i: u32 = 0; i < p.queues; i++) rxCacheForget(rxCacheAt(p.caches, p.queues, queue, i));
 }
 
 /** Closes the gaps that dead senders, or a dead receiver, have left in an RX queue's ring. Returns how many. */
@@ -82,15 +90,17 @@ export function rxQueueHolder(port: u32, queue: u32, id: u32): void {
 }
 
 /**
- * Walks the pool of an RX queue: what is neither free, nor in a ring, nor held by its stack is lost. The rings are the
- * queue's own and the `softs` software queues of the host from `soft` on, `stride` bytes apart. `bits` are zeroed
+ * Walks the pool of an RX queue: what is neither free, nor in a cache or a ring, nor held by its stack is lost. Rings:
+ * the queue's own and the `softs` software queues of the host from `soft` on, `stride` bytes apart. `bits` are zeroed
  * words, a bit for each mbuf. Returns how many are lost; with `frees` they are given back. At a safepoint only.
  */
 export function poolSweep(port: u32, queue: u32, soft: u32, softs: u32, stride: u32, bits: usize, frees: bool): u32 {
-  const q = rxQueueAt(portAt(port), queue);
+  const p = portAt(port);
+  const q = rxQueueAt(p, queue);
   const pool = rxPool(q);
   memory.fill(bits, 0, (pool.capacity + 31) >>> 3);
-  markFree(pool, bits);
+  markFree(pool, bits, u32(atomic.load<u64>(changetype<usize>(pool))));
+  for (let i: u32 = 0; i < p.txCount; i++) markFree(pool, bits, rxCacheAt(p.caches, p.queues, i, queue).head);
   for (let i: u32 = 0; i < burstRingSize(q.ring); i++) markPacket(pool, bits, burstRingValue(q.ring, i));
   for (let s: u32 = 0; s < softs; s++) {
     const ring = usize(soft + s * stride);
@@ -100,8 +110,9 @@ export function poolSweep(port: u32, queue: u32, soft: u32, softs: u32, stride: 
   return sweep(pool, bits, frees);
 }
 
-function markFree(pool: Pool, bits: usize): void {
-  let e = u32(atomic.load<u64>(changetype<usize>(pool)));
+/** A list of free mbufs, the pool's or a cache's. */
+function markFree(pool: Pool, bits: usize, first: u32): void {
+  let e = first;
   while (e != 0) {
     const index = (e - pool.base) / MBUF_BYTES;
     assert(index < pool.capacity && !isMarked(bits, index));
