@@ -13,6 +13,7 @@ import { type StackExports, toCoreTrap, type VethExports } from "../core.ts";
 import { type Clock, TurnClock } from "../clock.ts";
 import type { Waiter } from "../posix/waiter.ts";
 import type { SharedMemory } from "../regions.ts";
+import { ActivityWords } from "./activity.ts";
 import { Doorbell } from "./doorbell.ts";
 import { type Driver, millisLeft, SPIN_MICROS } from "./driver.ts";
 import { StopError } from "./outcome.ts";
@@ -27,16 +28,6 @@ export const POLL_MODES: readonly PollMode[] = ["busy", "adaptive", "lowPower"];
 const BUSY = POLL_MODES.indexOf("busy");
 const LOW_POWER = POLL_MODES.indexOf("lowPower");
 
-/** What a thread has done so far. */
-export interface ThreadActivity {
-  /** Beats of the stack. */
-  polls: number;
-  /** Times it slept. */
-  sleeps: number;
-  /** Sleeps that a doorbell ended; the others came to a deadline. */
-  wakeups: number;
-}
-
 /** Where a host's stack meets its NIC. */
 export interface ThreadPort {
   handle: number;
@@ -50,7 +41,7 @@ export type DriverCore = Pick<StackExports, "poll" | "nextDeadline" | "shareBeat
 
 /** Drives one stack for the calls that wait. */
 export class ThreadDriver implements Waiter, Driver {
-  readonly activity: ThreadActivity = { polls: 0, sleeps: 0, wakeups: 0 };
+  readonly activity: ActivityWords;
   readonly bell: Doorbell;
   readonly sleepMillisMax = Infinity;
   /** The stack has trapped: nobody may use it any more. */
@@ -79,6 +70,8 @@ export class ThreadDriver implements Waiter, Driver {
     this.#veth = veth;
     this.#port = port;
     this.bell = new Doorbell(memory, block);
+    this.activity = new ActivityWords(memory, block);
+    this.activity.begins();
     this.#words = new Int32Array(memory.buffer, block, THREAD_BYTES / 4);
   }
 
@@ -134,10 +127,10 @@ export class ThreadDriver implements Waiter, Driver {
 
   #sleep(untilMicros: number): void {
     this.#until = untilMicros;
+    this.activity.sleeps(this.now());
     const end = this.bell.sleep(this.#millisLeft);
     this.turns.end();
-    if (end !== "awake") this.activity.sleeps++;
-    if (end === "rung") this.activity.wakeups++;
+    this.activity.slept(this.now(), end);
   }
 
   /** @throws {StopError} */
@@ -160,7 +153,7 @@ export class ThreadDriver implements Waiter, Driver {
 
   #pollAt(now: number): number {
     this.assertRunning();
-    this.activity.polls++;
+    this.activity.polled();
     try {
       const work = this.#core.poll(now);
       return this.isSharing ? work + this.#core.shareBeat() : work;
