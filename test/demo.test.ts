@@ -9,10 +9,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { connections, MSG_DONTWAIT, readPcapng } from "../host/index.ts";
+import { Crew, THREAD_MODELS, ThreadFailure } from "../host/demo/crew.ts";
 import { createHosts, openConnection, openListener, startConnect } from "../host/demo/hosts.ts";
 import type { Outcome } from "../host/demo/report.ts";
 import { fileSource, madeSource, openSource, sha256, type Source } from "../host/demo/source.ts";
 import { SourcePorts } from "../host/demo/source-ports.ts";
+import { Tally } from "../host/demo/tally.ts";
+import { threaded } from "../host/demo/threaded.ts";
 import { threadedTables } from "../host/demo/threaded-report.ts";
 import { Transfer } from "../host/demo/transfer.ts";
 import { needTshark, tsharkFaults, tsharkFields } from "./support/tshark.ts";
@@ -299,6 +302,44 @@ function wholeOf(source: Source): Buffer {
   for (let at = 0; at < source.bytes; at += pieces.at(-1)!.length) pieces.push(Buffer.from(source.piece(at)));
   return Buffer.concat(pieces);
 }
+
+describe("the demo's threads", function () {
+  this.timeout(60_000);
+
+  it("are missed when one cannot open the file", async () => {
+    using source = madeSource(1000, "a seed");
+    const lost = { ...source, place: { path: join(tmpdir(), "oribi-there-is-none") } };
+    const silent = { starting: () => {}, fetching: () => {}, measuring: () => {} };
+    const options = { model: "shared", queues: 2, seed: 1, measureMicros: 1000 } as const;
+    const failure = await threaded(lost, options, silent).catch((error: unknown) => error);
+    expect(failure).to.be.instanceOf(ThreadFailure);
+    expect((failure as Error).message).to.match(/^the thread of stack "server#\d" failed: ENOENT: /);
+  });
+
+  for (const model of THREAD_MODELS) {
+    it(`are missed when one dies: ${model}`, async () => {
+      const server = { stacks: 2, threads: model, stack: { connections: 64, timeWaits: 64, sockets: 64 } };
+      await using hosts = createHosts({ seed: 5, queues: 2, time: "real", server });
+      const setup = { file: madeSource(1000, "a seed").place, tally: Tally.buffer(2) };
+      const told: string[] = [];
+      await using crew = await Crew.start(hosts, model, setup, (n, of) => told.push(`${n} of ${of}`));
+      expect(told.at(-1)).to.equal(model === "shared" ? "2 of 2" : "4 of 4");
+      crew.check();
+      hosts.network.kill(hosts.server.stacks[1]!);
+      const isMissed = (): boolean => {
+        try {
+          crew.check();
+          return false;
+        } catch (error) {
+          expect(error).to.be.instanceOf(ThreadFailure);
+          expect((error as Error).message).to.contain('stack "server#1"');
+          return true;
+        }
+      };
+      expect(await hosts.network.until(isMissed, { timeout: "20s" })).to.equal(true);
+    });
+  }
+});
 
 describe("the demo's connections, in simulated time", () => {
   it("come to the queue that their source port was chosen for", async () => {

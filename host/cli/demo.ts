@@ -146,11 +146,19 @@ async function cleanHalf(source: Source, cleanOptions: CleanOptions, stderr: Out
 
 async function threadedPart(source: Source, partOptions: ThreadedOptions, stderr: Output): Promise<ThreadedResult> {
   const label = `${partOptions.model} threads`;
+  using starting = new Progress(stderr, { label: `starting ${label}` });
   using fetching = new Progress(stderr, { label, total: source.bytes, unit: "bytes" });
   using measuring = new Progress(stderr, { label: "measuring" });
   try {
     return await threaded(source, partOptions, {
-      fetching: (bytes) => fetching.update(bytes),
+      starting(done, total) {
+        starting.setTotal(total);
+        starting.update(done);
+      },
+      fetching(bytes) {
+        starting.finish();
+        fetching.update(bytes);
+      },
       measuring(done, total, what) {
         fetching.finish();
         measuring.setTotal(total);

@@ -1,10 +1,13 @@
 // The threads of the demo's server, in either model: started, watched, and asked to end.
 // Read first: DESIGN.md section 4; service.ts for what they do.
 
+import { setTimeout } from "node:timers/promises";
+import { inspect } from "node:util";
 import { Worker } from "node:worker_threads";
 import type { HostStack } from "../host-stack.ts";
-import type { Hosts } from "./hosts.ts";
+import type { Network } from "../network.ts";
 import type { BusinessSetup } from "./business-thread.ts";
+import type { Hosts } from "./hosts.ts";
 import { openListeners, type ServiceSetup } from "./service.ts";
 import { Tally } from "./tally.ts";
 
@@ -16,9 +19,13 @@ const STACK_APP = new URL("./stack-app.js", import.meta.url);
 const BUSINESS_THREAD = new URL("./business-thread.js", import.meta.url);
 /** More business threads than this bring nothing: stacks do most of the work. */
 const BUSINESS_THREADS_MAX = 8;
+/** When no thread has started for so long, none will, milliseconds. */
 const START_MILLIS_MAX = 60_000;
-/** A business thread that was asked to end has so long to do it, milliseconds. */
+/** Threads that were asked to end have so long to do it, milliseconds. */
 const END_MILLIS_MAX = 2000;
+
+/** Is told how many threads of all have started. */
+export type OnStart = (started: number, of: number) => void;
 
 /** A thread of the demo has ended too early, or does nothing any more. */
 export class ThreadFailure extends Error {
@@ -40,23 +47,34 @@ export class Crew implements AsyncDisposable {
   readonly #workers: Worker[] = [];
   #failure: ThreadFailure | undefined;
 
-  private constructor(hosts: Hosts, model: ThreadModel, setup: ServiceSetup) {
-    const { server } = hosts;
+  private constructor({ server }: Hosts, model: ThreadModel, setup: ServiceSetup) {
     this.tally = new Tally(setup.tally);
     this.#stacks = server.stacks;
     this.applications = model === "shared" ? server.stacks.length : businessThreads(server.stacks.length);
-    if (model === "shared") this.#spawnStacks(hosts, setup);
-    else this.#startBusiness(hosts, setup);
   }
 
-  /** Starts the threads; resolves when all of them serve. @throws {ThreadFailure} */
-  static async start(hosts: Hosts, model: ThreadModel, setup: ServiceSetup): Promise<Crew> {
+  /**
+   * Starts the threads; resolves when all of them serve.
+   * @param onProgress is told how many do already
+   * @throws {ThreadFailure}
+   */
+  static async start(hosts: Hosts, model: ThreadModel, setup: ServiceSetup, onProgress: OnStart): Promise<Crew> {
     const crew = new Crew(hosts, model, setup);
+    const { network } = hosts;
+    // Applications of the separate model have stacks that must run before.
+    const stacks = model === "separate" ? crew.#stacks.length : 0;
+    const told = (done: number): void => onProgress(done, stacks + crew.applications);
     try {
-      const isReady = (): boolean => crew.#failure !== undefined || crew.tally.ready === crew.applications;
-      const isInTime = await hosts.network.until(isReady, { timeout: START_MILLIS_MAX * 1000 });
-      if (!isInTime) throw new ThreadFailure(`the threads have not started within ${START_MILLIS_MAX / 1000} s`);
-      crew.check();
+      const running = (): number => crew.#stacks.filter((stack) => network.activity(stack).polls > 0).length;
+      if (model === "separate") await crew.#await(network, running, stacks, told);
+      if (model === "shared") crew.#spawnStacks(hosts, setup);
+      else crew.#startBusiness(hosts, setup);
+      await crew.#await(
+        network,
+        () => crew.tally.ready,
+        crew.applications,
+        (done) => told(stacks + done),
+      );
       return crew;
     } catch (error) {
       await crew[Symbol.asyncDispose]();
@@ -76,9 +94,25 @@ export class Crew implements AsyncDisposable {
   /** Asks the applications to end, and waits for them. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.tally.stop();
-    const late = setTimeout(() => this.#workers.forEach((worker) => void worker.terminate()), END_MILLIS_MAX);
-    await Promise.all(this.#ends);
-    clearTimeout(late);
+    await Promise.race([Promise.all(this.#ends), setTimeout(END_MILLIS_MAX, undefined, { ref: false })]);
+    // Those that have not ended; the network ends those of stacks.
+    await Promise.all(this.#workers.map((worker) => worker.terminate()));
+  }
+
+  /** Waits until `count` has come to `all`, for as long as it still goes up. */
+  async #await(network: Network, count: () => number, all: number, told: (done: number) => void): Promise<void> {
+    const isDone = (): boolean => {
+      told(count());
+      return this.#failure !== undefined || count() === all;
+    };
+    // A machine with few cores starts many threads slowly, but one after the other comes.
+    for (let before = -1; before < count();) {
+      before = count();
+      const isInTime = await network.until(isDone, { timeout: START_MILLIS_MAX * 1000 });
+      if (isInTime) return this.check();
+    }
+    const patience = `no other within ${START_MILLIS_MAX / 1000} s`;
+    throw new ThreadFailure(`only ${count()} of ${all} threads have started, and ${patience}`);
   }
 
   /** Shared: each stack moves to a thread, where its application runs too. */
@@ -118,7 +152,7 @@ export class Crew implements AsyncDisposable {
   /** The first thread that has ended without being asked is what is told; others may follow from it. */
   #ended(what: string, error?: unknown): void {
     if (this.tally.isStopped || this.#failure !== undefined) return;
-    const why = error === undefined ? "has ended" : `failed: ${error instanceof Error ? error.message : String(error)}`;
+    const why = error === undefined ? "has ended" : `failed: ${error instanceof Error ? error.message : inspect(error)}`;
     this.#failure = new ThreadFailure(`${what} ${why}`, { cause: error });
   }
 }

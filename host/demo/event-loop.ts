@@ -4,7 +4,7 @@
 import { setImmediate } from "node:timers/promises";
 import { EPOLL_CTL_ADD, EPOLLET, EPOLLIN, EPOLLOUT } from "../posix/constants.ts";
 import type { EpollEvent, Posix } from "../posix/posix.ts";
-import { checked } from "./hosts.ts";
+import { checked } from "./calls.ts";
 import { type Crew, ThreadFailure } from "./crew.ts";
 
 const EVENTS_MAX = 64;

@@ -4,7 +4,8 @@
 import { createHash } from "node:crypto";
 import { EAGAIN, EPOLLOUT } from "../posix/constants.ts";
 import type { ClientLoop } from "./event-loop.ts";
-import { checked, checkedNow, type Hosts, startConnect } from "./hosts.ts";
+import { checked, checkedNow } from "./calls.ts";
+import { type Hosts, startConnect } from "./hosts.ts";
 import { PORTS, RANGE_BYTES } from "./service.ts";
 import { SourcePorts } from "./source-ports.ts";
 

@@ -6,9 +6,7 @@ import type { Host, HostLink } from "../host.ts";
 import type { HostOptions } from "../network-options.ts";
 import {
   AF_INET,
-  EAGAIN,
   EINPROGRESS,
-  errnoName,
   IPPROTO_TCP,
   SO_REUSEADDR,
   SOCK_NONBLOCK,
@@ -16,9 +14,8 @@ import {
   SOL_SOCKET,
   TCP_NODELAY,
 } from "../posix/constants.ts";
+import { checked, SERVER_PORT } from "./calls.ts";
 
-/** FTP's data port, which says what crosses it: a file. Wireshark then does not guess at protocols in its bytes. */
-export const SERVER_PORT = 20;
 const BACKLOG = 128;
 
 export interface HostsOptions extends NetworkOptions {
@@ -46,29 +43,6 @@ export function createHosts({ queues, tso = false, link, server: only = {}, ...o
   const server = network.host("server", { ...nic, ...only, address: "10.0.0.1/24" });
   const client = network.host("client", { ...nic, address: "10.0.0.2/24", ...(link === undefined ? {} : { link }) });
   return { network, server, client, [Symbol.asyncDispose]: () => network.close() };
-}
-
-/** A call that failed: `code` names the errno. */
-export class CallError extends Error {
-  readonly code: string;
-
-  constructor(call: string, errno: number) {
-    super(`${call} failed: ${errnoName(errno)}`);
-    this.name = "CallError";
-    this.code = errnoName(errno);
-  }
-}
-
-/** The result of a call, if it is none of failure. @throws {CallError} */
-export function checked(call: string, result: number): number {
-  if (result < 0) throw new CallError(call, result);
-  return result;
-}
-
-/** The result of a call that does not wait: -EAGAIN passes. @throws {CallError} */
-export function checkedNow(call: string, result: number): number {
-  if (result < 0 && result !== -EAGAIN) throw new CallError(call, result);
-  return result;
 }
 
 /** A socket that listens on SERVER_PORT. @param flags 0, or SOCK_NONBLOCK */

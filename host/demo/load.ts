@@ -3,9 +3,9 @@
 
 import { EAGAIN, EPOLLOUT, IPPROTO_TCP, SO_ERROR, SOL_SOCKET, TCP_NODELAY } from "../posix/constants.ts";
 import type { ClientLoop } from "./event-loop.ts";
-import { CallError, checked, checkedNow, type Hosts, startConnect } from "./hosts.ts";
+import { CallError, checked, checkedNow, REQUEST_BYTES } from "./calls.ts";
+import { type Hosts, startConnect } from "./hosts.ts";
 import { PORTS } from "./service.ts";
-import { REQUEST_BYTES } from "./workloads.ts";
 
 /** Connections for each queue that requests are sent on at once; enough that RSS leaves none without. */
 const ECHO_CONNECTIONS = 16;

@@ -7,7 +7,7 @@ import type { BadResult, Impairments } from "./bad-link.ts";
 import type { CleanResult, Figure } from "./clean-link.ts";
 import { MADE_NAME } from "./source.ts";
 import type { ThreadedResult } from "./threaded.ts";
-import { REQUEST_BYTES } from "./workloads.ts";
+import { REQUEST_BYTES } from "./calls.ts";
 
 /** Everything that came out. */
 export interface Outcome {

@@ -18,10 +18,9 @@ import {
   SOL_SOCKET,
 } from "../posix/constants.ts";
 import type { EpollEvent, Posix } from "../posix/posix.ts";
-import { checked, checkedNow, SERVER_PORT } from "./hosts.ts";
+import { checked, checkedNow, REQUEST_BYTES, SERVER_PORT } from "./calls.ts";
 import type { Source, SourcePlace } from "./source.ts";
 import type { Tally } from "./tally.ts";
-import { REQUEST_BYTES } from "./workloads.ts";
 
 /** Ports by what is done there: 7 is that of RFC 862, 9 that of RFC 863. */
 export const PORTS = Object.freeze({ file: SERVER_PORT, echo: 7, close: 9 });

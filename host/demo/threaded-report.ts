@@ -4,7 +4,7 @@
 import { formatByteRate, formatBytes, formatCount, formatMicros, formatShare } from "../cli/format.ts";
 import { type Cell, formatTable } from "../cli/table.ts";
 import type { ThreadedResult } from "./threaded.ts";
-import { REQUEST_BYTES } from "./workloads.ts";
+import { REQUEST_BYTES } from "./calls.ts";
 
 /** Both tables. */
 export function threadedTables(result: ThreadedResult, bytes: number, style: { color: boolean }): string {

@@ -44,6 +44,7 @@ export interface ThreadedResult {
 }
 
 export interface ThreadedProgress {
+  starting(done: number, total: number): void;
   fetching(bytes: number): void;
   measuring(done: number, total: number, what: "round_trips" | "connections"): void;
 }
@@ -62,7 +63,8 @@ export async function threaded(
   const { model, queues, seed } = options;
   await using hosts = createHosts({ seed, queues, time: "real", server: serverOptions(model, queues) });
   const tally = Tally.buffer(queues);
-  await using crew = await Crew.start(hosts, model, { file: source.place, tally });
+  const setup = { file: source.place, tally };
+  await using crew = await Crew.start(hosts, model, setup, (done, total) => progress.starting(done, total));
   try {
     return await measure({ hosts, crew, source, progress }, options);
   } catch (error) {
