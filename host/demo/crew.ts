@@ -152,7 +152,8 @@ export class Crew implements AsyncDisposable {
   /** The first thread that has ended without being asked is what is told; others may follow from it. */
   #ended(what: string, error?: unknown): void {
     if (this.tally.isStopped || this.#failure !== undefined) return;
-    const why = error === undefined ? "has ended" : `failed: ${error instanceof Error ? error.message : inspect(error)}`;
+    const reason = error instanceof Error ? error.message : inspect(error);
+    const why = error === undefined ? "has ended" : `failed: ${reason}`;
     this.#failure = new ThreadFailure(`${what} ${why}`, { cause: error });
   }
 }

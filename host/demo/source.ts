@@ -1,4 +1,4 @@
-// The file that the demo sends: one that the user names, or one that is made on the spot; other threads can open it too.
+// The file that the demo sends: one that the user names, or one that is made on the spot; other threads can open it.
 // Read first: transfer.ts, which reads it piece by piece.
 
 import { createCipheriv, createHash } from "node:crypto";
