@@ -705,6 +705,11 @@ export const THREAD_STOP: i32 = 12; // THREAD_ASKED, and the number of the safep
 export const THREAD_PARKED: i32 = 16; // the safepoint it stands still for, between two beats of its stack
 export const THREAD_BEATS: i32 = 20; // goes up while the thread's event loop turns
 export const THREAD_POLL: i32 = 24; // how it waits for work: index in POLL_MODES of host/threads/thread-driver.ts
+export const THREAD_POLLS: i32 = 32; // f64, as the rest: beats of its stack (host/threads/activity.ts)
+export const THREAD_SLEEPS: i32 = 40;
+export const THREAD_WAKEUPS: i32 = 48; // sleeps that a doorbell ended
+export const THREAD_ASLEEP_MICROS: i32 = 56; // in sleeps that have ended
+export const THREAD_ASLEEP_SINCE: i32 = 64; // the network's time when this sleep began; 0: it is awake
 export const THREAD_BYTES: i32 = CACHE_SPREAD;
 /** THREAD_STOP: the thread is asked to end. */
 export const THREAD_ASKED: i32 = 1;

@@ -41,6 +41,7 @@ import { type Snapshot, Snapshots } from "./snapshot.ts";
 import { type Membership, Stack, type StackPlace } from "./stack.ts";
 import type { StackOptions } from "./stack-options.ts";
 import { affinityOf } from "./threads/affinity.ts";
+import { ActivityWords, type ThreadActivity } from "./threads/activity.ts";
 import { epochOf } from "./threads/clock.ts";
 import { MainThread, type ThreadedNetwork } from "./threads/main-thread.ts";
 import type { UntilOptions } from "./threads/pump.ts";
@@ -390,6 +391,11 @@ export class Network implements AsyncDisposable {
     stack.revive();
     this.#mainThread?.watchStack(stack);
     this.#hostOf(stack).restarted(stack);
+  }
+
+  /** What threads of a stack's own have done for it so far, those that run now too. */
+  activity(stack: HostStack): ThreadActivity {
+    return new ActivityWords(this.memory, this.#useThreads("activity()").blockOf(stack)).read(this.now());
   }
 
   /** What the registry says of a stack. */

@@ -101,7 +101,7 @@ describe("command line: values", () => {
     ["sizes", units.bytes, ["", "64K", "-1MB", "1MBit", "big", "1e999"], "a size, such as 1500"],
     ["rates", units.bitsPerSecond, ["", "100", "0Mbit", "-1Mbit", "8MB", "1Mbyte", "fast"], "a rate, such as 100Mbit"],
     ["counts", units.count(1, 64), ["", "0", "65", "1.5", "-3", "many", "1k"], "a whole number from 1 to 64"],
-    ["words", units.oneOf("cubic", "newreno"), ["", "cubicle!", "reno2"], "cubic, newreno"],
+    ["words", units.oneOf("cubic", "newreno"), ["", "cubicle!", "reno2"], '"cubic" or "newreno"'],
   ];
   for (const [name, parse, texts, expected] of bad) {
     it(`refuses what are no ${name}, and says what would be`, () => {

@@ -1,17 +1,22 @@
 // The main job as a user runs it, a child process: what it prints, what it leaves, and that both can be had again.
 // Read first: host/cli/demo.ts; DESIGN.md section 5 (the same seed, the same bytes).
 
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "chai";
 import { connections, MSG_DONTWAIT, readPcapng } from "../host/index.ts";
-import { createHosts, openConnection, openListener } from "../host/demo/hosts.ts";
+import { Crew, THREAD_MODELS, ThreadFailure } from "../host/demo/crew.ts";
+import { createHosts, openConnection, openListener, startConnect } from "../host/demo/hosts.ts";
 import type { Outcome } from "../host/demo/report.ts";
-import { madeSource, sha256 } from "../host/demo/source.ts";
+import { fileSource, madeSource, openSource, sha256, type Source } from "../host/demo/source.ts";
+import { SourcePorts } from "../host/demo/source-ports.ts";
+import { Tally } from "../host/demo/tally.ts";
+import { threaded } from "../host/demo/threaded.ts";
+import { threadedTables } from "../host/demo/threaded-report.ts";
 import { Transfer } from "../host/demo/transfer.ts";
 import { needTshark, tsharkFaults, tsharkFields } from "./support/tshark.ts";
 
@@ -34,11 +39,16 @@ describe("oribi demo", function () {
 
   /** Runs `oribi demo` in the tests' own folder; it measures as quickly as it can. */
   function demo(...args: string[]): Promise<Run> {
+    return runOf(start("--measure", "30ms", ...args));
+  }
+  function start(...args: string[]): ChildProcess {
     const env = { ...process.env, NO_COLOR: "1" };
-    const child = spawn(process.execPath, [MAIN, "demo", "--measure", "30ms", ...args], { cwd: folder, env });
+    return spawn(process.execPath, [MAIN, "demo", ...args], { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
+  }
+  function runOf(child: ChildProcess): Promise<Run> {
     const run: Run = { status: null, stdout: "", stderr: "" };
-    child.stdout.on("data", (data: Buffer) => (run.stdout += data.toString()));
-    child.stderr.on("data", (data: Buffer) => (run.stderr += data.toString()));
+    child.stdout!.on("data", (data: Buffer) => (run.stdout += data.toString()));
+    child.stderr!.on("data", (data: Buffer) => (run.stderr += data.toString()));
     return new Promise((resolve) => child.on("close", (status) => resolve({ ...run, status })));
   }
   const digestOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
@@ -157,6 +167,61 @@ describe("oribi demo", function () {
     });
   });
 
+  describe("with threads", () => {
+    const quick = ["--no-kernel", "--queues", "2"];
+    before(() => writeFileSync(join(folder, "trip.bin"), wholeOf(madeSource(300_001, "trip"))));
+
+    for (const { model, business, what } of [
+      { model: "shared", business: 0, what: ["--size", "300KiB"] },
+      { model: "separate", business: 2, what: ["--file", "trip.bin"] },
+    ]) {
+      it(`gives the file, requests and connections to every queue's thread: ${model}`, async () => {
+        const run = await demo(...quick, ...what, "--json", "--threads", model, "--out", model);
+        expect([run.status, run.stderr]).to.deep.equal([0, ""]);
+        const { intact, file, clean, bad, threads } = JSON.parse(run.stdout) as Outcome & { intact: boolean };
+        expect(intact).to.equal(true);
+        expect([clean.sha256, threads!.sha256, bad.sha256]).to.deep.equal([file.sha256, file.sha256, file.sha256]);
+        expect(threads)
+          .to.include({ model })
+          .and.to.deep.include({ threads: { stacks: 2, business } });
+        const { queues, fetch, roundTrips, connections } = threads!;
+        expect([queues.length, fetch.connections, roundTrips.connections]).to.deep.equal([2, 16, 32]);
+        for (const queue of queues) {
+          // Half of those that fetched the file, and what RSS gave it of the others.
+          expect(queue.connections).to.be.above(fetch.connections / 2);
+          for (const name of ["rxPackets", "rxBytes", "txPackets", "wakeups", "requestsPerSecond"] as const) {
+            expect(queue[name], name).to.be.above(0);
+          }
+          expect(queue.asleep).to.be.within(0, 1);
+          expect(queue.sleeps).to.be.at.least(queue.wakeups);
+        }
+        const sum = (figure: (queue: (typeof queues)[number]) => number): number =>
+          queues.reduce((total, queue) => total + figure(queue), 0);
+        expect(sum((queue) => queue.requestsPerSecond)).to.be.closeTo(roundTrips.perSecond, 1);
+        expect(sum((queue) => queue.txBytes)).to.be.above(file.bytes);
+        expect(sum((queue) => queue.connections)).to.be.above(fetch.connections + roundTrips.connections);
+        expect(connections.perSecond).to.be.above(0);
+        const text = threadedTables(threads!, file.bytes, { color: false });
+        expect(text).to.match(/^request\/response, 64 B each +[\d,]+ \/s on 32 connections$/m);
+        expect(text)
+          .to.match(/^ +1( +[\d,.]+( [KM]?B| %)?){10}$/m)
+          .and.to.match(/^ +all /m);
+        expect(Math.max(...text.split("\n").map((line) => line.length))).to.be.below(100);
+      });
+    }
+
+    it("ends with status 1 when a thread fails, and says which and why", async () => {
+      writeFileSync(join(folder, "gone.bin"), Buffer.alloc(10_000));
+      const child = start(...quick, "--file", "gone.bin", "--measure", "200ms", "--threads", "separate");
+      // When the program prints it has opened the file, and reads on; its threads, later, cannot open it.
+      child.stdout!.once("data", () => unlinkSync(join(folder, "gone.bin")));
+      const run = await runOf(child);
+      expect(run.status).to.equal(1);
+      expect(run.stdout).to.contain("connect, 1 B, close").and.to.not.contain("SHA-256");
+      expect(run.stderr).to.match(/^oribi demo: separate threads: business thread \d failed: ENOENT: .*gone\.bin'\n$/);
+    });
+  });
+
   it("ends with status 1 when the bad link lets nothing through, and says so", async () => {
     const run = await demo("--size", "10KB", "--loss", "100%", "--no-kernel", "--out", "cut");
     expect([run.status, run.stderr]).to.deep.equal([1, ""]);
@@ -188,6 +253,10 @@ describe("oribi demo", function () {
       ],
       [["--out", "no/such/folder/x"], ['there is no folder "']],
       [["--lose", "1%"], ["did you mean --loss?"]],
+      [
+        ["--threads", "foo"],
+        ['--threads is "foo"', 'expected "shared" or "separate"'],
+      ],
       [["again"], ['"again" is one argument too many']],
     ];
     const runs = await Promise.all(cases.map(([args]) => demo(...args)));
@@ -201,7 +270,94 @@ describe("oribi demo", function () {
   });
 });
 
+describe("the demo's file", () => {
+  it("is the same for a thread that opens it", () => {
+    const folder = mkdtempSync(join(tmpdir(), "oribi-source-"));
+    try {
+      using made = madeSource(2_500_000, "a seed");
+      writeFileSync(join(folder, "file"), wholeOf(made));
+      using named = fileSource(join(folder, "file"));
+      for (const source of [made, named]) {
+        using opened = openSource(structuredClone(source.place));
+        expect(opened.bytes).to.equal(2_500_000);
+        expect(sha256(opened)).to.equal(sha256(made));
+        // Here and there, as several connections want it.
+        for (const at of [2_499_999, 0, 1_000_000, 65_535, 1_000_001]) {
+          const piece = opened.piece(at);
+          expect(piece.length).to.be.above(0);
+          expect(Buffer.compare(piece, wholeOf(made).subarray(at, at + piece.length))).to.equal(0);
+        }
+      }
+      using empty = madeSource(0, "a seed");
+      expect([empty.bytes, openSource(empty.place).bytes]).to.deep.equal([0, 0]);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
+
+/** All bytes of a source. */
+function wholeOf(source: Source): Buffer {
+  const pieces: Buffer[] = [];
+  for (let at = 0; at < source.bytes; at += pieces.at(-1)!.length) pieces.push(Buffer.from(source.piece(at)));
+  return Buffer.concat(pieces);
+}
+
+describe("the demo's threads", function () {
+  this.timeout(60_000);
+
+  it("are missed when one cannot open the file", async () => {
+    using source = madeSource(1000, "a seed");
+    const lost = { ...source, place: { path: join(tmpdir(), "oribi-there-is-none") } };
+    const silent = { starting: () => {}, fetching: () => {}, measuring: () => {} };
+    const options = { model: "shared", queues: 2, seed: 1, measureMicros: 1000 } as const;
+    const failure = await threaded(lost, options, silent).catch((error: unknown) => error);
+    expect(failure).to.be.instanceOf(ThreadFailure);
+    expect((failure as Error).message).to.match(/^the thread of stack "server#\d" failed: ENOENT: /);
+  });
+
+  for (const model of THREAD_MODELS) {
+    it(`are missed when one dies: ${model}`, async () => {
+      const server = { stacks: 2, threads: model, stack: { connections: 64, timeWaits: 64, sockets: 64 } };
+      await using hosts = createHosts({ seed: 5, queues: 2, time: "real", server });
+      const setup = { file: madeSource(1000, "a seed").place, tally: Tally.buffer(2) };
+      const told: string[] = [];
+      await using crew = await Crew.start(hosts, model, setup, (n, of) => told.push(`${n} of ${of}`));
+      expect(told.at(-1)).to.equal(model === "shared" ? "2 of 2" : "4 of 4");
+      crew.check();
+      hosts.network.kill(hosts.server.stacks[1]!);
+      const isMissed = (): boolean => {
+        try {
+          crew.check();
+          return false;
+        } catch (error) {
+          expect(error).to.be.instanceOf(ThreadFailure);
+          expect((error as Error).message).to.contain('stack "server#1"');
+          return true;
+        }
+      };
+      expect(await hosts.network.until(isMissed, { timeout: "20s" })).to.equal(true);
+    });
+  }
+});
+
 describe("the demo's connections, in simulated time", () => {
+  it("come to the queue that their source port was chosen for", async () => {
+    const server = { stacks: 3 };
+    await using hosts = createHosts({ seed: 5, queues: 3, time: "virtual", server });
+    const listener = hosts.server.listen({ port: 20 });
+    const ports = new SourcePorts(hosts.client, hosts.server, 20);
+    for (const queue of [2, 0, 1, 1, 2, 0]) {
+      startConnect(hosts, 20, ports.take(queue));
+      hosts.network.settle();
+      const accepted = listener.accept();
+      expect(typeof accepted === "object" && accepted.stack.index).to.equal(queue);
+    }
+    // Handed over were copies only: ARP, which all stacks are to hear.
+    const { out, copies } = hosts.server.counters().steer;
+    expect(out).to.equal(copies);
+  });
+
   it("moves a file in large segments without losing any of them", async () => {
     const source = madeSource(3 << 20, "large segments");
     await using hosts = createHosts({ seed: 5, queues: 2, time: "virtual", tso: true });

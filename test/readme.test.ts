@@ -39,6 +39,24 @@ describe("the README", () => {
     expect(README.match(/```js\n/g)).to.have.length(programs().size);
   });
 
+  it("has its commands in blocks, and its blocks closed", () => {
+    let block: string | undefined;
+    const commands: [line: string, block: string | undefined][] = [];
+    for (const line of README.split("\n")) {
+      const fence = /^(`{3,})(\w*)$/.exec(line);
+      if (fence === null) {
+        if (/^(npx|npm|node) /.test(line)) commands.push([line, block]);
+        continue;
+      }
+      expect(fence[1], "the fence").to.equal("```");
+      if (block !== undefined) expect(fence[2], "a block that is not closed").to.equal("");
+      block = block === undefined ? fence[2] : undefined;
+    }
+    expect(block, "the last block").to.equal(undefined);
+    expect(commands.length).to.be.above(8);
+    for (const [line, where] of commands) expect(where, line).to.equal("sh");
+  });
+
   it("says hello over a bad link", () => {
     expect(run("hello.mjs")).to.match(/^hello over a bad link \(\d+\.\d ms of virtual time\)\n$/);
   });

@@ -115,6 +115,17 @@ describe("hosts with separate threads", function () {
     expect(all.server.pools().tcb!.used, "nothing is left of them").to.be.at.most(16);
   });
 
+  it("tell how long their threads have slept, the sleep that goes on too", async () => {
+    const { net, server } = lab();
+    ok(server.posix.socket(AF_INET, SOCK_STREAM));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const [before, then] = [net.activity(server.first), net.now()];
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const [after, now] = [net.activity(server.first), net.now()];
+    expect(after.asleepMicros - before.asleepMicros).to.be.within((now - then) / 2, now - then + 1000);
+    expect(after.polls - before.polls).to.be.below(1000);
+  });
+
   it("carry big transfers both ways, half-closed in between", async () => {
     const all = lab();
     const l = listener(all.server.posix, 80, 4, 0);

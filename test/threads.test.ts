@@ -196,7 +196,9 @@ describe("a thread without work", function () {
       net.spawn<ThreadActivity>(hosts[1]!, APPS, { name: "idle", args: { millis: 200 }, poll: "busy" }),
     ]);
     expect(lazy.sleeps).to.be.within(1, 50);
-    expect(eager.sleeps).to.equal(0);
+    expect(lazy.asleepMicros).to.be.above(100_000);
+    expect([eager.sleeps, eager.asleepMicros]).to.deep.equal([0, 0]);
+    expect(net.activity(hosts[0]!.first).sleeps, "seen from outside").to.be.at.least(lazy.sleeps);
     expect(eager.polls).to.be.above(lazy.polls * 5);
   });
 });

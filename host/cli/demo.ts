@@ -1,12 +1,16 @@
 // `oribi demo`, the main job: a real file over a clean link and over a bad one, measured beside node:net, captured.
-// Read first: host/demo/clean-link.ts and host/demo/bad-link.ts, its two halves.
+// Read first: host/demo/clean-link.ts and host/demo/bad-link.ts, its two halves; host/demo/threaded.ts between them.
 
 import { statSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { badLink, type BadOptions, type BadResult, type Impairments } from "../demo/bad-link.ts";
 import { cleanLink, type CleanOptions, type CleanResult } from "../demo/clean-link.ts";
 import { badTable, cleanTable, ending, heading, impairmentText, isIntact, jsonReport, LABELS } from "../demo/report.ts";
+import { THREAD_MODELS, ThreadFailure } from "../demo/crew.ts";
 import { fileSource, madeSource, sha256, type Source } from "../demo/source.ts";
+import { threaded, type ThreadedOptions, type ThreadedResult } from "../demo/threaded.ts";
+import { threadedTables } from "../demo/threaded-report.ts";
 import { defineCommand } from "./command.ts";
 import { CliError, EXIT_FAILURE } from "./errors.ts";
 import { formatBytes, formatMicros } from "./format.ts";
@@ -16,14 +20,26 @@ import { Progress } from "./progress.ts";
 import * as units from "./units.ts";
 
 const OUT_DEFAULT = "oribi-demo";
-/** What is made must fit into memory twice. */
+/** What is made lies in memory. */
 const SIZE_MAX = 2 ** 30;
+const QUEUES_MAX = 64;
+const QUEUES_DEFAULT = 4;
 
 const options = {
   file: { form: "FILE", description: "the file to send (default: one of random bytes)", parse: units.readableFile },
   size: { form: "SIZE", description: "size of the file that is made", default: "8MiB", parse: madeSize },
   seed: { form: "SEED", description: "gives every random choice, a number or a word", default: "1", parse: units.seed },
-  queues: { form: "N", description: "queues of each NIC, 1 to 64", default: "4", parse: units.count(1, 64) },
+  queues: {
+    form: "N",
+    description:
+      "queues of each NIC, 1 to 64 (default 4; with --threads as many as the client leaves cores, at least 2)",
+    parse: units.count(1, QUEUES_MAX),
+  },
+  threads: {
+    form: "MODEL",
+    description: "also from a server with a stack and a thread for each queue: shared or separate",
+    parse: units.oneOf(...THREAD_MODELS),
+  },
   loss: { form: "SHARE", description: "bad link: frames lost, each way", default: "1%", parse: units.share },
   delay: { form: "TIME", description: "bad link: time of travel, each way", default: "20ms", parse: units.micros },
   jitter: {
@@ -44,7 +60,7 @@ const options = {
   },
   measure: {
     form: "TIME",
-    description: "clean link: how long each figure is measured",
+    description: "clean link and threads: how long each figure is measured",
     default: "750ms",
     parse: units.micros,
   },
@@ -60,11 +76,14 @@ export const command = defineCommand({
     "queues, on one bridge. First over a clean link in real time, which is measured beside node:net over the " +
     "kernel's loopback; then over a bad link in simulated time, which is captured at both hosts and plotted. Checks " +
     "what arrives by its SHA-256, and ends with status 1 if that is not what was sent. The same seed gives the same " +
-    "capture, byte for byte.",
+    "capture, byte for byte. With --threads, between the two, a server whose queues are served by as many threads: " +
+    '"shared" has a stack and its application in each; "separate" has a stack in each, and business threads that ' +
+    "use all of them. The client fetches the file in parts over many connections, and every queue's figures are told.",
   options,
   examples: [
     ["oribi demo --file photo.jpg --loss 3% --delay 80ms", "your file, over a worse link"],
     ["oribi demo --rate 10Mbit --loss 0%", "a queue that fills, in place of losses by chance"],
+    ["oribi demo --threads separate --queues 2", "stacks in threads, the application in others"],
     ["oribi demo --no-kernel --json --out /tmp/run", "figures for a program, files elsewhere"],
   ],
   async run(args, io) {
@@ -81,7 +100,8 @@ export const command = defineCommand({
 
 async function demo(source: Source, args: Arguments<typeof options>, { stdout, stderr }: Io): Promise<number> {
   const { options: given } = args;
-  const { queues, seed } = given;
+  const { seed, threads: model } = given;
+  const queues = given.queues ?? (model === undefined ? QUEUES_DEFAULT : queuesForCores());
   const impairments = impairmentsOf(given);
   const say = (text: string): void => void (given.json || stdout.write(text));
   const table = { color: stdout.color };
@@ -90,8 +110,11 @@ async function demo(source: Source, args: Arguments<typeof options>, { stdout, s
   const how = { kernel: !given["no-kernel"], measureMicros: given.measure };
   const clean = await cleanHalf(source, { seed: seed.value, queues, ...how }, stderr);
   say(`\n${cleanTable(clean, table)}`);
+  const threadedOptions = model && { model, queues, seed: seed.value, measureMicros: given.measure };
+  const threads = threadedOptions && (await threadedPart(source, threadedOptions, stderr));
+  if (threads !== undefined) say(`\n${threadedTables(threads, source.bytes, table)}`);
   const bad = await badHalf(source, { seed: seed.value, queues, impairments, ...given.out }, stderr);
-  const outcome = { file, seed: seed.value, queues, impairments, clean, bad };
+  const outcome = { file, seed: seed.value, queues, impairments, clean, ...(threads && { threads }), bad };
   say(`\n${badTable(outcome, table)}\n${ending(outcome, shortPath)}`);
   if (given.json) stdout.write(jsonReport(outcome));
   return isIntact(outcome) ? 0 : EXIT_FAILURE;
@@ -121,6 +144,33 @@ async function cleanHalf(source: Source, cleanOptions: CleanOptions, stderr: Out
   });
 }
 
+async function threadedPart(source: Source, partOptions: ThreadedOptions, stderr: Output): Promise<ThreadedResult> {
+  const label = `${partOptions.model} threads`;
+  using starting = new Progress(stderr, { label: `starting ${label}` });
+  using fetching = new Progress(stderr, { label, total: source.bytes, unit: "bytes" });
+  using measuring = new Progress(stderr, { label: "measuring" });
+  try {
+    return await threaded(source, partOptions, {
+      starting(done, total) {
+        starting.setTotal(total);
+        starting.update(done);
+      },
+      fetching(bytes) {
+        starting.finish();
+        fetching.update(bytes);
+      },
+      measuring(done, total, what) {
+        fetching.finish();
+        measuring.setTotal(total);
+        measuring.update(done, LABELS[what]);
+      },
+    });
+  } catch (error) {
+    if (!(error instanceof ThreadFailure)) throw error;
+    throw new CliError(`${label}: ${error.message}`, { exitStatus: EXIT_FAILURE, cause: error });
+  }
+}
+
 async function badHalf(
   source: Source,
   halfOptions: Omit<BadOptions, "title" | "note">,
@@ -143,6 +193,11 @@ function impairmentsOf(given: Arguments<typeof options>["options"]): Impairments
     jitterMicros: given.jitter,
     rateBits: given.rate ?? 0,
   };
+}
+
+/** With threads: one for each core that the client leaves, and at least two, so that there is something to share. */
+function queuesForCores(): number {
+  return Math.min(QUEUES_MAX, Math.max(2, availableParallelism() - 1));
 }
 
 function madeSize(text: string): number {

@@ -143,7 +143,9 @@ export function oneOf<const W extends string>(...words: readonly W[]): (text: st
     const found = words.find((word) => word === text.toLowerCase());
     if (found !== undefined) return found;
     const meant = nearest(text, words);
-    throw new CliError("", { expected: words.join(", "), hint: meant && `did you mean ${meant}?` });
+    const [last, ...others] = words.map((word) => `"${word}"`).toReversed();
+    const expected = others.length === 0 ? last : `${others.toReversed().join(", ")} or ${last}`;
+    throw new CliError("", { expected, hint: meant && `did you mean ${meant}?` });
   };
 }
 

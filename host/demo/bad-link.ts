@@ -8,7 +8,8 @@ import { readPcapng } from "../../veth/pcapng.ts";
 import { plotCapture } from "../../veth/plot.ts";
 import type { NetworkCapture } from "../capture.ts";
 import type { Network } from "../network.ts";
-import { CallError, createHosts, type Hosts } from "./hosts.ts";
+import { CallError } from "./calls.ts";
+import { createHosts, type Hosts } from "./hosts.ts";
 import type { Source } from "./source.ts";
 import { Transfer } from "./transfer.ts";
 

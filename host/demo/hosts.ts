@@ -3,11 +3,10 @@
 
 import { createNetwork, type Network, type NetworkOptions } from "../network.ts";
 import type { Host, HostLink } from "../host.ts";
+import type { HostOptions } from "../network-options.ts";
 import {
   AF_INET,
-  EAGAIN,
   EINPROGRESS,
-  errnoName,
   IPPROTO_TCP,
   SO_REUSEADDR,
   SOCK_NONBLOCK,
@@ -15,9 +14,8 @@ import {
   SOL_SOCKET,
   TCP_NODELAY,
 } from "../posix/constants.ts";
+import { checked, SERVER_PORT } from "./calls.ts";
 
-/** FTP's data port, which says what crosses it: a file. Wireshark then does not guess at protocols in its bytes. */
-export const SERVER_PORT = 20;
 const BACKLOG = 128;
 
 export interface HostsOptions extends NetworkOptions {
@@ -27,6 +25,8 @@ export interface HostsOptions extends NetworkOptions {
   tso?: boolean;
   /** What the client's wire does to frames, each way. */
   link?: HostLink;
+  /** What the server has beside: stacks, threads. */
+  server?: Partial<HostOptions>;
 }
 
 export interface Hosts extends AsyncDisposable {
@@ -36,36 +36,13 @@ export interface Hosts extends AsyncDisposable {
 }
 
 /** Makes the two hosts. */
-export function createHosts({ queues, tso = false, link, ...options }: HostsOptions): Hosts {
+export function createHosts({ queues, tso = false, link, server: only = {}, ...options }: HostsOptions): Hosts {
   const network = createNetwork(options);
   const bridge = network.bridge("lan");
   const nic = { bridge, queues, offloads: { tso, lro: tso } };
-  const server = network.host("server", { ...nic, address: "10.0.0.1/24" });
+  const server = network.host("server", { ...nic, ...only, address: "10.0.0.1/24" });
   const client = network.host("client", { ...nic, address: "10.0.0.2/24", ...(link === undefined ? {} : { link }) });
   return { network, server, client, [Symbol.asyncDispose]: () => network.close() };
-}
-
-/** A call that failed: `code` names the errno. */
-export class CallError extends Error {
-  readonly code: string;
-
-  constructor(call: string, errno: number) {
-    super(`${call} failed: ${errnoName(errno)}`);
-    this.name = "CallError";
-    this.code = errnoName(errno);
-  }
-}
-
-/** The result of a call, if it is none of failure. @throws {CallError} */
-export function checked(call: string, result: number): number {
-  if (result < 0) throw new CallError(call, result);
-  return result;
-}
-
-/** The result of a call that does not wait: -EAGAIN passes. @throws {CallError} */
-export function checkedNow(call: string, result: number): number {
-  if (result < 0 && result !== -EAGAIN) throw new CallError(call, result);
-  return result;
 }
 
 /** A socket that listens on SERVER_PORT. @param flags 0, or SOCK_NONBLOCK */
@@ -79,11 +56,15 @@ export function openListener({ server }: Hosts, flags = 0): number {
   return fd;
 }
 
-/** A socket of the client that connects to the server, without waiting for it. */
-export function startConnect({ server, client }: Hosts): number {
-  const { socket, connect } = client.posix;
+/**
+ * A socket of the client that connects to the server, without waiting for it.
+ * @param from the client's port; 0: any
+ */
+export function startConnect({ server, client }: Hosts, port = SERVER_PORT, from = 0): number {
+  const { socket, bind, connect } = client.posix;
   const fd = checked("socket", socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK));
-  const result = connect(fd, { address: server.address, port: SERVER_PORT });
+  if (from !== 0) checked("bind", bind(fd, { port: from }));
+  const result = connect(fd, { address: server.address, port });
   if (result !== -EINPROGRESS) checked("connect", result);
   return fd;
 }

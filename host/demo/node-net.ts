@@ -4,7 +4,7 @@
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer, connect, type AddressInfo, type Server, type Socket } from "node:net";
-import { REQUEST_BYTES } from "./workloads.ts";
+import { REQUEST_BYTES } from "./calls.ts";
 
 const HOST = "127.0.0.1";
 

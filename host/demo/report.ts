@@ -6,7 +6,8 @@ import { type Cell, formatTable } from "../cli/table.ts";
 import type { BadResult, Impairments } from "./bad-link.ts";
 import type { CleanResult, Figure } from "./clean-link.ts";
 import { MADE_NAME } from "./source.ts";
-import { REQUEST_BYTES } from "./workloads.ts";
+import type { ThreadedResult } from "./threaded.ts";
+import { REQUEST_BYTES } from "./calls.ts";
 
 /** Everything that came out. */
 export interface Outcome {
@@ -15,12 +16,14 @@ export interface Outcome {
   queues: number;
   impairments: Impairments;
   clean: CleanResult;
+  /** Where threads were asked for. */
+  threads?: ThreadedResult;
   bad: BadResult;
 }
 
-/** Did the file arrive whole, both times? */
-export function isIntact({ file, clean, bad }: Outcome): boolean {
-  return clean.sha256 === file.sha256 && bad.sha256 === file.sha256;
+/** Did the file arrive whole, each time? */
+export function isIntact({ file, clean, threads, bad }: Outcome): boolean {
+  return [clean, threads ?? clean, bad].every(({ sha256 }) => sha256 === file.sha256);
 }
 
 /** The outcome as JSON text. */
@@ -112,13 +115,15 @@ function plain(figure: string): string {
 
 /** The digest, and the files that are left. @param relative a path as the user sees it */
 export function ending(outcome: Outcome, relative: (path: string) => string): string {
-  const { file, clean, bad } = outcome;
+  const { file, clean, threads, bad } = outcome;
   const lines: string[] = [];
   if (isIntact(outcome)) {
-    lines.push(`SHA-256  ${file.sha256}`, "         sent, and received over both links");
+    const also = threads === undefined ? "" : ", and from the threads";
+    lines.push(`SHA-256  ${file.sha256}`, `         sent, and received over both links${also}`);
   } else {
     lines.push(`SHA-256  ${file.sha256}  sent`);
     lines.push(`         ${arrival(clean.sha256, file.sha256)}  clean link`);
+    if (threads !== undefined) lines.push(`         ${arrival(threads.sha256, file.sha256)}  threads`);
     lines.push(`         ${bad.error ?? arrival(bad.sha256, file.sha256)}  bad link`);
   }
   const { packets, isWhole, path } = bad.capture;

@@ -4,7 +4,8 @@
 import { createHash } from "node:crypto";
 import { EAGAIN, SHUT_WR, SOCK_NONBLOCK } from "../posix/constants.ts";
 import type { Posix } from "../posix/posix.ts";
-import { checked, checkedNow, type Hosts, openListener, startConnect } from "./hosts.ts";
+import { checked, checkedNow } from "./calls.ts";
+import { type Hosts, openListener, startConnect } from "./hosts.ts";
 import type { Source } from "./source.ts";
 
 const RECEIVE_BYTES = 65536;

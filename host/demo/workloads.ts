@@ -2,10 +2,9 @@
 // Read first: hosts.ts; node-net.ts does the same over node:net.
 
 import { AF_INET, EAGAIN, F_SETFL, O_NONBLOCK, SHUT_WR, SOCK_STREAM } from "../posix/constants.ts";
-import { checked, checkedNow, type Hosts, openConnection, openListener, SERVER_PORT } from "./hosts.ts";
+import { checked, checkedNow, REQUEST_BYTES, SERVER_PORT } from "./calls.ts";
+import { type Hosts, openConnection, openListener } from "./hosts.ts";
 
-/** Size of a request and of its response. */
-export const REQUEST_BYTES = 64;
 const RECEIVE_BYTES = 65536;
 /** Rounds between two looks at the clock. */
 const ROUNDS = 64;

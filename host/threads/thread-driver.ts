@@ -13,6 +13,7 @@ import { type StackExports, toCoreTrap, type VethExports } from "../core.ts";
 import { type Clock, TurnClock } from "../clock.ts";
 import type { Waiter } from "../posix/waiter.ts";
 import type { SharedMemory } from "../regions.ts";
+import { ActivityWords } from "./activity.ts";
 import { Doorbell } from "./doorbell.ts";
 import { type Driver, millisLeft, SPIN_MICROS } from "./driver.ts";
 import { StopError } from "./outcome.ts";
@@ -26,16 +27,6 @@ export type PollMode = "busy" | "adaptive" | "lowPower";
 export const POLL_MODES: readonly PollMode[] = ["busy", "adaptive", "lowPower"];
 const BUSY = POLL_MODES.indexOf("busy");
 const LOW_POWER = POLL_MODES.indexOf("lowPower");
-
-/** What a thread has done so far. */
-export interface ThreadActivity {
-  /** Beats of the stack. */
-  polls: number;
-  /** Times it slept. */
-  sleeps: number;
-  /** Sleeps that a doorbell ended; the others came to a deadline. */
-  wakeups: number;
-}
 
 /** Where a host's stack meets its NIC. */
 export interface ThreadPort {
@@ -53,7 +44,7 @@ export type DriverCore = Pick<
 
 /** Drives one stack for the calls that wait. */
 export class ThreadDriver implements Waiter, Driver {
-  readonly activity: ThreadActivity = { polls: 0, sleeps: 0, wakeups: 0 };
+  readonly activity: ActivityWords;
   readonly bell: Doorbell;
   readonly sleepMillisMax = Infinity;
   /** The stack has trapped: nobody may use it any more. */
@@ -82,6 +73,8 @@ export class ThreadDriver implements Waiter, Driver {
     this.#veth = veth;
     this.#port = port;
     this.bell = new Doorbell(memory, block);
+    this.activity = new ActivityWords(memory, block);
+    this.activity.begins();
     this.#words = new Int32Array(memory.buffer, block, THREAD_BYTES / 4);
   }
 
@@ -139,10 +132,10 @@ export class ThreadDriver implements Waiter, Driver {
 
   #sleep(untilMicros: number): void {
     this.#until = untilMicros;
+    this.activity.sleeps(this.now());
     const end = this.bell.sleep(this.#millisLeft);
     this.turns.end();
-    if (end !== "awake") this.activity.sleeps++;
-    if (end === "rung") this.activity.wakeups++;
+    this.activity.slept(this.now(), end);
   }
 
   /** @throws {StopError} */
@@ -165,7 +158,7 @@ export class ThreadDriver implements Waiter, Driver {
 
   #pollAt(now: number): number {
     this.assertRunning();
-    this.activity.polls++;
+    this.activity.polled();
     try {
       const work = this.#core.poll(now);
       this.#core.rxCacheBeat();

@@ -9,7 +9,8 @@ import { createPosix, type Posix } from "../posix/posix.ts";
 import { UserVeth, type VethModule, type Xstats } from "../../veth/index.ts";
 import { clockFrom } from "./clock.ts";
 import { Pump, type UntilOptions } from "./pump.ts";
-import { type PollMode, type ThreadActivity, ThreadDriver } from "./thread-driver.ts";
+import type { ThreadActivity } from "./activity.ts";
+import { type PollMode, ThreadDriver } from "./thread-driver.ts";
 
 /** What a thread is given when it starts: plain data, shared memory and compiled modules. */
 export interface ThreadSetup {
@@ -100,9 +101,9 @@ export class WorkerHost {
     return this.#nic.xstats();
   }
 
-  /** How often the stack was polled and the thread slept. */
+  /** How often the stack was polled in threads of its own, and how often and how long they slept. */
   activity(): ThreadActivity {
-    return { ...this.#driver.activity };
+    return this.#driver.activity.read(this.now());
   }
 
   /**
