@@ -1,0 +1,36 @@
+// A memory of its own for a stack and its NIC, so that whatever becomes of it harms nobody else.
+// Read first: DESIGN.md section 2 "One memory per arena = isolation"; ltran.ts for how frames come in and out.
+
+import { type NicOptions, Trunk, UserVeth, type VethModule } from "../veth/index.ts";
+import { type CoreOptions, createMemory, instantiateVeth, Regions, type SharedMemory } from "./core.ts";
+
+/** One stack's memory. Its NIC is behind a trunk, whose other end is an ltran's. */
+export class Compartment {
+  readonly memory: SharedMemory;
+  readonly veth: VethModule;
+  readonly nic: UserVeth;
+  readonly trunk: Trunk;
+
+  /**
+   * @param ring bytes of each ring of the trunk
+   * @param wake rings the ltran
+   */
+  constructor(nic: NicOptions, ring: number, core: CoreOptions, wake: () => void) {
+    this.memory = createMemory(1);
+    const regions = new Regions(this.memory);
+    this.veth = {
+      exports: instantiateVeth(this.memory, core, wake),
+      memory: this.memory,
+      allocate: (bytes) => regions.allocate(bytes),
+      free: (address) => regions.free(address),
+    };
+    this.nic = UserVeth.create(this.veth, { ...nic, portRules: true });
+    this.trunk = new Trunk(this.veth, this.nic, ring);
+  }
+
+  /** Makes NIC and trunk anew, whatever is in the memory now. Neither the stack nor the ltran may use them meanwhile. */
+  renew(): void {
+    this.nic.renew();
+    this.trunk.plug(this.nic);
+  }
+}
