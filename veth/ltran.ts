@@ -241,6 +241,7 @@ export class Forwarder {
   /** There is one more. */
   addNews(): void {
     Atomics.add(this.#words, (this.handle + LTRAN_NEWS) / 4, 1);
+    this.#wake();
   }
 
   /** Time of the latest beat, microseconds. */
@@ -253,11 +254,13 @@ export class Forwarder {
     const start = (this.#starts[slot] ?? 0) + 1;
     this.#starts[slot] = start;
     Atomics.store(this.#words, (stationAt(this.handle, slot) + STATION_WANTED) / 4, start);
+    this.#wake();
   }
 
   /** The stack does not run any more: from the next beat on its memory is left alone, and what comes for it dropped. */
   stop(slot: number): void {
     Atomics.store(this.#words, (stationAt(this.handle, slot) + STATION_WANTED) / 4, 0);
+    this.#wake();
   }
 
   /** Is a stack served, or has the last word about it not been heard yet? */
@@ -377,6 +380,11 @@ export class Forwarder {
     writeWord(this.#module, counter, readWord(this.#module, counter) + 1);
     Atomics.store(this.#words, (station + STATION_REFUSED) / 4, this.#words[(station + STATION_SERVED) / 4] as number);
     this.#module.exports.ltranServe(this.handle, slot, 0);
+  }
+
+  /** The thread that calls beat() may sleep. */
+  #wake(): void {
+    this.#ring((this.#words[(this.handle + LTRAN_BELL) / 4] as number) >>> 0);
   }
 
   /** As doorbellRing() of assembly/memory/doorbell.ts. */
