@@ -757,7 +757,7 @@ export const FUNCTION_RX_GROUP: i32 = 8;
 export const FUNCTION_COUNTER_COUNT: i32 = 9;
 export const VFS_MAX: i32 = 63;
 
-// ---- The trunk between a NIC in a memory of its own and an ltran (veth) -----------------------------------------------
+// ---- The trunk between a NIC in a memory of its own and an ltran (veth) -----------------------------
 /** Two rings of bytes: out, from the stack; in, to it. Positions count bytes modulo 2^32 and are multiples of 8. */
 export const TRUNK_SIZE: i32 = 4; // bytes of each ring, a power of two
 export const TRUNK_VERSION: i32 = 8; // changes after TRUNK_PORTS has
@@ -773,7 +773,7 @@ export const TRUNK_RINGS: i32 = TRUNK_PORTS + TRUNK_PORTS_BYTES; // out, then in
 export const TRUNK_RECORD: i32 = 8;
 export const TRUNK_SKIP: i32 = -1; // in place of a length: the next record is at the start of the ring
 
-// ---- ltran: forwards frames between a NIC and stacks in memories of their own (veth) ----------------------------------
+// ---- ltran: forwards frames between a NIC and stacks in memories of their own (veth) ----------------
 export const LTRAN_PORT: i32 = 4; // handle of its NIC
 export const LTRAN_SLOTS: i32 = 8; // stacks that fit
 export const LTRAN_FLOWS: i32 = 12; // flows that fit, a power of two

@@ -19,6 +19,7 @@ const MODULES: Readonly<Record<string, () => Promise<Row>>> = {
   idle_cpu_percent: async () => (await import("./separate.ts")).idleCpuPercent,
   queues_2: async () => (await import("./queues.ts")).queues2,
   forward_ns: async () => (await import("./forward.ts")).forwardNs,
+  ltran_ns: async () => (await import("./ltran.ts")).ltranNs,
   bridge_pps: async () => (await import("./bridge.ts")).bridgePps,
   flows_1k: async () => (await import("./many.ts")).flows1k,
   flows_100k: async () => (await import("./many.ts")).flows100k,

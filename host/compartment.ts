@@ -28,7 +28,7 @@ export class Compartment {
     this.trunk = new Trunk(this.veth, this.nic, ring);
   }
 
-  /** Makes NIC and trunk anew, whatever is in the memory now. Neither the stack nor the ltran may use them meanwhile. */
+  /** Makes NIC and trunk anew, whatever is in the memory now. Neither stack nor ltran may use them meanwhile. */
   renew(): void {
     this.nic.renew();
     this.trunk.plug(this.nic);

@@ -232,7 +232,7 @@ export class Ltran implements Runner {
     this.forwarder.start(this.#stationOfStack(stack).slot);
   }
 
-  /** Hosts that share an address choose local ports from ranges of their own, so that no two open the same connection. */
+  /** Hosts that share an address choose local ports from ranges of their own: no two open the same connection. */
   #divideLocalPorts(host: Host): void {
     const sharers = this.#siblings(host.address);
     if (sharers.length < 2) return;
