@@ -2,7 +2,14 @@
 // Read first: DESIGN.md section 2 "One memory per arena = isolation"; ltran.ts for how frames come in and out.
 
 import { type NicOptions, Trunk, UserVeth, type VethModule } from "../veth/index.ts";
-import { type CoreOptions, createMemory, instantiateVeth, Regions, type SharedMemory } from "./core.ts";
+import {
+  type CoreOptions,
+  createMemory,
+  instantiateStack,
+  instantiateVeth,
+  Regions,
+  type SharedMemory,
+} from "./core.ts";
 
 /** One stack's memory. Its NIC is behind a trunk, whose other end is an ltran's. */
 export class Compartment {
@@ -10,12 +17,14 @@ export class Compartment {
   readonly veth: VethModule;
   readonly nic: UserVeth;
   readonly trunk: Trunk;
+  readonly #core: CoreOptions;
 
   /**
    * @param ring bytes of each ring of the trunk
    * @param wake rings the ltran
    */
   constructor(nic: NicOptions, ring: number, core: CoreOptions, wake: () => void) {
+    this.#core = core;
     this.memory = createMemory(1);
     const regions = new Regions(this.memory);
     this.veth = {
@@ -30,6 +39,8 @@ export class Compartment {
 
   /** Makes NIC and trunk anew, whatever is in the memory now. Neither stack nor ltran may use them meanwhile. */
   renew(): void {
+    // Each instantiation writes the constants of a module, which lie in the memory as well.
+    instantiateStack(this.memory, instantiateVeth(this.memory, this.#core), this.#core);
     this.nic.renew();
     this.trunk.plug(this.nic);
   }

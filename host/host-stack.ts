@@ -178,16 +178,26 @@ export class HostStack implements Runner {
     return new Float64Array(this.stack.memory.buffer, this.stack.place.base + STACK_NOW, 1)[0] as number;
   }
 
-  /** @internal the stack is this thread's again: its instance here reads anew what it keeps of the arena */
+  /** The stack is this thread's again: its instance here reads anew what it keeps of the arena */
   takeBack(): void {
-    this.stack.core.attach(this.stack.place.base);
+    try {
+      this.stack.core.attach(this.stack.place.base);
+    } catch (error) {
+      if (this.isolation === undefined) throw error;
+      this.fail(error);
+    }
   }
 
   /** Frames that wait in the NIC's queues of this stack. */
   pending(): number {
     const { first, count } = this.queues;
     let frames = 0;
-    for (let queue = first; queue < first + count; queue++) frames += this.nic.pending(queue);
+    try {
+      for (let queue = first; queue < first + count; queue++) frames += this.nic.pending(queue);
+    } catch (error) {
+      if (this.isolation === undefined) throw error;
+      return 1; // The next beat will find out what is wrong with its memory.
+    }
     return frames;
   }
 

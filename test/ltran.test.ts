@@ -443,6 +443,28 @@ describe("a stack behind an ltran whose memory holds what cannot be", () => {
     await net.close();
   });
 
+  // Without interfaces a stack does nothing; with nonsense in their place it traps.
+  for (const [byte, state] of [
+    [0, "refused"],
+    [0xff, "down"],
+  ] as const) {
+    it(`comes back anew when all of its memory was overwritten with ${byte}`, async () => {
+      const { net, ltran, client, hosts } = lab(["10.0.0.1", "10.0.0.2"]);
+      const [mad, other] = hosts as [Host, Host];
+      const flow = new Flow(client.posix, other, 80, 100_000);
+      new Uint8Array(mad.stack.memory.buffer).fill(byte);
+      if (state === "down") expect(() => net.settle()).to.throw(CoreTrap);
+      expect(mad.first.pending(), "to be looked at").to.equal(1);
+      finish(net, [flow]);
+      expect(ltran.report(mad).state).to.equal(state);
+      await net.restart(mad.first);
+      net.settle();
+      echo(net, client.posix, mad, 80);
+      echo(net, other.posix, mad, 81);
+      await net.close();
+    });
+  }
+
   it("may not speak for others", async () => {
     const { net, ltran, client, hosts } = lab(["10.0.0.1", "10.0.0.2"]);
     const [liar, other] = hosts as [Host, Host];
