@@ -82,8 +82,8 @@ export class Ltran implements Runner {
   #trap: CoreTrap | undefined;
 
   /** @internal use Network.ltran() @throws {OptionError} */
-  constructor(owner: LtranOwner, name: string, options: LtranOptions) {
-    const { bridge, thread: _thread, poll = LTRAN_DEFAULTS.poll, mtu, ringSize, flowControl, ...forwarder } = options;
+  constructor(owner: LtranOwner, name: string, options: Omit<LtranOptions, "thread">) {
+    const { bridge, poll = LTRAN_DEFAULTS.poll, mtu, ringSize, flowControl, ...forwarder } = options;
     checkNames("ltran", forwarder, Object.keys(FORWARDER_DEFAULTS));
     if (!POLL_MODES.includes(poll)) throw optionError("poll", poll, '"busy", "adaptive" or "lowPower"');
     const { stacks } = forwarderOptions(forwarder);

@@ -57,7 +57,7 @@ export class Ltrans {
   }
 
   /** @throws {OptionError} */
-  make(name: string, options: LtranOptions): Ltran {
+  make(name: string, options: Omit<LtranOptions, "thread">): Ltran {
     if (this.all.some((ltran) => ltran.name === name)) {
       throw new OribiError("ERR_ORIBI_NAME", `There is an ltran "${name}" already; give this one another name.`);
     }

@@ -3,7 +3,7 @@
 
 import { randomBytes } from "node:crypto";
 import { type BridgeOptions, type PfOptions, SriovNic, UserVbridge, type VethModule } from "../veth/index.ts";
-import { parseDuration } from "../veth/options.ts";
+import { parseBoolean, parseDuration } from "../veth/options.ts";
 import { NetworkCapture, type NetworkCaptureOptions } from "./capture.ts";
 import { type Clock, RealClock, TurnClock, VirtualClock } from "./clock.ts";
 import { coreModules, type CoreOptions, createMemory, instantiateVeth, Regions, type SharedMemory } from "./core.ts";
@@ -164,9 +164,10 @@ export class Network implements AsyncDisposable {
    * time it runs in a thread of its own, unless `thread: false` has it stepped with the hosts of this thread.
    * @throws {OptionError}; {OribiError} ERR_ORIBI_TIME for a thread in simulated time
    */
-  ltran(name: string, options: LtranOptions = {}): Ltran {
+  ltran(name: string, { thread = this.time === "real", ...options }: LtranOptions = {}): Ltran {
     this.#assertOpen();
-    const main = (options.thread ?? this.time === "real") ? this.#useThreads("an ltran with a thread") : undefined;
+    const isApart = parseBoolean("ltran.thread", thread);
+    const main = isApart ? this.#useThreads("an ltran with a thread") : undefined;
     const ltran = this.#ltrans.make(name, options);
     this.#capture?.addNic(name, `${name} (ltran)`, ltran.nic);
     if (main !== undefined) this.#ltrans.launch(ltran, main);

@@ -28,7 +28,7 @@ function binary(file: string): Uint8Array {
 
 describe("the Wasm binaries", () => {
   for (const name of CORES) {
-    it(`${name}.wasm imports nothing but its memory and ${name === "stack" ? "the NIC" : "what wakes an ltran"}`, () => {
+    it(`${name}.wasm imports nothing but its memory and ${name === "stack" ? "the NIC" : "the ltran's bell"}`, () => {
       const imports = WebAssembly.Module.imports(new WebAssembly.Module(binary(`${name}.wasm`)));
       const others = imports.filter((wanted) => !(wanted.module === "env" && wanted.name === "memory"));
       expect(others.length).to.equal(imports.length - 1);

@@ -546,6 +546,7 @@ describe("options of an ltran", () => {
     expect(() => net.ltran("u", { stacks: 65 })).to.throw(/ltran\.stacks/);
     expect(() => net.ltran("u", { thread: true })).to.throw(/needs real time/);
     expect(() => net.ltran("u", { hosts: 2 } as object)).to.throw(/ltran\.hosts/);
+    expect(() => net.ltran("u", { thread: 1 } as object)).to.throw(/ltran\.thread/);
     net.host("y", { address: "10.0.0.6/24", ltran, stack: SMALL });
     expect(make({})).to.throw(/room for 2 stacks has no more/);
     expect(() => net.snapshot()).to.throw(/behind an ltran/);
