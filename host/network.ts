@@ -213,6 +213,8 @@ export class Network implements AsyncDisposable {
         work += (beats[i] as (now: number) => number)(now);
         if (this.#capture !== undefined) this.#capture.drain();
       }
+      // With all stacks in other threads there is no beat here after which it would be.
+      if (i === 0 && this.#capture !== undefined) this.#capture.drain();
     } catch (error) {
       // A trap stops this stack only.
       throw running.stacks[i]?.fail(error) ?? error;
@@ -509,7 +511,16 @@ export class Network implements AsyncDisposable {
     const [hosts, bridges, nics] = [this.#hosts, this.#bridges, this.#nics];
     const [turns, veth] = [this.#turns, { ...this.#veth, free }];
     const capture = (): NetworkCapture | undefined => this.#capture;
-    return (this.#snapshots ??= new Snapshots({ veth, clock, turns, hosts, bridges, nics, capture }));
+    return (this.#snapshots ??= new Snapshots({
+      veth,
+      clock,
+      turns,
+      hosts,
+      bridges,
+      nics,
+      ltrans: this.#ltrans.all,
+      capture,
+    }));
   }
 
   #virtualClock(what: string): VirtualClock {

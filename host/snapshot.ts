@@ -24,6 +24,7 @@ export interface SnapshotNetwork {
   readonly hosts: readonly Host[];
   readonly bridges: readonly UserVbridge[];
   readonly nics: readonly SriovNic[];
+  readonly ltrans: readonly unknown[];
   /** The running one. */
   readonly capture: () => NetworkCapture | undefined;
 }
@@ -96,9 +97,7 @@ export class Snapshots {
     if (hosts.some((host) => host.stacks.some(({ isSharing }) => isSharing))) {
       throw snapshotError("what hosts with separate threads share with their applications cannot be kept.");
     }
-    if (hosts.some(({ veth: own }) => own !== undefined)) {
-      throw snapshotError("the memories of hosts behind an ltran cannot be kept.");
-    }
+    if (this.#network.ltrans.length > 0) throw snapshotError("an ltran and the memories behind it cannot be kept.");
     snapshot.capture = capture === undefined ? undefined : { capture, mark: capture.mark() };
     const count = this.#extents();
     const bytes = veth.exports.snapshotBytes(this.#list, count) >>> 0;
@@ -174,9 +173,10 @@ export class Snapshots {
       }
       at += exports.portExtents(nic.handle, at) * EXTENT_BYTES;
     }
-    for (const { handle, uplink } of nics) {
+    for (const { handle, uplink, functions } of nics) {
       at += exports.eswitchExtents(handle, at) * EXTENT_BYTES;
-      at += exports.portExtents(uplink.handle, at) * EXTENT_BYTES;
+      const idle = functions.filter((port) => !hosts.some(({ nic }) => nic === port));
+      for (const port of [uplink, ...idle]) at += exports.portExtents(port.handle, at) * EXTENT_BYTES;
     }
     for (const bridge of bridges) at += exports.bridgeExtents(bridge.handle, at) * EXTENT_BYTES;
     this.#eachLink((link) => (at += exports.linkExtents(link.handle, at) * EXTENT_BYTES));
@@ -187,8 +187,9 @@ export class Snapshots {
   #reserve(): void {
     const { veth, hosts, bridges, nics } = this.#network;
     const stacks = hosts.reduce((sum, host) => sum + host.stacks.length, 0);
+    const ports = nics.reduce((sum, { functions }) => sum + 1 + functions.length, 0);
     const each = 1 + EXTENTS_PORT_MAX + 2 * EXTENTS_LINK_MAX;
-    const extents = stacks * EXTENTS_STACK_MAX + hosts.length * each + nics.length * (1 + EXTENTS_PORT_MAX);
+    const extents = stacks * EXTENTS_STACK_MAX + hosts.length * each + ports * EXTENTS_PORT_MAX + nics.length;
     const bytes = (extents + bridges.length * EXTENTS_BRIDGE_MAX + 1) * EXTENT_BYTES;
     if (bytes <= this.#listBytes) return;
     if (this.#list !== 0) veth.free(this.#list);

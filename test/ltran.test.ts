@@ -549,7 +549,7 @@ describe("options of an ltran", () => {
     expect(() => net.ltran("u", { thread: 1 } as object)).to.throw(/ltran\.thread/);
     net.host("y", { address: "10.0.0.6/24", ltran, stack: SMALL });
     expect(make({})).to.throw(/room for 2 stacks has no more/);
-    expect(() => net.snapshot()).to.throw(/behind an ltran/);
+    expect(() => net.snapshot()).to.throw(/an ltran and the memories behind it/);
     expect(() => ltran.hosts[0]!.setLink({ delay: 1 })).to.throw(/behind an ltran/);
     await net.close();
   });

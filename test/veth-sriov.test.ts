@@ -231,6 +231,19 @@ describe("a NIC split into VFs", () => {
     expect(() => lab.bridge().plug(nic.vf(0))).to.throw(/plugged in already/);
   });
 
+  it("brings nothing to a function that is closed", () => {
+    const { nic, peer } = wired();
+    const [a, b] = [nic.vf(0), nic.vf(1)];
+    const { mac } = a;
+    a.close();
+    b.send(numbered(b.mac, mac, 1), 0);
+    b.send(numbered(b.mac, BROADCAST, 2), 0);
+    peer.send(numbered(peer.mac, mac, 3), 0);
+    expect(numbers(peer)).to.deep.equal([1, 2]);
+    expect(numbers(nic.vf(2))).to.deep.equal([2]);
+    expect(nic.unknown).to.equal(1);
+  });
+
   it("gives its memory back", () => {
     const { nic, lab, peer } = wired();
     const before = lab.regions.usedBytes;

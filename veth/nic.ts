@@ -2,6 +2,11 @@
 // Read first: veth/port.ts for the interface; veth/datapath/port.ts and receive.ts for what it does.
 
 import {
+  ESWITCH_HEADER,
+  ESWITCH_UPLINK,
+  FUNCTION_BYTES,
+  FUNCTION_DISABLED,
+  FUNCTION_FLAGS,
   MBUF_HEADER,
   MBUF_NB_SEGS,
   MBUF_OL_FLAGS,
@@ -14,8 +19,10 @@ import {
   PORT_BRIDGE,
   PORT_CAPS,
   PORT_CAPTURE,
+  PORT_ESWITCH,
   PORT_FLAGS,
   PORT_FLOW_CONTROL,
+  PORT_FUNCTION,
   PORT_INDEX,
   PORT_MAC,
   PORT_MBUFS,
@@ -316,6 +323,7 @@ export class UserVeth implements Port {
     const bridge = this.bridgeHandle;
     if (bridge !== 0) exports.bridgeDetach(bridge, this.handle);
     exports.cableDisconnect(this.handle);
+    this.#leaveSwitch();
     this.removeLink("toWire");
     this.removeLink("toHost");
     this.setCapture(null);
@@ -334,6 +342,13 @@ export class UserVeth implements Port {
   /** Address of the bridge that the port is plugged into, or 0. */
   get bridgeHandle(): number {
     return this.#word(PORT_BRIDGE);
+  }
+
+  /** The switch of a NIC with VFs brings nothing more to a function that is gone. */
+  #leaveSwitch(): void {
+    const [eswitch, index] = [this.#word(PORT_ESWITCH), this.#word(PORT_FUNCTION)];
+    if (eswitch === 0 || index === ESWITCH_UPLINK) return;
+    writeWord(this.#module, eswitch + ESWITCH_HEADER + index * FUNCTION_BYTES + FUNCTION_FLAGS, FUNCTION_DISABLED);
   }
 
   /** A buffer for send() and receive(), made on first use. */
