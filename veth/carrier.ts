@@ -29,6 +29,9 @@ import type { VethMemory } from "./module.ts";
 
 /** Bytes that are copied in one go. */
 const PAGE = 4096;
+const PAGE_SHIFT = 12;
+/** The words of a station that a carrier uses. */
+const STATION_WORDS = 16;
 
 /** What the stack's memory held: frames, nothing, or what cannot be. */
 export type Pulled = "some" | "none" | "nonsense";
@@ -54,7 +57,7 @@ export class Carrier {
    * @param trunk address of the trunk in `cell`
    */
   constructor(home: VethMemory, station: number, cell: VethMemory, trunk: number) {
-    const words = new Int32Array(home.buffer, station, STATION_SIZE_WORDS);
+    const words = new Int32Array(home.buffer, station, STATION_WORDS);
     this.#station = words;
     this.#size = words[STATION_SIZE / 4] as number;
     this.#trunk = new Int32Array(cell.buffer, trunk, TRUNK_RINGS / 4);
@@ -123,21 +126,18 @@ export class Carrier {
     return true;
   }
 
-  /** Copies the pages that `bytes` bytes from position `from` on touch to the same places of the ring at `to`. */
+  /** Copies the pages that `bytes` bytes (not 0) from position `from` on touch to the same places of the ring at `to`. */
   #copy(pages: readonly Uint8Array[], target: Uint8Array, to: number, from: number, bytes: number): void {
     const count = pages.length;
     const first = (from & (this.#size - 1)) >>> PAGE_SHIFT;
-    const last = Math.min(first + ((((from & (PAGE - 1)) + bytes - 1) >>> PAGE_SHIFT) | 0), first + count - 1);
-    for (let page = first; page <= last; page++) {
+    // A whole ring that begins within a page ends in it as well.
+    const more = Math.min(((from & (PAGE - 1)) + bytes - 1) >>> PAGE_SHIFT, count - 1);
+    for (let page = first; page <= first + more; page++) {
       const at = page < count ? page : page - count;
       target.set(pages[at] as Uint8Array, to + at * PAGE);
     }
   }
 }
-
-const PAGE_SHIFT = 12;
-/** The words of a station that a carrier uses. */
-const STATION_SIZE_WORDS = 16;
 
 function pagesOf(bytes: Uint8Array, at: number, size: number): Uint8Array[] {
   return Array.from({ length: size / PAGE }, (_, i) => bytes.subarray(at + i * PAGE, at + (i + 1) * PAGE));
