@@ -126,7 +126,7 @@ export class Carrier {
     return true;
   }
 
-  /** Copies the pages that `bytes` bytes (not 0) from position `from` on touch to the same places of the ring at `to`. */
+  /** Copies the pages that `bytes` bytes (not 0) from position `from` on touch to the same places at `to`. */
   #copy(pages: readonly Uint8Array[], target: Uint8Array, to: number, from: number, bytes: number): void {
     const count = pages.length;
     const first = (from & (this.#size - 1)) >>> PAGE_SHIFT;
