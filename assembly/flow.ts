@@ -10,9 +10,15 @@ import { Socket } from "./socket/socket";
 const FLOW_MASK: usize = 0;
 const FLOW_COUNT: usize = 4;
 const FLOW_SLOTS: usize = 64; // {hash u32, object u32} each
+/** Behind the slots: those of the flows that something was sent on last, by the lowest bits of their hash. */
+const RECENT: u32 = 64;
 
 let table: usize = 0;
 let mask: u32 = 0;
+let recent: usize = 0;
+
+/** From so many flows on the table and what it leads to are seldom in the processor's nearest cache. */
+const MANY: u32 = 1024;
 
 function slotsFor(entries: u32): u32 {
   let slots: u32 = 64;
@@ -22,7 +28,7 @@ function slotsFor(entries: u32): u32 {
 
 /** Bytes of a table for `entries` flows. */
 export function flowBytes(entries: u32): u32 {
-  return u32(FLOW_SLOTS) + slotsFor(entries) * 8;
+  return u32(FLOW_SLOTS) + (slotsFor(entries) + RECENT) * 8;
 }
 
 /** Prepares an empty table at `at`, whose bytes are zero. */
@@ -35,6 +41,29 @@ export function flowInit(at: usize, entries: u32): void {
 export function flowAttach(): void {
   table = stack.flowTable;
   mask = load<u32>(table, FLOW_MASK);
+  recent = table + FLOW_SLOTS + ((usize(mask) + 1) << 3);
+}
+
+/** Are there so many flows that it pays to know beforehand which ones will be asked for? */
+export function flowsAreMany(): bool {
+  return load<u32>(table, FLOW_COUNT) >= MANY;
+}
+
+/** An answer to what is sent on a flow comes soon, often: with many flows, it will be found without the table. */
+export function flowExpect(s: Socket): void {
+  if (!flowsAreMany()) return;
+  const hash = flowHash(s.localAddress, s.remoteAddress, portsOf(s));
+  store<u64>(recentSlot(hash), u64(hash) | (u64(changetype<usize>(s)) << 32));
+}
+
+/** What the table holds at the place where an entry of a 4-tuple would be looked for first: it, most likely, or 0. */
+export function flowGuess(local: u32, remote: u32, ports: u32): usize {
+  const index = flowHash(local, remote, ports) & mask;
+  return load<u32>(table + FLOW_SLOTS + (usize(index) << 3), 4);
+}
+
+function recentSlot(hash: u32): usize {
+  return recent + (usize(hash & (RECENT - 1)) << 3);
 }
 
 /** Flows in the table. */
@@ -45,17 +74,23 @@ export function flowCount(): u32 {
 /** The object of a 4-tuple (host order; `ports` is local << 16 | remote), or 0. */
 export function flowFind(local: u32, remote: u32, ports: u32): usize {
   const hash = flowHash(local, remote, ports);
+  if (flowsAreMany()) {
+    const last = load<u64>(recentSlot(hash));
+    if (u32(last) == hash && last >> 32 != 0 && isFlow(u32(last >> 32), local, remote, ports)) return u32(last >> 32);
+  }
   let index = hash & mask;
   while (true) {
     const slot = table + FLOW_SLOTS + (usize(index) << 3);
     const object = load<u32>(slot, 4);
     if (object == 0) return 0;
-    if (load<u32>(slot) == hash) {
-      const s = changetype<Socket>(object);
-      if (s.remoteAddress == remote && s.localAddress == local && portsOf(s) == ports) return object;
-    }
+    if (load<u32>(slot) == hash && isFlow(object, local, remote, ports)) return object;
     index = (index + 1) & mask;
   }
+}
+
+function isFlow(object: usize, local: u32, remote: u32, ports: u32): bool {
+  const s = changetype<Socket>(object);
+  return s.remoteAddress == remote && s.localAddress == local && portsOf(s) == ports;
 }
 
 /** Local port << 16 | remote port. */
@@ -91,12 +126,14 @@ function slotOf(s: Socket): u32 {
 
 /** Puts `other`, which has the same 4-tuple, in the place of `s`. */
 export function flowReplace(s: Socket, other: Socket): void {
+  forget(s);
   store<u32>(table + FLOW_SLOTS + (usize(slotOf(s)) << 3), u32(changetype<usize>(other)), 4);
 }
 
 /** Takes an object out; it must be in the table. */
 export function flowRemove(s: Socket): void {
   flowForget(s);
+  forget(s);
   let hole = slotOf(s);
   let index = hole;
   while (true) {
@@ -112,6 +149,12 @@ export function flowRemove(s: Socket): void {
   }
   store<u64>(table + FLOW_SLOTS + (usize(hole) << 3), 0);
   store<u32>(table, load<u32>(table, FLOW_COUNT) - 1, FLOW_COUNT);
+}
+
+/** An object leaves: nothing is to lead to it. */
+function forget(s: Socket): void {
+  const slot = recentSlot(flowHash(s.localAddress, s.remoteAddress, portsOf(s)));
+  if (load<u32>(slot, 4) == u32(changetype<usize>(s))) store<u64>(slot, 0);
 }
 
 /** The table's hash of a 4-tuple, for whoever shares flows out. */

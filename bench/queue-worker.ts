@@ -1,10 +1,19 @@
-// A thread of queues_2: a stack of the client and one of the server, polled in turn, never asleep.
+// A thread of the queues_2 rows: a stack of the client and one of the server, polled in turn, never asleep.
 // Read first: queues.ts, which starts it.
 
 import { parentPort, workerData } from "node:worker_threads";
 import { TurnClock } from "../host/clock.ts";
 import { adoptModules, type CoreModules, instantiateVeth, type SharedMemory } from "../host/core.ts";
-import { EPOLL_CTL_ADD, EPOLLIN, type EpollEvent, SOCK_NONBLOCK } from "../host/index.ts";
+import {
+  AF_INET,
+  EAGAIN,
+  EINPROGRESS,
+  EPOLL_CTL_ADD,
+  EPOLLIN,
+  type EpollEvent,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+} from "../host/index.ts";
 import { createPosix, type Posix } from "../host/posix/posix.ts";
 import { Stack, type StackPlace } from "../host/stack.ts";
 import { begin, fail, listen, ok } from "./pair.ts";
@@ -24,9 +33,10 @@ export interface Share {
   micros: number;
 }
 
-/** A batch of requests; the answer is how long it took, milliseconds. */
+/** A batch of requests, or of connections; the answer is how long it took, milliseconds. */
 export interface Order {
-  requests: number;
+  kind: "requests" | "connections";
+  amount: number;
 }
 
 /** Words that the threads share: how many listen, are connected, are done. */
@@ -35,7 +45,9 @@ const LISTENING = 0;
 const CONNECTED = 1;
 const DONE = 2;
 const BYTES = 64;
-const PORT = 7;
+/** Where requests are answered; where a byte is sent and the connection closed. */
+const ECHO = 7;
+const BYTE = 19;
 
 if (parentPort !== null) run(workerData as Share);
 
@@ -59,12 +71,9 @@ function run(share: Share): void {
     Atomics.add(words, word, 1);
     while (Atomics.load(words, word) < threads) poll();
   };
-  const listener = listen(server, PORT);
-  const atListener = server.epoll_create1(0);
-  ok(server.epoll_ctl(atListener, EPOLL_CTL_ADD, listener, { events: EPOLLIN, data: { fd: listener } }));
+  const serve = serving(server);
   together(LISTENING);
-  const fds = Array.from({ length: share.connections }, () => begin(client, PORT, share.address));
-  const serve = echo(server, atListener, listener);
+  const fds = Array.from({ length: share.connections }, () => begin(client, ECHO, share.address));
   const watched = client.epoll_create1(0);
   for (const fd of fds) {
     ok(client.epoll_ctl(watched, EPOLL_CTL_ADD, fd, { events: EPOLLIN, data: { fd } }));
@@ -72,11 +81,11 @@ function run(share: Share): void {
   }
   Atomics.add(words, CONNECTED, 1);
   while (Atomics.load(words, CONNECTED) < threads) serve();
-  const ask = asker(client, watched, fds);
-  parentPort?.on("message", ({ requests }: Order) => {
+  const work = { requests: asker(client, watched, fds), connections: caller(client, share.address) };
+  parentPort?.on("message", ({ kind, amount }: Order) => {
     together(LISTENING);
     const begun = performance.now();
-    ask(requests, serve);
+    work[kind](amount, serve);
     const millis = performance.now() - begun;
     Atomics.add(words, DONE, 1);
     while (Atomics.load(words, DONE) < threads) serve();
@@ -85,22 +94,36 @@ function run(share: Share): void {
   parentPort?.postMessage(0);
 }
 
-/** Serves what is ready at the server's stack: new connections, requests. */
-function echo(posix: Posix, epoll: number, listener: number): () => void {
+/** Listens at the server's stack; the function serves what is ready there: new connections, requests. */
+function serving(posix: Posix): () => void {
+  const epoll = posix.epoll_create1(0);
+  const [echo, byte] = [ECHO, BYTE].map((port) => {
+    const fd = listen(posix, port);
+    ok(posix.epoll_ctl(epoll, EPOLL_CTL_ADD, fd, { events: EPOLLIN, data: { fd } }));
+    return fd;
+  });
   const events: EpollEvent[] = [];
   const buffer = new Uint8Array(BYTES);
+  const one = new Uint8Array(1);
+  const take = (listener: number): void => {
+    for (let fd; (fd = posix.accept4(listener, null, SOCK_NONBLOCK)) >= 0;) {
+      if (listener === echo) {
+        ok(posix.epoll_ctl(epoll, EPOLL_CTL_ADD, fd, { events: EPOLLIN, data: { fd } }));
+      } else if (posix.send(fd, one) !== 1 || posix.close(fd) !== 0) {
+        fail("The server failed", -1);
+      }
+    }
+  };
   return () => {
     const ready = posix.epoll_wait(epoll, events, 64, 0);
     for (let i = 0; i < ready; i++) {
       const { fd } = (events[i] as EpollEvent).data;
-      if (fd !== listener) {
-        const n = posix.recv(fd, buffer);
-        if (n !== BYTES || posix.send(fd, buffer) !== BYTES) fail("The server failed", n);
+      if (fd === echo || fd === byte) {
+        take(fd);
         continue;
       }
-      for (let one; (one = posix.accept4(listener, null, SOCK_NONBLOCK)) >= 0;) {
-        ok(posix.epoll_ctl(epoll, EPOLL_CTL_ADD, one, { events: EPOLLIN, data: { fd: one } }));
-      }
+      const n = posix.recv(fd, buffer);
+      if (n !== BYTES || posix.send(fd, buffer) !== BYTES) fail("The server failed", n);
     }
   };
 }
@@ -126,6 +149,23 @@ function asker(posix: Posix, epoll: number, fds: readonly number[]): (requests: 
         toCome--;
         if (toSend-- > 0) send(fd);
       }
+    }
+  };
+}
+
+/** Connects, gets a byte and the end, closes; one connection after the other. */
+function caller(posix: Posix, address: string): (connections: number, serve: () => void) => void {
+  const buffer = new Uint8Array(BYTES);
+  return (connections, serve) => {
+    for (let i = 0; i < connections; i++) {
+      const fd = ok(posix.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+      let n = posix.connect(fd, { address, port: BYTE });
+      if (n !== -EINPROGRESS) fail("A connection was not begun", n);
+      while ((n = posix.recv(fd, buffer)) === -EAGAIN) serve();
+      if (n !== 1) fail("The byte did not come", n);
+      while ((n = posix.recv(fd, buffer)) === -EAGAIN) serve();
+      if (n !== 0) fail("The end did not come", n);
+      ok(posix.close(fd));
     }
   };
 }

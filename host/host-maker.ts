@@ -17,6 +17,7 @@ import type { Waiter } from "./posix/waiter.ts";
 import { seedWords } from "./seed.ts";
 import { type Membership, Stack, type StackPlace } from "./stack.ts";
 import type { StackOptions } from "./stack-options.ts";
+import { affinityOf } from "./threads/affinity.ts";
 
 /** The network, as far as the making of hosts is concerned. */
 export interface HostMakerNetwork {
@@ -55,6 +56,7 @@ export class HostMaker {
     parseCidr("address", options.address);
     const stacks = stacksOf(options);
     checkPlace(options, stacks);
+    const cpus = affinityOf(options, stacks);
     const cell = this.#cell(name, options);
     const nic = cell?.compartment.nic ?? this.#nic(name, { ...options, queues: options.queues ?? stacks }, stacks);
     const text = options.address.split("/")[0] as string;
@@ -66,7 +68,9 @@ export class HostMaker {
     };
     const made = shareQueues(nic.queues, stacks).map((queues, index) => {
       const membership = { group: shared?.base ?? 0, index, id: manager.registry.number() };
-      const place = { name: stacks === 1 ? name : `${name}#${index}`, address: text, index, nic, queues, membership };
+      const title = stacks === 1 ? name : `${name}#${index}`;
+      const cores = cpus[index] as readonly number[];
+      const place = { name: title, address: text, index, nic, queues, membership, cpus: cores };
       const stack = this.#stack(options, name, membership, cell?.compartment.veth ?? this.#network.veth);
       return new HostStack(place, stack, waiter, owner, cell?.isolation);
     });

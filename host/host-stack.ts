@@ -57,6 +57,8 @@ export class HostStack implements Runner {
   readonly nic: UserVeth;
   readonly queues: QueueShare;
   readonly membership: Membership;
+  /** The cores that its thread is kept on; none: any. */
+  readonly cpus: readonly number[];
   readonly stack: Stack;
   /** Set when it lies in a memory of its own. */
   readonly isolation: Isolation | undefined;
@@ -69,7 +71,7 @@ export class HostStack implements Runner {
 
   /** @internal made by Network.host() */
   constructor(
-    place: Pick<HostStack, "name" | "address" | "index" | "nic" | "queues" | "membership">,
+    place: Pick<HostStack, "name" | "address" | "index" | "nic" | "queues" | "membership" | "cpus">,
     stack: Stack,
     waiter: Waiter,
     owner: StackOwner,
@@ -82,6 +84,7 @@ export class HostStack implements Runner {
     this.nic = place.nic;
     this.queues = place.queues;
     this.membership = place.membership;
+    this.cpus = place.cpus;
     this.stack = stack;
     this.#posix = createPosix(stack.core, stack.memory, waiter);
     this.#owner = owner;

@@ -1,6 +1,7 @@
 // The options of networks and hosts, their defaults, and what is made of them.
 // Read first: network.ts.
 
+import type { AffinityOptions } from "./threads/affinity.ts";
 import type { NicOptions, UserVbridge, UserVeth } from "../veth/index.ts";
 import { GROUP_STACKS_MAX } from "../assembly/layout.ts";
 import { parseDuration } from "../veth/options.ts";
@@ -38,10 +39,20 @@ export const NETWORK_DEFAULTS: Readonly<Required<Pick<NetworkOptions, "time" | "
   hangAfter: "30s",
 });
 
-export interface HostOptions extends Pick<
-  NicOptions,
-  "mac" | "mtu" | "queues" | "ringSize" | "rules" | "offloads" | "flowControl"
-> {
+/** The options of a host that are its NIC's. */
+export const NIC_KEYS = Object.freeze([
+  "mac",
+  "mtu",
+  "queues",
+  "ringSize",
+  "rules",
+  "offloads",
+  "flowControl",
+  "rssKey",
+  "rssTypes",
+] as const);
+
+export interface HostOptions extends Pick<NicOptions, (typeof NIC_KEYS)[number]>, AffinityOptions {
   /** The bridge that the host's NIC is plugged into; without one it is plugged into nothing. */
   bridge?: UserVbridge;
   /** A NIC that is there already, a function of one with VFs: `nic.vf(0)`. What NICs are made with is left out then. */
@@ -79,13 +90,10 @@ export interface HostOptions extends Pick<
   share?: ShareOptions;
 }
 
-/** What a NIC is made with. */
-const NIC_NAMES = ["mac", "mtu", "queues", "ringSize", "rules", "offloads", "flowControl"] as const;
-
 /** The options of a host's NIC. */
 export function nicOptionsOf(name: string, options: HostOptions, stacks: number): NicOptions {
   const nic: NicOptions = { name, txQueues: Math.max(stacks, options.queues ?? 1) };
-  for (const key of NIC_NAMES) if (options[key] !== undefined) Object.assign(nic, { [key]: options[key] });
+  for (const key of NIC_KEYS) if (options[key] !== undefined) Object.assign(nic, { [key]: options[key] });
   return nic;
 }
 
@@ -93,7 +101,7 @@ export function nicOptionsOf(name: string, options: HostOptions, stacks: number)
 export function checkPlace(options: HostOptions, stacks: number): void {
   const { port, ltran, bridge, threads, link } = options;
   if (port !== undefined) {
-    const given = ["bridge", "ltran", ...NIC_NAMES].find((name) => options[name as keyof HostOptions] !== undefined);
+    const given = ["bridge", "ltran", ...NIC_KEYS].find((name) => options[name as keyof HostOptions] !== undefined);
     if (given !== undefined) throw optionError(given, options[given as keyof HostOptions], "left out: the port has it");
     if (port.queues < stacks)
       throw optionError("stacks", stacks, `at most ${port.queues}: the queues of "${port.name}"`);

@@ -419,10 +419,10 @@ export class Network implements AsyncDisposable {
       setup: (runner) => {
         const common = { home: memory, modules, ...this.#core, epochNanos };
         if (!(runner instanceof HostStack)) return this.#ltrans.setup(runner, common);
-        const { name, address, index, stack, nic, queues, membership } = runner;
+        const { name, address, index, stack, nic, queues, membership, cpus } = runner;
         const { place } = stack;
         const ltran = this.#ltrans.handleOf(runner);
-        const own = { memory: stack.memory, ltran, name, address, index, id: membership.id, place, queues };
+        const own = { memory: stack.memory, ltran, name, address, index, id: membership.id, place, queues, cpus };
         return { worker: STACK_WORKER, setup: { ...common, ...own, port: nic.handle } };
       },
       lost: (runner, gone) => {

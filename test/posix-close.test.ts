@@ -17,7 +17,6 @@ import {
   SHUT_RD,
   SHUT_RDWR,
   SHUT_WR,
-  SO_ERROR,
   SO_LINGER,
   SO_RCVBUF,
   SO_RCVTIMEO,
@@ -26,7 +25,7 @@ import {
   SOL_SOCKET,
 } from "../host/posix/constants.ts";
 import type { Posix } from "../host/posix/posix.ts";
-import { connected, ok, pattern, readAll, refused, settle } from "./support/sockets.ts";
+import { connected, ok, pattern, polled, readAll, refused, settle, soError } from "./support/sockets.ts";
 import { twoHosts, type TwoHosts } from "./support/two-hosts.ts";
 
 describe("ends of connections", () => {
@@ -39,13 +38,6 @@ describe("ends of connections", () => {
     ({ client, server } = hosts);
   });
 
-  const events = (posix: Posix, fd: number): number => {
-    const entry = { fd, events: POLLIN | POLLOUT | POLLRDHUP, revents: 0 };
-    ok(posix.poll([entry], 0));
-    return entry.revents;
-  };
-  const soError = (posix: Posix, fd: number): number => ok(posix.getsockopt(fd, SOL_SOCKET, SO_ERROR));
-
   describe("shutdown(2)", () => {
     it("SHUT_WR: the peer reads to the end, and may still answer", () => {
       const pair = connected(hosts, SOCK_NONBLOCK);
@@ -55,20 +47,20 @@ describe("ends of connections", () => {
       settle(hosts);
       expect(readAll(server, pair.server)).to.equal("question");
       expect(server.recv(pair.server, Buffer.alloc(1))).to.equal(0);
-      expect(events(server, pair.server)).to.equal(POLLIN | POLLRDHUP | POLLOUT);
+      expect(polled(server, pair.server)).to.equal(POLLIN | POLLRDHUP | POLLOUT);
       ok(server.send(pair.server, Buffer.from("answer")));
       settle(hosts);
       expect(readAll(client, pair.client)).to.equal("answer");
       ok(server.shutdown(pair.server, SHUT_WR));
       settle(hosts);
-      expect(events(client, pair.client) & (POLLHUP | POLLRDHUP)).to.equal(POLLHUP | POLLRDHUP);
+      expect(polled(client, pair.client) & (POLLHUP | POLLRDHUP)).to.equal(POLLHUP | POLLRDHUP);
     });
 
     it("SHUT_RD: reading ends, writing goes on", () => {
       const pair = connected(hosts, SOCK_NONBLOCK);
       ok(client.shutdown(pair.client, SHUT_RD));
       expect(client.recv(pair.client, Buffer.alloc(1))).to.equal(0);
-      expect(events(client, pair.client)).to.equal(POLLIN | POLLRDHUP | POLLOUT);
+      expect(polled(client, pair.client)).to.equal(POLLIN | POLLRDHUP | POLLOUT);
       ok(client.send(pair.client, Buffer.from("x")));
       settle(hosts);
       expect(readAll(server, pair.server)).to.equal("x");
@@ -79,7 +71,7 @@ describe("ends of connections", () => {
       ok(client.shutdown(pair.client, SHUT_RDWR));
       expect(client.recv(pair.client, Buffer.alloc(1))).to.equal(0);
       refused(client.send(pair.client, Buffer.from("x")), EPIPE);
-      expect(events(client, pair.client) & POLLHUP).to.equal(POLLHUP);
+      expect(polled(client, pair.client) & POLLHUP).to.equal(POLLHUP);
       settle(hosts);
       expect(server.recv(pair.server, Buffer.alloc(1))).to.equal(0);
     });
@@ -129,7 +121,7 @@ describe("ends of connections", () => {
       ok(server.setsockopt(pair.server, SOL_SOCKET, SO_LINGER, { l_onoff: 1, l_linger: 0 }));
       ok(server.close(pair.server));
       settle(hosts);
-      expect(events(client, pair.client) & (POLLERR | POLLHUP | POLLIN)).to.equal(POLLERR | POLLHUP | POLLIN);
+      expect(polled(client, pair.client) & (POLLERR | POLLHUP | POLLIN)).to.equal(POLLERR | POLLHUP | POLLIN);
       refused(client.recv(pair.client, Buffer.alloc(1)), ECONNRESET);
       expect(client.recv(pair.client, Buffer.alloc(1))).to.equal(0);
       refused(client.send(pair.client, Buffer.from("x")), EPIPE);

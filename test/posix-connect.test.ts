@@ -24,9 +24,6 @@ import {
   IPPROTO_TCP,
   POLLERR,
   POLLHUP,
-  POLLIN,
-  POLLOUT,
-  POLLRDHUP,
   SHUT_RD,
   SO_ERROR,
   SO_RCVTIMEO,
@@ -38,7 +35,7 @@ import {
   SOL_SOCKET,
 } from "../host/posix/constants.ts";
 import type { Posix, SocketAddressResult } from "../host/posix/posix.ts";
-import { connected, freshPort, listener, ok, readAll, refused, settle } from "./support/sockets.ts";
+import { connected, freshPort, listener, ok, polled, readAll, refused, settle, soError } from "./support/sockets.ts";
 import { twoHosts, type TwoHosts } from "./support/two-hosts.ts";
 
 describe("connections", () => {
@@ -50,13 +47,6 @@ describe("connections", () => {
     hosts = twoHosts();
     ({ client, server } = hosts);
   });
-
-  const events = (posix: Posix, fd: number): number => {
-    const entry = { fd, events: POLLIN | POLLOUT | POLLRDHUP, revents: 0 };
-    ok(posix.poll([entry], 0));
-    return entry.revents;
-  };
-  const soError = (posix: Posix, fd: number): number => ok(posix.getsockopt(fd, SOL_SOCKET, SO_ERROR));
 
   describe("socket(2)", () => {
     it("gives the lowest free descriptor, from 3 on", () => {
@@ -160,10 +150,10 @@ describe("connections", () => {
       const fd = ok(client.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
       refused(client.connect(fd, hosts.serverAddress, port), EINPROGRESS);
       settle(hosts);
-      expect(events(client, fd) & (POLLERR | POLLHUP)).to.equal(POLLERR | POLLHUP);
+      expect(polled(client, fd) & (POLLERR | POLLHUP)).to.equal(POLLERR | POLLHUP);
       expect(soError(client, fd)).to.equal(ECONNREFUSED);
       expect(soError(client, fd)).to.equal(0);
-      expect(events(client, fd) & POLLERR).to.equal(0);
+      expect(polled(client, fd) & POLLERR).to.equal(0);
     });
 
     it("ends a blocking connect after SO_SNDTIMEO with EINPROGRESS", () => {

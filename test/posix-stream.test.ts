@@ -16,9 +16,7 @@ import {
   MSG_PEEK,
   MSG_TRUNC,
   MSG_WAITALL,
-  POLLIN,
   POLLOUT,
-  POLLRDHUP,
   SHUT_WR,
   SIOCOUTQ,
   SO_LINGER,
@@ -32,7 +30,7 @@ import {
   TCP_NODELAY,
 } from "../host/posix/constants.ts";
 import type { Posix } from "../host/posix/posix.ts";
-import { connected, freshPort, listener, ok, pattern, readAll, refused, settle } from "./support/sockets.ts";
+import { connected, freshPort, listener, ok, pattern, polled, readAll, refused, settle } from "./support/sockets.ts";
 import { twoHosts, type TwoHosts } from "./support/two-hosts.ts";
 
 describe("stream sockets", () => {
@@ -44,12 +42,6 @@ describe("stream sockets", () => {
     hosts = twoHosts();
     ({ client, server } = hosts);
   });
-
-  const events = (posix: Posix, fd: number): number => {
-    const entry = { fd, events: POLLIN | POLLOUT | POLLRDHUP, revents: 0 };
-    ok(posix.poll([entry], 0));
-    return entry.revents;
-  };
 
   describe("send(2) and recv(2)", () => {
     for (const size of [1, 63, 1460, 4096, 4097, 30_000, 300_000]) {
@@ -133,14 +125,14 @@ describe("stream sockets", () => {
         sent += n;
         settle(hosts);
       }
-      expect(events(client, pair.client) & POLLOUT).to.equal(0);
+      expect(polled(client, pair.client) & POLLOUT).to.equal(0);
       ok(client.setsockopt(pair.client, SOL_SOCKET, SO_SNDTIMEO, 100));
       refused(client.send(pair.client, data.subarray(0, 10)), EAGAIN);
       const buffer = Buffer.alloc(sent);
       expect(server.recv(pair.server, buffer, MSG_WAITALL)).to.equal(sent);
       expect(buffer.equals(data.subarray(0, sent))).to.equal(true);
       settle(hosts);
-      expect(events(client, pair.client) & POLLOUT).to.equal(POLLOUT);
+      expect(polled(client, pair.client) & POLLOUT).to.equal(POLLOUT);
     });
 
     it("peeks without taking, across calls, and takes afterwards", () => {

@@ -94,6 +94,22 @@ function expectNothingLeft({ net, server, client }: Hosts): void {
 }
 
 describe("a host with several stacks", () => {
+  it("has a flow on the same queue at both hosts when their key is symmetric", () => {
+    const options: Partial<HostOptions> = { stacks: 4, rssKey: "symmetric" };
+    const hosts = twoHosts(options, options);
+    const listeners = hosts.server.stacks.map(({ posix }) => listener(posix, PORT, 200));
+    const ends = open(hosts, 200);
+    const portsOf = ({ at, fd }: End, call: "getsockname" | "getpeername"): string => {
+      const name: { port?: number } = {};
+      ok(at.posix[call](fd, name));
+      return `${at.index}: ${name.port}`;
+    };
+    const accepted = hosts.server.stacks.flatMap((at, i) => acceptAll(at, listeners[i]!));
+    const theirs = new Set(accepted.map((end) => portsOf(end, "getpeername")));
+    for (const end of ends) expect(theirs).to.include(portsOf(end, "getsockname"));
+    expect(theirs.size).to.equal(200);
+  });
+
   it("chooses source ports whose answers come home, so that nothing is handed over", () => {
     const hosts = twoHosts({ stacks: 4 }, { stacks: 4 });
     const { net, server, client } = hosts;

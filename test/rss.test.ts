@@ -3,7 +3,7 @@
 
 import { expect } from "chai";
 import { CAP_RSS_HASH, RETA_SIZE, RX_RSS_HASH } from "../assembly/layout.ts";
-import { DEFAULT_RSS_KEY, toeplitz, type UserVeth } from "../veth/index.ts";
+import { DEFAULT_RSS_KEY, SYMMETRIC_RSS_KEY, toeplitz, type UserVeth } from "../veth/index.ts";
 import { chance, seedOf } from "./support/chance.ts";
 import { ether, type Ipv4Fields, ip, ipv4, ipText, type Layer, tcp, udp } from "./support/frames.ts";
 import { Lab, receiveAll } from "./support/nics.ts";
@@ -97,6 +97,23 @@ describe("RSS", () => {
         expect(lab.exports.rssHash(nic.handle, from, to, fromPort, toPort, 1) >>> 0).to.equal(want);
       }
     }
+  });
+
+  it("hashes both directions of a flow alike with the symmetric key, and spreads flows all the same", () => {
+    const seed = seedOf(0x5257);
+    console.log(`      seed ${seed}`);
+    const random = chance(seed);
+    const { lab, nic } = setup({ queues: 4, rssKey: "symmetric" });
+    expect([...nic.rss.key]).to.deep.equal([...SYMMETRIC_RSS_KEY]);
+    const queues = [0, 0, 0, 0];
+    for (let i = 0; i < 1000; i++) {
+      const [a, b, aPort, bPort] = [random(0x100000000), random(0x100000000), random(65536), random(65536)];
+      const there = lab.exports.rssHash(nic.handle, a, b, aPort, bPort, 1) >>> 0;
+      expect(lab.exports.rssHash(nic.handle, b, a, bPort, aPort, 1) >>> 0).to.equal(there);
+      expect(lab.exports.rssHash(nic.handle, a, b, 0, 0, 0)).to.equal(lab.exports.rssHash(nic.handle, b, a, 0, 0, 0));
+      queues[nic.rss.reta[there & 127]!]!++;
+    }
+    for (const flows of queues) expect(flows).to.be.within(200, 300);
   });
 
   it("queueOf names the queue on which the packet arrives, whatever the types, the table and the rules", () => {

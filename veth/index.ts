@@ -34,5 +34,5 @@ export type { Duration, Probability, Rate, Size } from "./options.ts";
 export { ethStats, SriovNic, VF_DEFAULTS } from "./sriov.ts";
 export type { EthStats, PfOptions, VfInfo, VfOptions } from "./sriov.ts";
 export type { Port, PortDescription, Xstats } from "./port.ts";
-export { DEFAULT_RSS_KEY, Rss, toeplitz } from "./rss.ts";
-export type { RssType } from "./rss.ts";
+export { DEFAULT_RSS_KEY, Rss, SYMMETRIC_RSS_KEY, toeplitz } from "./rss.ts";
+export type { RssKey, RssType } from "./rss.ts";

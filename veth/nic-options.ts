@@ -27,7 +27,7 @@ import {
   parsePowerOfTwo,
   withDefaults,
 } from "./options.ts";
-import { DEFAULT_RSS_KEY, DEFAULT_RSS_TYPES, rssKeyBytes, type RssType, rssTypeBits } from "./rss.ts";
+import { DEFAULT_RSS_KEY, DEFAULT_RSS_TYPES, rssKeyBytes, type RssKey, type RssType, rssTypeBits } from "./rss.ts";
 
 /** Work that the NIC takes off the stack. */
 export interface OffloadOptions {
@@ -69,7 +69,8 @@ export interface NicOptions {
   promiscuous?: boolean;
   /** It is told which local ports its stack serves, though that is its only one: an ltran brings what is for them. */
   portRules?: boolean;
-  rssKey?: readonly number[] | Uint8Array | string;
+  /** By default Microsoft's; "symmetric" brings both directions of a flow to the same queue number. */
+  rssKey?: RssKey;
   rssTypes?: readonly RssType[];
 }
 

@@ -22,6 +22,14 @@ export const DEFAULT_RSS_KEY: readonly number[] = Object.freeze([
   0x01, 0xfa,
 ]);
 
+/**
+ * A key whose hash is the same in both directions of a flow, so that two hosts with as many queues have each flow on
+ * the same queue (Woo and Park, "Scalable TCP Session Monitoring with Symmetric Receive-side Scaling", 2012).
+ */
+export const SYMMETRIC_RSS_KEY: readonly number[] = Object.freeze(
+  Array.from({ length: RSS_KEY_BYTES }, (_, i) => (i % 2 === 0 ? 0x6d : 0x5a)),
+);
+
 /** What a hash may cover. */
 export type RssType = "ipv4" | "tcp" | "udp";
 export const DEFAULT_RSS_TYPES: readonly RssType[] = Object.freeze(["ipv4", "tcp", "udp"] as const);
@@ -38,12 +46,20 @@ export function rssTypeBits(option: string, types: readonly RssType[]): number {
   return bits;
 }
 
-/** The 40 bytes of a key, given as bytes or as hexadecimal digits. */
-export function rssKeyBytes(option: string, key: readonly number[] | Uint8Array | string): Uint8Array {
-  const bytes =
-    typeof key === "string" ? Uint8Array.from(key.match(/[0-9a-f]{2}/gi) ?? [], (b) => parseInt(b, 16)) : key;
-  if (bytes.length !== RSS_KEY_BYTES) throw new OptionError(option, key, `a key of ${RSS_KEY_BYTES} bytes`);
+/** A key: its 40 bytes, 80 hexadecimal digits (with any marks between the bytes), or "symmetric". */
+export type RssKey = readonly number[] | Uint8Array | string;
+
+/** The 40 bytes of a key. */
+export function rssKeyBytes(option: string, key: RssKey): Uint8Array {
+  const bytes = key === "symmetric" ? SYMMETRIC_RSS_KEY : typeof key === "string" ? hexBytes(key) : key;
+  if (bytes.length !== RSS_KEY_BYTES) {
+    throw new OptionError(option, key, `"symmetric" or a key of ${RSS_KEY_BYTES} bytes`);
+  }
   return Uint8Array.from(bytes);
+}
+
+function hexBytes(digits: string): number[] {
+  return (digits.match(/[0-9a-f]{2}/gi) ?? []).map((byte) => parseInt(byte, 16));
 }
 
 /** The Toeplitz hash of bytes, by the book: slow, and the measure for the datapath's tables. */
@@ -97,8 +113,7 @@ export class Rss {
     return bytesAt(this.#module, this.#handle + PORT_RSS_KEY, RSS_KEY_BYTES).slice();
   }
 
-  /** Sets the key, 40 bytes or 80 hexadecimal digits. */
-  setKey(key: readonly number[] | Uint8Array | string): void {
+  setKey(key: RssKey): void {
     bytesAt(this.#module, this.#handle + PORT_RSS_KEY, RSS_KEY_BYTES).set(rssKeyBytes("rss key", key));
     this.#module.exports.portSetRssKey(this.#handle);
   }

@@ -41,6 +41,7 @@ import { arpAddressForget, arpAnnounce } from "./arp-address";
 import { etherInput } from "./ethernet";
 import { ipv4Input } from "./ipv4-input";
 import { queueOf, rxBurst, txBurst } from "./nic";
+import { WARM_BYTES, warmBurst } from "./warm";
 import { packetAttach, packetOwn } from "./packet";
 import { routeConnected, routeForget } from "./route";
 
@@ -88,13 +89,14 @@ if (offsetof<Netif>() > NETIF_BYTES) ERROR("Netif layout");
 /** Offsets in the memory of the interfaces. */
 const QUEUES_AT: u32 = NETIF_MAX * NETIF_BYTES;
 const RX_BURST_AT: u32 = QUEUES_AT + NETIF_MAX * TX_QUEUE_MAX * 4;
+const WARM_AT: u32 = RX_BURST_AT + BURST_MAX * 4;
 
 let base: usize = 0;
 let rxArray: usize = 0;
 
 /** Bytes of the interfaces; the number is the same for every configuration. */
 export function netifBytes(_cfg: usize): u32 {
-  return RX_BURST_AT + BURST_MAX * 4;
+  return WARM_AT + WARM_BYTES;
 }
 
 /** Prepares the interfaces at `at` (8-byte aligned): the loopback, 127.0.0.1/8, and no other. */
@@ -128,7 +130,7 @@ export function netifExtents(at: usize, from: u32, to: u32): usize {
   at = extentPut(at, from, start + QUEUES_AT - from);
   const n = stack.netifCount;
   for (let i: u32 = 1; i < n; i++) at = extentPut(at, netifAt(i).txQueue, netifAt(i).txCount * 4);
-  const end = u32(rxArray) + BURST_MAX * 4;
+  const end = u32(base) + WARM_AT + WARM_BYTES;
   return extentPut(at, end, to - end);
 }
 
@@ -253,6 +255,7 @@ function receive(nif: Netif, m: Mbuf): void {
 function receiveBurst(nif: Netif, queue: u32, limit: u32): u32 {
   const got = rxBurst(nif.port, queue, rxArray, limit, stack.now);
   assert(got <= limit);
+  warmBurst(rxArray, got, base + WARM_AT);
   const end = rxArray + (usize(got) << 2);
   for (let at = rxArray; at < end; at += 4) {
     const m = changetype<Mbuf>(load<u32>(at));

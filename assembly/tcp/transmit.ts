@@ -1,6 +1,7 @@
 // What may be sent, and when: new data under the windows, Nagle and the cork; retransmissions; the persist state.
 // Read first: RFC 9293 3.7.4 (Nagle), 3.8.6.2.1 (silly windows), RFC 6675 section 5 for what recovery may send.
 
+import { flowExpect } from "../flow";
 import {
   ACK,
   CAP_TX_TSO,
@@ -257,9 +258,10 @@ export function emitNew(t: Tcb, f: Flight, length: u32, mss: u32, unsent: u32, f
   return pcount;
 }
 
-/** What `length` new bytes up to SND.NXT mean for Nagle and for the ACKs to come. */
+/** What `length` new bytes up to SND.NXT mean for Nagle and for what is to come. */
 export function noteSent(t: Tcb, length: u32, mss: u32): void {
   if (length == 0) return;
+  flowExpect(t);
   if (length < mss || length % mss != 0) t.sndSml = t.sndNxt;
   if (nowMillis - t.lastRcvMillis < t.atoMillis) t.tflags |= TF_PINGPONG;
 }

@@ -5,6 +5,7 @@ import { execFile } from "node:child_process";
 import { accessSync, constants, existsSync } from "node:fs";
 import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import { promisify } from "node:util";
+import { affinityIsMissing } from "../threads/affinity.ts";
 import { defineCommand } from "./command.ts";
 import { EXIT_FAILURE } from "./errors.ts";
 import { formatBytes } from "./format.ts";
@@ -57,6 +58,7 @@ export const command = defineCommand({
 export async function examine(): Promise<Finding[]> {
   const programs = [piscina(), program("tshark", "tshark", ["--version"]), program("libdpdk", "pkg-config", DPDK)];
   const [threadPool, tshark, libdpdk] = await Promise.all(programs);
+  const affinity = affinityIsMissing();
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
   const newEnough = major > NODE_LEAST[0] || (major === NODE_LEAST[0] && minor >= NODE_LEAST[1]);
   const least = newEnough ? "" : `, older than ${NODE_LEAST.join(".")}`;
@@ -68,6 +70,7 @@ export async function examine(): Promise<Finding[]> {
     required("Piscina", threadPool!.present, threadPool!.detail, "stacks on worker threads"),
     optional("Atomics.waitAsync", "waitAsync" in Atomics, "", "an event loop that sleeps until a packet comes"),
     optional("processor", availableParallelism() > 1, processor(), "a stack on each core"),
+    optional("taskset", affinity === undefined, affinity ?? "", "keeps a stack's thread on a core"),
     optional("memory", totalmem() >= 2 ** 31, memory(), "a million connections take 1 GiB"),
     optional("tshark", tshark!.present, tshark!.detail, "checks captures in the tests"),
     optional("/dev/net/tun", ...tun(), "a TAP port to the kernel's network"),

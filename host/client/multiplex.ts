@@ -6,10 +6,7 @@ import {
   EINVAL,
   EMFILE,
   EPOLL_CTL_DEL,
-  EPOLLERR,
-  EPOLLHUP,
   EXCHANGE_EVENTS_MAX,
-  POLLNVAL,
   READY_POLLERS,
   READY_SEQUENCE,
   READY_WAITERS,
@@ -17,15 +14,9 @@ import {
 } from "../../assembly/layout.ts";
 import { invalidType } from "../posix/arguments.ts";
 import type { ContextCore, PosixContext } from "../posix/context.ts";
-import {
-  dataWords,
-  EpollEvent,
-  type EpollEventInput,
-  type PollFd,
-  type TimeSpec,
-  type TimeVal,
-} from "../posix/events.ts";
-import { EXCEPTIONAL, type MultiplexCalls, READABLE, WRITABLE } from "../posix/multiplex.ts";
+import { dataWords, type EpollEvent, type EpollEventInput, fillEvents } from "../posix/events.ts";
+import type { MultiplexCalls } from "../posix/multiplex.ts";
+import { createPolling } from "../posix/polling.ts";
 import type { Link } from "./link.ts";
 
 /** Makes the calls of one thread. */
@@ -72,13 +63,7 @@ export function createClientMultiplex(link: Link, context: PosixContext<ContextC
     link.stepped();
     let n = collect(epfd, most);
     if (n === 0 && timeout !== 0) n = sleepOn(epfd, most, timeout);
-    for (let i = 0, at = 0; i < n; i++, at += 4) {
-      let event = events[i];
-      if (!(event instanceof EpollEvent)) events[i] = event = new EpollEvent();
-      event.events = (raw[at] as number) >>> 0;
-      event.data.fd = raw[at + 2] as number;
-      event.data.high = raw[at + 3] as number;
-    }
+    fillEvents(events, raw, n);
     return n;
   }
 
@@ -115,82 +100,11 @@ export function createClientMultiplex(link: Link, context: PosixContext<ContextC
     return waited < 0 ? waited : n;
   }
 
-  function lookAll(fds: PollFd[]): number {
-    let ready = 0;
-    for (const entry of fds) {
-      entry.revents = entry.fd < 0 ? 0 : readiness(entry.fd, entry.events);
-      if (entry.revents !== 0) ready++;
-    }
-    return ready;
-  }
-
-  function readiness(fd: number, wanted: number): number {
-    const events = core.shareEvents(share, fd);
-    return events < 0 ? POLLNVAL : events & (wanted | EPOLLERR | EPOLLHUP);
-  }
-
-  function poll(fds: PollFd[], timeout: number): number {
-    return until(
-      () => lookAll(fds),
-      fds.map(({ fd }) => fd),
-      timeout,
-    );
-  }
-
-  function ppoll(fds: PollFd[], timeout: TimeSpec | null): number {
-    if (timeout === null) return poll(fds, -1);
-    if (timeout.tv_sec < 0 || timeout.tv_nsec < 0 || timeout.tv_nsec >= 1e9) return -EINVAL;
-    return poll(fds, timeout.tv_sec * 1e3 + timeout.tv_nsec / 1e6);
-  }
-
-  function select(
-    nfds: number,
-    readfds: Set<number> | null,
-    writefds: Set<number> | null,
-    exceptfds: Set<number> | null,
-    timeout: TimeVal | null,
-  ): number {
-    if (nfds < 0) return -EINVAL;
-    if (timeout !== null && (timeout.tv_sec < 0 || timeout.tv_usec < 0)) return -EINVAL;
-    const sets = [
-      { of: readfds, mask: READABLE },
-      { of: writefds, mask: WRITABLE },
-      { of: exceptfds, mask: EXCEPTIONAL },
-    ].map(({ of, mask }) => ({ of, mask, fds: [...(of ?? [])].filter((fd) => fd < nfds), found: [] as number[] }));
-    const look = (): number => {
-      let ready = 0;
-      for (const set of sets) {
-        set.found.length = 0;
-        for (const fd of set.fds) {
-          const events = core.shareEvents(share, fd);
-          if (events < 0) return -EBADF;
-          if (events & set.mask) set.found.push(fd);
-        }
-        ready += set.found.length;
-      }
-      return ready;
-    };
-    const n = until(
-      look,
-      new Set(sets.flatMap(({ fds }) => fds)),
-      timeout === null ? -1 : timeout.tv_sec * 1e3 + timeout.tv_usec / 1e3,
-    );
-    // On an error the sets stay as they are.
-    if (n < 0) return n;
-    for (const set of sets) {
-      set.of?.clear();
-      for (const fd of set.found) set.of?.add(fd);
-    }
-    return n;
-  }
-
   return {
     epoll_create: (size) => (size > 0 ? epoll_create1(0) : -EINVAL),
     epoll_create1,
     epoll_ctl,
     epoll_wait,
-    poll,
-    ppoll,
-    select,
+    ...createPolling((fd) => core.shareEvents(share, fd), until),
   };
 }

@@ -22,6 +22,17 @@ export class EpollEvent {
   readonly data = new EpollData();
 }
 
+/** Writes the first `n` events of the exchange area into an array, whose missing elements are made. */
+export function fillEvents(events: EpollEvent[], raw: Int32Array, n: number): void {
+  for (let i = 0, at = 0; i < n; i++, at += 4) {
+    let event = events[i];
+    if (!(event instanceof EpollEvent)) events[i] = event = new EpollEvent();
+    event.events = (raw[at] as number) >>> 0;
+    event.data.fd = raw[at + 2] as number;
+    event.data.high = raw[at + 3] as number;
+  }
+}
+
 /** User data of a watch: `{ fd }`, `{ u32 }`, `{ u64 }`, or a number (up to 2^53). Default: the watched descriptor. */
 export type EpollDataInput = number | { fd?: number; u32?: number; u64?: bigint; high?: number };
 

@@ -33,6 +33,8 @@ export interface ThreadSetup {
   /** Handle of the NIC's port. */
   port: number;
   queues: QueueShare;
+  /** The cores that the thread is kept on; none: any. */
+  cpus: readonly number[];
   /** Addresses of the host's THREAD_BYTES and of the main thread's doorbell. */
   block: number;
   mainBell: number;

@@ -12,6 +12,7 @@ import {
 } from "../../assembly/layout.ts";
 import { OribiError } from "../errors.ts";
 import { CoreTrap, toCoreTrap } from "../core.ts";
+import { pinThread } from "./affinity.ts";
 import { Doorbell } from "./doorbell.ts";
 import { type Outcome, packError, packValue } from "./outcome.ts";
 import type { PollMode } from "./thread-driver.ts";
@@ -40,6 +41,7 @@ setInterval(() => Atomics.add(words, THREAD_BEATS / 4, 1), BEAT_MILLIS).unref();
 export default async function run(task: ThreadTask): Promise<Outcome> {
   let hasTrapped = false;
   try {
+    if (host === undefined) pinThread(setup.cpus);
     host ??= new WorkerHost(setup);
     const application = await find(task);
     host.enter(task.poll);

@@ -5,9 +5,14 @@ import {
   AF_INET,
   errnoName,
   MSG_DONTWAIT,
+  POLLIN,
+  POLLOUT,
+  POLLRDHUP,
+  SO_ERROR,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOCK_STREAM,
+  SOL_SOCKET,
 } from "../../host/posix/constants.ts";
 import type { Posix } from "../../host/posix/posix.ts";
 import type { TwoHosts } from "./two-hosts.ts";
@@ -31,6 +36,18 @@ export function settle(hosts: TwoHosts): void {
     if (quiet === 2) return;
   }
   throw new Error("The network does not come to rest.");
+}
+
+/** What poll(2) says of a descriptor now. */
+export function polled(posix: Posix, fd: number): number {
+  const entry = { fd, events: POLLIN | POLLOUT | POLLRDHUP, revents: 0 };
+  ok(posix.poll([entry], 0));
+  return entry.revents;
+}
+
+/** Takes a socket's pending error: a positive errno, or 0. */
+export function soError(posix: Posix, fd: number): number {
+  return ok(posix.getsockopt(fd, SOL_SOCKET, SO_ERROR));
 }
 
 /** A listening socket of the server on `port`, not blocking unless `flags` says 0. */
