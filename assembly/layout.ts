@@ -49,6 +49,7 @@ export const CAP_RX_LRO: i32 = 16; // accepts packets larger than the MTU as one
 export const CAP_VLAN: i32 = 32; // strips and inserts 802.1Q tags
 export const CAP_RSS_HASH: i32 = 64;
 export const CAP_FLOW_RULES: i32 = 128; // has a flow director: ruleAdd() and its like
+export const CAP_PORT_RULES: i32 = 256; // wants to be told (ruleListen) which local ports are served, also by one stack
 
 // ---- Pools --------------------------------------------------------------------------------------------------------
 /** Pool indices of a stack, in the order of its pool directory; names in POOL_NAMES on the host side. */
@@ -647,7 +648,10 @@ export const PORT_RX_QUEUES: i32 = 72; // address of the first RX queue
 export const PORT_TX_QUEUES: i32 = 76; // address of the first TX queue
 export const PORT_DIRECTOR: i32 = 80; // address of the flow director
 export const PORT_TX_COUNT: i32 = 104; // TX queues; 0: as many as RX queues
-export const PORT_CACHES: i32 = 108; // address of the first cache of freed mbufs: one for each TX and RX queue
+export const PORT_ESWITCH: i32 = 108; // address of the switch inside its NIC, or 0
+export const PORT_FUNCTION: i32 = 112; // which function of that NIC it is, or ESWITCH_UPLINK
+export const PORT_TRUNK: i32 = 116; // address of the trunk to an ltran, or 0
+export const PORT_CACHES: i32 = 120; // address of the first cache of freed mbufs: one for each TX and RX queue
 export const PORT_RSS_KEY: i32 = 128; // 40 bytes
 export const PORT_RETA: i32 = 256; // 128 bytes: hash & 127 -> queue
 export const PORT_DROPS: i32 = 384; // u64 each, PORT_DROP_*
@@ -685,7 +689,7 @@ export const RXQ_PACKETS: i32 = 128; // u64
 export const RXQ_RX_BYTES: i32 = 136; // u64
 export const RXQ_POOL: i32 = 256; // struct Pool
 /** One TX queue: counters, u64 each, then its thread's scratch. */
-export const TXQ_BYTES: i32 = 4608;
+export const TXQ_BYTES: i32 = 4736;
 export const TXQ_PACKETS: i32 = 0;
 export const TXQ_TX_BYTES: i32 = 1;
 export const TXQ_ERRORS: i32 = 2; // malformed, or offload that the port does not offer
@@ -750,6 +754,94 @@ export const SLOT_FORWARDED: i32 = 640; // u64: frames from this port; BRIDGE_FO
 export const SLOT_FLOODED: i32 = 648; // u64, likewise
 /** One learned address: {key u64, slot u32, last seen u32 in milliseconds}. */
 export const MAC_ENTRY_BYTES: i32 = 16;
+
+// ---- The switch inside a NIC whose PF is split into VFs (veth) ------------------------------------------------------
+export const ESWITCH_COUNT: i32 = 4; // functions: the PF and its VFs
+export const ESWITCH_PORT: i32 = 8; // the port that is plugged into the network
+export const ESWITCH_UNKNOWN: i32 = 64; // u64: frames from the wire for nobody here
+export const ESWITCH_HEADER: i32 = 128;
+export const ESWITCH_UPLINK: i32 = 255; // PORT_FUNCTION of that port
+/** One function: 0 is the PF, n + 1 is VF n. */
+export const FUNCTION_BYTES: i32 = 192;
+export const FUNCTION_PORT: i32 = 0; // address
+export const FUNCTION_FLAGS: i32 = 4; // FUNCTION_*
+export const FUNCTION_TCI: i32 = 8; // the tag that its frames have on the wire, 0 = they stay as they are
+export const FUNCTION_MAC: i32 = 16; // six bytes in wire order, two zero bytes
+export const FUNCTION_COUNTERS: i32 = 64; // u64 each, FUNCTION_*
+export const FUNCTION_SPOOFCHECK: i32 = 1;
+export const FUNCTION_TRUST: i32 = 2;
+export const FUNCTION_DISABLED: i32 = 4;
+export const FUNCTION_TX_SWITCHED: i32 = 0; // to another function
+export const FUNCTION_TX_UPLINK: i32 = 1; // unicast to the network
+export const FUNCTION_TX_GROUP: i32 = 2; // broadcast and multicast
+export const FUNCTION_TX_SPOOFED: i32 = 3; // dropped: not its own source address
+export const FUNCTION_TX_VLAN: i32 = 4; // dropped: a tag that it may not use
+export const FUNCTION_TX_DISABLED: i32 = 5; // dropped: the function is switched off
+export const FUNCTION_RX_SWITCHED: i32 = 6;
+export const FUNCTION_RX_UPLINK: i32 = 7;
+export const FUNCTION_RX_GROUP: i32 = 8;
+export const FUNCTION_COUNTER_COUNT: i32 = 9;
+export const VFS_MAX: i32 = 63;
+
+// ---- The trunk between a NIC in a memory of its own and an ltran (veth) -----------------------------
+/** Two rings of bytes: out, from the stack; in, to it. Positions count bytes modulo 2^32 and are multiples of 8. */
+export const TRUNK_SIZE: i32 = 4; // bytes of each ring, a power of two
+export const TRUNK_VERSION: i32 = 8; // changes after TRUNK_PORTS has
+export const TRUNK_OUT_HEAD: i32 = 128; // the stack writes
+export const TRUNK_OUT_TAIL: i32 = 256; // the ltran writes
+export const TRUNK_IN_HEAD: i32 = 384; // the ltran writes
+export const TRUNK_IN_TAIL: i32 = 512; // the stack writes
+export const TRUNK_OUT_DROPS: i32 = 640; // u64: frames that found the ring out full for too long
+export const TRUNK_PORTS: i32 = 1024; // bit sets of the local ports served: 65,536 of TCP, then as many of UDP
+export const TRUNK_PORTS_BYTES: i32 = 16384;
+export const TRUNK_RINGS: i32 = TRUNK_PORTS + TRUNK_PORTS_BYTES; // out, then in
+/** A record: its length, a word of 0, the bytes of a frame, up to 7 bytes to the next multiple of 8. */
+export const TRUNK_RECORD: i32 = 8;
+export const TRUNK_SKIP: i32 = -1; // in place of a length: the next record is at the start of the ring
+
+// ---- ltran: forwards frames between a NIC and stacks in memories of their own (veth) ----------------
+export const LTRAN_PORT: i32 = 4; // handle of its NIC
+export const LTRAN_SLOTS: i32 = 8; // stacks that fit
+export const LTRAN_FLOWS: i32 = 12; // flows that fit, a power of two
+export const LTRAN_BELL: i32 = 16; // address of the doorbell of the thread that it runs in, or 0
+export const LTRAN_NEWS: i32 = 20; // how many trunks it has been told of
+export const LTRAN_NOW: i32 = 48; // f64: time of its latest beat, microseconds
+export const LTRAN_COUNTERS: i32 = 64; // u64 each, LTRAN_*
+export const LTRAN_RX_UNKNOWN: i32 = 0; // frames for an address that no stack has
+export const LTRAN_RX_DEAD: i32 = 1; // frames for a stack that does not run
+export const LTRAN_FRAGMENT_MISSES: i32 = 2; // fragments of a shared address whose first part was not seen before
+export const LTRAN_FLOW_EVICTIONS: i32 = 3; // flows that were forgotten for newer ones
+export const LTRAN_COUNTER_COUNT: i32 = 4;
+export const LTRAN_HEADER: i32 = 128;
+/** One stack. */
+export const STATION_BYTES: i32 = 256;
+export const STATION_WANTED: i32 = 0; // number of the start of its stack that is to be served; 0: none
+export const STATION_SERVED: i32 = 4; // the one that is served
+export const STATION_REFUSED: i32 = 8; // the one that was cut off, because its memory held what cannot be
+export const STATION_ADDRESS: i32 = 12; // IPv4, as it lies in a packet
+export const STATION_MAC: i32 = 16; // six bytes in wire order, two zero bytes
+export const STATION_SIZE: i32 = 24; // bytes of each ring of its trunk
+export const STATION_OUT: i32 = 28; // address of the copy of the ring out
+export const STATION_IN: i32 = 32; // address of what is copied to the ring in
+export const STATION_PORTS: i32 = 36; // address of the copy of the bit sets of ports
+export const STATION_OUT_HEAD: i32 = 40; // bytes before this have been copied here
+export const STATION_OUT_TAIL: i32 = 44; // bytes before this have been forwarded
+export const STATION_IN_HEAD: i32 = 48; // bytes before this are to be copied to the stack
+export const STATION_IN_SENT: i32 = 52; // bytes before this have been
+export const STATION_IN_TAIL: i32 = 56; // bytes before this the stack has taken
+export const STATION_BLOCKED: i32 = 60; // not 0: what comes next out of the ring finds no room at its receiver
+export const STATION_BELL: i32 = 64; // address of the doorbell of the thread that runs the stack, or 0
+export const STATION_COUNTERS: i32 = 80; // u64 each, STATION_*
+export const STATION_RX_PACKETS: i32 = 0;
+export const STATION_RX_BYTES: i32 = 1;
+export const STATION_RX_MISSED: i32 = 2; // frames that found the ring in full
+export const STATION_TX_PACKETS: i32 = 3;
+export const STATION_TX_BYTES: i32 = 4;
+export const STATION_TX_SPOOFED: i32 = 5; // dropped: another's address
+export const STATION_TX_LOCAL: i32 = 6; // frames for other stacks of the same ltran
+export const STATION_VIOLATIONS: i32 = 7; // times that its memory held what cannot be
+export const STATION_COUNTER_COUNT: i32 = 8;
+export const STATIONS_MAX: i32 = 64;
 
 // ---- Links (veth) -------------------------------------------------------------------------------------------------
 /** Where the host writes rules for linkApply(); struct LinkRules. */

@@ -22,6 +22,7 @@ const MODULES: Readonly<Record<string, () => Promise<Row>>> = {
   queues_2_crossing: async () => (await import("./queues.ts")).queues2Crossing,
   queues_curve: async () => (await import("./queue-curve.ts")).queuesCurve,
   forward_ns: async () => (await import("./forward.ts")).forwardNs,
+  ltran_ns: async () => (await import("./ltran.ts")).ltranNs,
   bridge_pps: async () => (await import("./bridge.ts")).bridgePps,
   flows_1k: async () => (await import("./many.ts")).flows1k,
   flows_100k: async () => (await import("./many.ts")).flows100k,

@@ -1,7 +1,7 @@
 // A capture of a whole network: one ring in shared memory that the NICs copy into, drained into a pcapng file.
 // Read first: veth/capture.ts, veth/pcapng-writer.ts.
 
-import { Capture, type VethModule } from "../veth/index.ts";
+import { Capture, type UserVeth, type VethModule } from "../veth/index.ts";
 import { type PcapngMark, PcapngWriter } from "../veth/pcapng.ts";
 import type { Host } from "./host.ts";
 
@@ -14,17 +14,21 @@ export interface NetworkCaptureOptions {
 
 /** Holds the frames of one step of the network in the worst case. */
 const RING = "32MiB";
+/** The same for one host. */
+const ISOLATED_RING = "8MiB";
 
 /** More than one beat of a stack can put into the ring. */
 const DRAIN_MAX = 8192;
 
 /** A running capture. Close it (or declare it with `await using`) to complete the file. */
 export class NetworkCapture implements AsyncDisposable {
-  readonly #ring: Capture;
+  /** A ring in each memory that captured NICs lie in. */
+  readonly #rings = new Map<VethModule, Capture>();
+  readonly #veth: VethModule;
   readonly #writer: PcapngWriter;
   readonly #ended: () => void;
   readonly #wanted: readonly string[] | undefined;
-  readonly #hosts: Host[] = [];
+  readonly #nics: UserVeth[] = [];
   /** Interface numbers of the file by PORT_INDEX. */
   readonly #interfaces = new Map<number, number>();
   #isClosed = false;
@@ -33,20 +37,34 @@ export class NetworkCapture implements AsyncDisposable {
   constructor(veth: VethModule, target: string, options: NetworkCaptureOptions, ended: () => void) {
     const head = { application: "oribi", comment: options.comment ?? "" };
     this.#writer = target === "memory" ? PcapngWriter.toMemory(head) : PcapngWriter.toFile(target, head);
-    this.#ring = Capture.create(veth, { size: RING });
+    this.#veth = veth;
+    this.#ringIn(veth);
     this.#wanted = options.hosts;
     this.#ended = ended;
   }
 
   /** @internal a host joins the network */
   add(host: Host): void {
-    if (this.#wanted !== undefined && !this.#wanted.includes(host.name)) return;
-    const { nic } = host;
+    this.addNic(host.name, `${host.name} (${host.address})`, host.nic, host.veth);
+  }
+
+  /** @internal a NIC joins the network; `veth`: what it lies in, when that is not the network's memory */
+  addNic(name: string, description: string, nic: UserVeth, veth = this.#veth): void {
+    if (this.#wanted !== undefined && !this.#wanted.includes(name)) return;
     const mac = Uint8Array.from(nic.mac.split(":"), (byte) => parseInt(byte, 16));
-    const id = this.#writer.addInterface({ name: host.name, description: `${host.name} (${host.address})`, mac });
+    const id = this.#writer.addInterface({ name, description, mac });
     this.#interfaces.set(nic.index, id);
-    this.#hosts.push(host);
-    nic.setCapture(this.#ring);
+    this.#nics.push(nic);
+    nic.setCapture(this.#ringIn(veth));
+  }
+
+  #ringIn(veth: VethModule): Capture {
+    let ring = this.#rings.get(veth);
+    if (ring === undefined) {
+      ring = Capture.create(veth, { size: veth === this.#veth ? RING : ISOLATED_RING });
+      this.#rings.set(veth, ring);
+    }
+    return ring;
   }
 
   /** Frames written so far. */
@@ -56,7 +74,9 @@ export class NetworkCapture implements AsyncDisposable {
 
   /** Frames that the ring had no room for. */
   get dropped(): number {
-    return this.#ring.dropped;
+    let dropped = 0;
+    for (const ring of this.#rings.values()) dropped += ring.dropped;
+    return dropped;
   }
 
   /** @internal how far it has come, for snapshots */
@@ -73,8 +93,20 @@ export class NetworkCapture implements AsyncDisposable {
 
   /** @internal moves what is in the ring to the file; `most` records, since other threads may go on filling it */
   drain(most = DRAIN_MAX): void {
+    for (const [veth, ring] of this.#rings) {
+      try {
+        this.#drainRing(ring, most);
+      } catch (error) {
+        if (veth === this.#veth) throw error;
+        // The memory of an isolated stack may hold anything: then there is no more to be had from it.
+        this.#rings.delete(veth);
+      }
+    }
+  }
+
+  #drainRing(ring: Capture, most: number): void {
     for (let n = 0; n < most; n++) {
-      const record = this.#ring.next();
+      const record = ring.next();
       if (record === undefined) return;
       const id = this.#interfaces.get(record.port);
       if (id === undefined) continue;
@@ -89,12 +121,12 @@ export class NetworkCapture implements AsyncDisposable {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    for (const host of this.#hosts) host.nic.setCapture(null);
+    for (const nic of this.#nics) nic.setCapture(null);
     this.drain(Infinity);
     const first = this.#interfaces.values().next().value;
-    if (first !== undefined) this.#writer.statistics(first, { dropped: this.#ring.dropped });
+    if (first !== undefined) this.#writer.statistics(first, { dropped: this.dropped });
     await this.#writer.close();
-    this.#ring.close();
+    for (const ring of this.#rings.values()) ring.close();
     this.#ended();
   }
 

@@ -78,12 +78,16 @@ export function adoptModules(modules: CoreModules): void {
  * @throws {Error} ERR_ORIBI_BUILD when the Wasm file is missing, ERR_ORIBI_IMPORT when `nic` lacks a function
  */
 export function instantiateStack(memory: SharedMemory, nic: object, options: CoreOptions = {}): StackExports {
-  return instantiate("stack", memory, nic, options) as unknown as StackExports;
+  return instantiate("stack", memory, { nic: nic as Record<string, unknown> }, options) as unknown as StackExports;
 }
 
-/** Instantiates the NICs' datapath on a memory. @throws {Error} ERR_ORIBI_BUILD when the Wasm file is missing */
-export function instantiateVeth(memory: SharedMemory, options: CoreOptions = {}): VethExports {
-  return instantiate("veth", memory, {}, options) as unknown as VethExports;
+/**
+ * Instantiates the NICs' datapath on a memory.
+ * @param wake is called when a NIC behind a trunk has sent something to its ltran
+ * @throws {Error} ERR_ORIBI_BUILD when the Wasm file is missing
+ */
+export function instantiateVeth(memory: SharedMemory, options: CoreOptions = {}, wake = nobodySleeps): VethExports {
+  return instantiate("veth", memory, { wake: { wake } }, options) as unknown as VethExports;
 }
 
 /** Turns what a call into the core threw into a CoreTrap; anything that is no trap comes back as it is. */
@@ -95,24 +99,29 @@ export function toCoreTrap(error: unknown): unknown {
   return new CoreTrap(error.message === "unreachable" ? "assertion failed" : error.message, place, error);
 }
 
-function instantiate(name: CoreName, memory: SharedMemory, nic: object, options: CoreOptions): WebAssembly.Exports {
+function nobodySleeps(): void {}
+
+/** Functions that a module imports, by the name under which it knows their maker. */
+type Imports = Record<string, Record<string, unknown>>;
+
+function instantiate(name: CoreName, memory: SharedMemory, given: Imports, options: CoreOptions): WebAssembly.Exports {
   const debug = options.debug ?? debugByDefault();
   const module = compile(name, debug);
-  const imports = { env: { memory }, nic: nic as Record<string, unknown> };
+  const imports = { env: { memory }, ...given };
   for (const wanted of WebAssembly.Module.imports(module)) {
-    if (wanted.module === "nic" && typeof imports.nic[wanted.name] !== "function") {
+    if (wanted.module === "nic" && typeof given["nic"]?.[wanted.name] !== "function") {
       throw codedError("ERR_ORIBI_IMPORT", `The NIC given to ${name}.wasm has no function "${wanted.name}".`);
     }
   }
   if (!debug) return new WebAssembly.Instance(module, imports).exports;
-  return instantiateDebug(module, memory, imports.nic, options);
+  return instantiateDebug(module, memory, given, options);
 }
 
 /** The debug target through AssemblyScript's loader, which reads the strings of its asserts and trace points. */
 function instantiateDebug(
   module: WebAssembly.Module,
   memory: SharedMemory,
-  nic: Record<string, unknown>,
+  given: Imports,
   options: CoreOptions,
 ): WebAssembly.Exports {
   const text = (at: number): string => loaded.exports.__getString(at >>> 0) ?? "";
@@ -122,7 +131,7 @@ function instantiateDebug(
   const trace = (message: number, count: number, ...values: number[]): void => {
     options.onTrace?.(text(message), values.slice(0, count));
   };
-  const loaded = instantiateSync(module, { env: { memory, abort, trace }, nic });
+  const loaded = instantiateSync(module, { env: { memory, abort, trace }, ...given });
   return loaded.instance.exports; // the raw ones: the loader's wrappers would put JavaScript between two modules
 }
 

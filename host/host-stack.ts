@@ -1,7 +1,7 @@
 // One stack of a host: a host has one for each of its threads, all with the same NIC and addresses.
 // Read first: DESIGN.md section 4; assembly/steer/group.ts for what they share.
 
-import { GROUP_MEMBERS, MEMBER_BYTES, MEMBER_DOORBELL } from "../assembly/layout.ts";
+import { GROUP_MEMBERS, MEMBER_BYTES, MEMBER_DOORBELL, STACK_NOW } from "../assembly/layout.ts";
 import type { UserVeth } from "../veth/index.ts";
 import { type CoreTrap, toCoreTrap } from "./core.ts";
 import type { Counters, PoolUse } from "./counters.ts";
@@ -9,6 +9,7 @@ import { OribiError } from "./errors.ts";
 import { createPosix, type Posix } from "./posix/posix.ts";
 import type { Waiter } from "./posix/waiter.ts";
 import type { Membership, Stack } from "./stack.ts";
+import type { Runner } from "./threads/runner.ts";
 
 /** Which queues of the NIC a stack uses. */
 export interface QueueShare {
@@ -18,6 +19,12 @@ export interface QueueShare {
   count: number;
   /** Its TX queue. */
   tx: number;
+}
+
+/** How a stack with a memory of its own is isolated from the others. */
+export interface Isolation {
+  /** Tells its ltran where the thread that runs the stack sleeps. */
+  setBell(bell: number): void;
 }
 
 /** What its network does for a stack. */
@@ -40,7 +47,7 @@ export function shareQueues(queues: number, stacks: number): QueueShare[] {
 }
 
 /** A stack that runs in this thread, unless Network.spawn() has lent it to another. */
-export class HostStack {
+export class HostStack implements Runner {
   /** "server", or "server#1" where the host has several. */
   readonly name: string;
   /** The host's first IPv4 address. */
@@ -53,6 +60,8 @@ export class HostStack {
   /** The cores that its thread is kept on; none: any. */
   readonly cpus: readonly number[];
   readonly stack: Stack;
+  /** Set when it lies in a memory of its own. */
+  readonly isolation: Isolation | undefined;
   #trap: CoreTrap | undefined;
   #thread: "main" | "worker" | "lost" = "main";
   #isSharing = false;
@@ -66,7 +75,9 @@ export class HostStack {
     stack: Stack,
     waiter: Waiter,
     owner: StackOwner,
+    isolation?: Isolation,
   ) {
+    this.isolation = isolation;
     this.name = place.name;
     this.address = place.address;
     this.index = place.index;
@@ -165,11 +176,31 @@ export class HostStack {
     this.thread = "main";
   }
 
+  /** Time of the stack's latest beat, microseconds. */
+  get lastBeat(): number {
+    return new Float64Array(this.stack.memory.buffer, this.stack.place.base + STACK_NOW, 1)[0] as number;
+  }
+
+  /** The stack is this thread's again: its instance here reads anew what it keeps of the arena */
+  takeBack(): void {
+    try {
+      this.stack.core.attach(this.stack.place.base);
+    } catch (error) {
+      if (this.isolation === undefined) throw error;
+      this.fail(error);
+    }
+  }
+
   /** Frames that wait in the NIC's queues of this stack. */
   pending(): number {
     const { first, count } = this.queues;
     let frames = 0;
-    for (let queue = first; queue < first + count; queue++) frames += this.nic.pending(queue);
+    try {
+      for (let queue = first; queue < first + count; queue++) frames += this.nic.pending(queue);
+    } catch (error) {
+      if (this.isolation === undefined) throw error;
+      return 1; // The next beat will find out what is wrong with its memory.
+    }
     return frames;
   }
 
@@ -182,6 +213,10 @@ export class HostStack {
 
   /** Has a doorbell rung when something comes to one of the stack's queues, the software queue included. */
   setDoorbell(bell: number): void {
+    if (this.isolation !== undefined) {
+      this.isolation.setBell(bell);
+      return;
+    }
     const { first, count } = this.queues;
     for (let queue = first; queue < first + count; queue++) this.nic.setDoorbell(queue, bell);
     const { group, index } = this.membership;

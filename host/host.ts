@@ -13,7 +13,7 @@ import { OribiError, optionError } from "./errors.ts";
 import { Doorbell } from "./threads/doorbell.ts";
 import { POLL_MODES, type PollMode } from "./threads/thread-driver.ts";
 import { readShareCounters, type ShareCounters } from "./share.ts";
-import type { LinkOptions, UserVeth, Xstats } from "../veth/index.ts";
+import type { LinkOptions, UserVeth, VethModule, Xstats } from "../veth/index.ts";
 
 /** Impairments of a host's wire: both directions alike, or each its own. */
 export type HostLink = LinkOptions | { toWire?: LinkOptions; toHost?: LinkOptions };
@@ -37,6 +37,8 @@ export class Host {
   readonly stacks: readonly HostStack[];
   /** Where what its stacks share lies; nothing when it has one. */
   readonly shared: StackPlace | undefined;
+  /** @internal what its NIC lies in, when that is not the network's memory */
+  readonly veth: VethModule | undefined;
   readonly #setLink: (host: Host, link: HostLink) => void;
   #separate: Separation | undefined;
   #own: HostClient | undefined;
@@ -49,7 +51,9 @@ export class Host {
     stacks: readonly HostStack[],
     shared: StackPlace | undefined,
     setLink: (host: Host, link: HostLink) => void,
+    veth?: VethModule,
   ) {
+    this.veth = veth;
     this.name = name;
     this.address = address;
     this.nic = nic;

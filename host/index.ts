@@ -6,6 +6,7 @@ export { Host, type HostLink } from "./host.ts";
 export { attachHost, HostClient, type ReadyOptions } from "./client/client.ts";
 export type { ClientPlace } from "./client/place.ts";
 export { SHARE_DEFAULTS, type ShareCounters, type ShareOptions } from "./share.ts";
+export { Ltran, LTRAN_DEFAULTS, type LtranOptions, type StationReport } from "./ltran.ts";
 export { HostStack, type QueueShare } from "./host-stack.ts";
 export type { ShadowAccepted, ShadowListener, ShadowOptions } from "./shadow.ts";
 export type { Audit } from "./manager.ts";
@@ -37,4 +38,6 @@ export type {
 export { EpollEvent } from "./posix/posix.ts";
 export { readPcapng } from "../veth/pcapng.ts";
 export { connections, plotCapture, timeSequence } from "../veth/plot.ts";
+export { ethStats, SriovNic, VF_DEFAULTS } from "../veth/index.ts";
+export type { EthStats, PfOptions, VfInfo, VfOptions } from "../veth/index.ts";
 export type { LinkOptions, UserVbridge, UserVeth } from "../veth/index.ts";

@@ -20,7 +20,10 @@ import { Registry } from "./registry.ts";
 export interface ManagedNetwork {
   readonly memory: SharedMemory;
   readonly exports: VethExports;
+  /** Those whose memory is the network's. */
   readonly hosts: readonly Host[];
+  /** NICs of no host: of ltrans, and of NICs with VFs. */
+  readonly nics: () => readonly UserVeth[];
   readonly bridges: readonly UserVbridge[];
   allocate(bytes: number): number;
   now(): number;
@@ -67,7 +70,7 @@ export class Manager {
 
   /** queue_alloc: the stack has its queues from now on. */
   start(stack: HostStack, holdsPackets: boolean): void {
-    for (const queue of queuesOf(stack)) {
+    for (const queue of stack.isolation === undefined ? queuesOf(stack) : []) {
       this.#network.exports.rxQueueOpen(stack.nic.handle, queue, 1);
       this.#network.exports.rxQueueHolder(stack.nic.handle, queue, holdsPackets ? stack.membership.id : 0);
     }
@@ -88,6 +91,38 @@ export class Manager {
     else this.#burials.set(stack, this.#finish(stack));
   }
 
+  /**
+   * A stack in a memory of its own has stopped: nothing of it is anywhere else.
+   * @param gone resolves when its thread is
+   */
+  buryIsolated(stack: HostStack, gone: Promise<void> = Promise.resolve()): void {
+    this.registry.set(stack.membership.id, "dead");
+    const burial = gone.then(() => {
+      this.registry.set(stack.membership.id, "reclaimed");
+      this.#burials.delete(stack);
+    });
+    this.#burials.set(stack, burial);
+  }
+
+  /** An isolated stack has been made anew. Is it one that had stopped? @throws {OribiError} ERR_ORIBI_STACK */
+  assertStopped(stack: HostStack): void {
+    if (this.registry.get(stack.membership.id).state === "reclaimed") return;
+    throw new OribiError("ERR_ORIBI_STACK", `Stack "${stack.name}" runs; only one that has crashed is started again.`);
+  }
+
+  /** The thread of something that is no stack has died: what it had of its NIC, and locks of others, are taken back. */
+  async buryNic(nic: UserVeth, holder: number, txQueues: number, gone: Promise<void>): Promise<void> {
+    const { exports } = this.#network;
+    await gone;
+    this.#recoverLocks(holder);
+    const repair = (): void => {
+      for (let queue = 0; queue < txQueues; queue++) exports.txQueueForget(nic.handle, queue);
+      this.#repairRings();
+      this.#sweep(true);
+    };
+    while (!this.#network.atSafepoint(repair)) await new Promise((resolve) => setTimeout(resolve, RETRY_MILLIS));
+  }
+
   /** A stack's thread is on its way out; `gone` resolves when it is. */
   bury(stack: HostStack, gone: Promise<void>): void {
     this.registry.set(stack.membership.id, "dead");
@@ -101,13 +136,10 @@ export class Manager {
 
   /** What needs nobody to stand still. */
   #takeBack(stack: HostStack, holder: number): void {
-    const { exports, hosts } = this.#network;
+    const { exports } = this.#network;
     this.registry.set(stack.membership.id, "dead");
     // Locks first: what follows takes them.
-    for (const { nic } of hosts) {
-      exports.ruleRecover(nic.handle, holder);
-      for (const link of linksOf(nic)) exports.linkRecover(link, holder);
-    }
+    this.#recoverLocks(holder);
     const { core, place } = stack.stack;
     core.attach(place.base);
     core.retireRules();
@@ -120,6 +152,18 @@ export class Manager {
     this.#redirect(stack);
   }
 
+  #recoverLocks(holder: number): void {
+    const { exports } = this.#network;
+    for (const nic of this.#allNics()) {
+      exports.ruleRecover(nic.handle, holder);
+      for (const link of linksOf(nic)) exports.linkRecover(link, holder);
+    }
+  }
+
+  #allNics(): UserVeth[] {
+    return [...this.#network.hosts.map(({ nic }) => nic), ...this.#network.nics()];
+  }
+
   async #finish(stack: HostStack): Promise<void> {
     while (!this.#network.atSafepoint(() => this.#sweepAfter(stack))) {
       await new Promise((resolve) => setTimeout(resolve, RETRY_MILLIS));
@@ -130,20 +174,25 @@ export class Manager {
 
   /** mbuf_put: nobody else is in a stack or a NIC. */
   #sweepAfter(stack: HostStack): void {
-    const { exports, hosts, bridges, memory } = this.#network;
+    const { exports } = this.#network;
     const { handle } = stack.nic;
     exports.txQueueForget(handle, stack.queues.tx);
     exports.rxCachesForget(handle, stack.queues.tx);
-    for (const { nic } of hosts) {
+    this.#repairRings();
+    for (const queue of queuesOf(stack)) exports.rxQueueDrain(handle, queue, this.#scratch);
+    const soft = stack.stack.core.softQueue(stack.index);
+    if (soft !== 0) exports.softDrain(soft);
+    this.#sweep(true);
+  }
+
+  #repairRings(): void {
+    const { exports, bridges, memory } = this.#network;
+    for (const nic of this.#allNics()) {
       for (let queue = 0; queue < nic.queues; queue++) exports.rxQueueRepair(nic.handle, queue);
       const capture = new Uint32Array(memory.buffer, nic.handle + PORT_CAPTURE, 1)[0] as number;
       if (capture !== 0) exports.captureRepair(capture);
     }
     for (const bridge of bridges) exports.bridgeRepair(bridge.handle);
-    for (const queue of queuesOf(stack)) exports.rxQueueDrain(handle, queue, this.#scratch);
-    const soft = stack.stack.core.softQueue(stack.index);
-    if (soft !== 0) exports.softDrain(soft);
-    this.#sweep(true);
   }
 
   /** Walks every pool of every NIC; returns what is lost. */
@@ -156,6 +205,11 @@ export class Manager {
       const softs = soft === 0 ? 0 : stacks.length;
       for (let queue = 0; queue < nic.queues; queue++) {
         lost += exports.poolSweep(nic.handle, queue, soft, softs, stride, this.#scratch, Number(frees));
+      }
+    }
+    for (const nic of this.#network.nics()) {
+      for (let queue = 0; queue < nic.queues; queue++) {
+        lost += exports.poolSweep(nic.handle, queue, 0, 0, 0, this.#scratch, Number(frees));
       }
     }
     return lost;

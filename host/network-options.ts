@@ -2,11 +2,12 @@
 // Read first: network.ts.
 
 import type { AffinityOptions } from "./threads/affinity.ts";
-import type { NicOptions, UserVbridge } from "../veth/index.ts";
+import type { NicOptions, UserVbridge, UserVeth } from "../veth/index.ts";
 import { GROUP_STACKS_MAX } from "../assembly/layout.ts";
 import { parseDuration } from "../veth/options.ts";
 import { optionError } from "./errors.ts";
 import type { HostLink } from "./host.ts";
+import type { Ltran } from "./ltran.ts";
 import type { ShareOptions } from "./share.ts";
 import type { PollMode } from "./threads/thread-driver.ts";
 import type { StackOptions } from "./stack-options.ts";
@@ -54,6 +55,14 @@ export const NIC_KEYS = Object.freeze([
 export interface HostOptions extends Pick<NicOptions, (typeof NIC_KEYS)[number]>, AffinityOptions {
   /** The bridge that the host's NIC is plugged into; without one it is plugged into nothing. */
   bridge?: UserVbridge;
+  /** A NIC that is there already, a function of one with VFs: `nic.vf(0)`. What NICs are made with is left out then. */
+  port?: UserVeth;
+  /**
+   * Isolates the host: its stack and NIC lie in a memory of their own, and this ltran forwards its frames. In place of
+   * a bridge; with one stack, whose thread is shared with its application. Hosts may have the same address: then their
+   * ltran brings each what is for its connections and ports.
+   */
+  ltran?: Ltran;
   /** IPv4 address with prefix length: "10.0.0.1/24". */
   address: string;
   /** Default gateway. */
@@ -84,6 +93,33 @@ export interface HostOptions extends Pick<NicOptions, (typeof NIC_KEYS)[number]>
   poll?: PollMode;
   /** Sizes of what separate threads share. */
   share?: ShareOptions;
+}
+
+/** The options of a host's NIC. */
+export function nicOptionsOf(name: string, options: HostOptions, stacks: number): NicOptions {
+  const nic: NicOptions = { name, txQueues: Math.max(stacks, options.queues ?? 1) };
+  for (const key of NIC_KEYS) if (options[key] !== undefined) Object.assign(nic, { [key]: options[key] });
+  if (options.rxMbufs !== undefined) nic.mbufs = options.rxMbufs;
+  return nic;
+}
+
+/** Refuses options that cannot go together. @throws {OribiError} ERR_ORIBI_OPTION */
+export function checkPlace(options: HostOptions, stacks: number): void {
+  const { port, ltran, bridge, threads, link } = options;
+  if (port !== undefined) {
+    const given = ["bridge", "ltran", "rxMbufs", ...NIC_KEYS].find(
+      (name) => options[name as keyof HostOptions] !== undefined,
+    );
+    if (given !== undefined) throw optionError(given, options[given as keyof HostOptions], "left out: the port has it");
+    if (port.queues < stacks)
+      throw optionError("stacks", stacks, `at most ${port.queues}: the queues of "${port.name}"`);
+  }
+  if (ltran === undefined) return;
+  if (bridge !== undefined) throw optionError("bridge", bridge.name, "left out: the ltran is plugged into it");
+  if (link !== undefined) throw optionError("link", link, "left out: put it before another host");
+  if (stacks !== 1) throw optionError("stacks", stacks, "1 behind an ltran: make several hosts with one address");
+  if ((options.queues ?? 1) !== 1) throw optionError("queues", options.queues, "1 behind an ltran");
+  if (threads === "separate") throw optionError("threads", threads, '"shared" behind an ltran');
 }
 
 /** Latest start of a virtual clock: a century; doubles still tell half a microsecond there. */

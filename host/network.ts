@@ -2,45 +2,24 @@
 // Read first: DESIGN.md sections 2, 3 and 5.
 
 import { randomBytes } from "node:crypto";
-import { type BridgeOptions, type NicOptions, UserVbridge, UserVeth, type VethModule } from "../veth/index.ts";
-import { parseDuration } from "../veth/options.ts";
+import { type BridgeOptions, type PfOptions, SriovNic, UserVbridge, type VethModule } from "../veth/index.ts";
+import { parseBoolean, parseDuration } from "../veth/options.ts";
 import { NetworkCapture, type NetworkCaptureOptions } from "./capture.ts";
-import { parseCidr } from "./cidr.ts";
 import { type Clock, RealClock, TurnClock, VirtualClock } from "./clock.ts";
-import {
-  coreModules,
-  type CoreOptions,
-  createMemory,
-  instantiateStack,
-  instantiateVeth,
-  Regions,
-  type SharedMemory,
-  type StackExports,
-} from "./core.ts";
+import { coreModules, type CoreOptions, createMemory, instantiateVeth, Regions, type SharedMemory } from "./core.ts";
 import { OribiError, optionError } from "./errors.ts";
 import { Host } from "./host.ts";
-import { createGroup, enroll } from "./group.ts";
 import { HostLinks } from "./host-links.ts";
-import { HostStack, shareQueues } from "./host-stack.ts";
-import {
-  hangMillisOf,
-  type HostOptions,
-  NETWORK_DEFAULTS,
-  NIC_KEYS,
-  type NetworkOptions,
-  stacksOf,
-  startOf,
-} from "./network-options.ts";
-import { scanAddress } from "./posix/address.ts";
+import { HostMaker } from "./host-maker.ts";
+import { HostStack } from "./host-stack.ts";
+import { Ltran, type LtranOptions } from "./ltran.ts";
+import { Ltrans } from "./ltrans.ts";
+import { hangMillisOf, type HostOptions, NETWORK_DEFAULTS, type NetworkOptions, startOf } from "./network-options.ts";
 import type { Waiter } from "./posix/waiter.ts";
-import { seedWords } from "./seed.ts";
 import { type Audit, Manager } from "./manager.ts";
 import type { StackEntry } from "./registry.ts";
 import { separate, type SeparateNetwork, separationOf } from "./separate.ts";
 import { type Snapshot, Snapshots } from "./snapshot.ts";
-import { type Membership, Stack, type StackPlace } from "./stack.ts";
-import type { StackOptions } from "./stack-options.ts";
-import { affinityOf } from "./threads/affinity.ts";
 import { ActivityWords, type ThreadActivity } from "./threads/activity.ts";
 import { epochOf } from "./threads/clock.ts";
 import { MainThread, type ThreadedNetwork } from "./threads/main-thread.ts";
@@ -53,6 +32,8 @@ export { type HostOptions, NETWORK_DEFAULTS, type NetworkOptions } from "./netwo
 const STEP_MICROS = 1;
 /** A condition that another thread makes true is asked at least so often, milliseconds. */
 const ASK_MILLIS = 5;
+/** What the thread of a stack runs. */
+const STACK_WORKER = new URL("./threads/worker.js", import.meta.url);
 /** Steps without end at one time mean that two hosts talk for ever; settle() gives up then. */
 const SETTLE_STEPS_MAX = 10_000_000;
 
@@ -70,13 +51,16 @@ export class Network implements AsyncDisposable {
   readonly #links: HostLinks;
   readonly #manager: Manager;
   readonly #hosts: Host[] = [];
+  /** Those whose memory is the network's. */
+  readonly #common: Host[] = [];
+  readonly #ltrans: Ltrans;
+  readonly #nics: SriovNic[] = [];
   /** What a step polls; gathered anew when a stack came, went to another thread or trapped. */
   #running: { stacks: HostStack[]; beats: ((now: number) => number)[] } | undefined;
   readonly #bridges: UserVbridge[] = [];
   readonly #sleep = new Int32Array(new SharedArrayBuffer(4));
   readonly #hangMillis: number;
-  /** An instance that lays groups out; made when the first host with several stacks is. */
-  #groupCore: StackExports | undefined;
+  readonly #maker: HostMaker;
   #capture: NetworkCapture | undefined;
   #snapshots: Snapshots | undefined;
   /** Made when the first thread is, or somebody waits from the event loop. */
@@ -109,7 +93,8 @@ export class Network implements AsyncDisposable {
     this.#manager = new Manager({
       memory: this.memory,
       exports: this.#veth.exports,
-      hosts: this.#hosts,
+      hosts: this.#common,
+      nics: () => [...this.#ltrans.all.map(({ nic }) => nic), ...this.#nics.map(({ uplink }) => uplink)],
       bridges: this.#bridges,
       allocate: (bytes) => this.#regions.allocate(bytes),
       now: () => this.now(),
@@ -119,12 +104,26 @@ export class Network implements AsyncDisposable {
         return true;
       },
     });
+    this.#ltrans = new Ltrans({ veth: this.#veth, core: this.#core, manager: this.#manager });
     this.#waiter = {
       poll: () => this.step(),
       now: () => this.now(),
       turns: this.#turns,
       wait: (until) => this.#wait(until),
     };
+    this.#maker = new HostMaker({
+      seed: this.seed,
+      veth: this.#veth,
+      core: this.#core,
+      hosts: this.#hosts,
+      nics: this.#nics,
+      ltrans: this.#ltrans,
+      links: this.#links,
+      manager: this.#manager,
+      waiter: this.#waiter,
+      now: () => this.now(),
+      moved: () => (this.#running = undefined),
+    });
     options.signal?.addEventListener("abort", () => void this.close(), { once: true });
   }
 
@@ -147,6 +146,37 @@ export class Network implements AsyncDisposable {
   }
 
   /**
+   * Makes a NIC whose PF is split into VFs, each a port for a host of its own: `host(name, { port: nic.vf(0) })`. The
+   * NIC switches between them by MAC address and VLAN; what is for none of them goes to the bridge.
+   * @throws {OptionError}
+   */
+  nic(name: string, { bridge, ...options }: PfOptions & { bridge?: UserVbridge }): SriovNic {
+    this.#assertOpen();
+    const nic = SriovNic.create(this.#veth, name, options);
+    // A function without a host takes nothing, and stops no sender.
+    for (const port of nic.functions) port.up = false;
+    bridge?.plug(nic.uplink);
+    this.#nics.push(nic);
+    return nic;
+  }
+
+  /**
+   * Makes an ltran: a NIC, and the forwarder behind it that serves isolated hosts, `host(name, { ltran })`. In real
+   * time it runs in a thread of its own, unless `thread: false` has it stepped with the hosts of this thread.
+   * @throws {OptionError}; {OribiError} ERR_ORIBI_TIME for a thread in simulated time
+   */
+  ltran(name: string, { thread = this.time === "real", ...options }: LtranOptions = {}): Ltran {
+    this.#assertOpen();
+    const isApart = parseBoolean("ltran.thread", thread);
+    const main = isApart ? this.#useThreads("an ltran with a thread") : undefined;
+    const ltran = this.#ltrans.make(name, options);
+    this.#capture?.addNic(name, `${name} (ltran)`, ltran.nic);
+    if (main !== undefined) this.#ltrans.launch(ltran, main);
+    else this.#mainThread?.watchStack(ltran);
+    return ltran;
+  }
+
+  /**
    * Makes a host: a NIC, a stack behind it, an address.
    * @throws {OribiError} ERR_ORIBI_OPTION for options that cannot be, ERR_ORIBI_MEMORY when the 4 GiB are full
    */
@@ -155,89 +185,16 @@ export class Network implements AsyncDisposable {
     if (this.#hosts.some((host) => host.name === name)) {
       throw new OribiError("ERR_ORIBI_NAME", `There is a host "${name}" already; give this one another name.`);
     }
-    parseCidr("address", options.address);
-    const stacks = stacksOf(options);
     const share = separationOf(options);
-    const cpus = affinityOf(options, stacks);
-    const nic = this.#nic(name, { ...options, queues: options.queues ?? stacks }, stacks);
-    const text = options.address.split("/")[0] as string;
-    const shared = stacks === 1 ? undefined : this.#group(nic, stacks, options.stack ?? {});
-    const group = shared?.base ?? 0;
-    const shares = shareQueues(nic.queues, stacks);
-    const made = shares.map((queues, index) => {
-      const membership = { group, index, id: this.#manager.registry.number() };
-      const title = stacks === 1 ? name : `${name}#${index}`;
-      const cores = cpus[index] as readonly number[];
-      const place = { name: title, address: text, index, nic, queues, membership, cpus: cores };
-      const stack = this.#stack(options, name, membership);
-      return new HostStack(place, stack, this.#waiter, {
-        prepare: (each) => this.#prepare(each, options),
-        trapped: (each) => this.#manager.buryHere(each),
-        moved: () => (this.#running = undefined),
-      });
-    });
-    const host = new Host(name, text, nic, made, shared, (of, link) => this.#links.set(of, link));
-    for (const [key, value] of Object.entries(options.sysctl ?? {})) host.sysctl(key, value);
-    for (const each of made) this.#prepare(each, options);
-    if (options.link !== undefined) this.#links.set(host, options.link);
-    options.bridge?.plug(nic);
+    const { host, cell } = this.#maker.make(name, options);
     this.#hosts.push(host);
+    if (cell === undefined) this.#common.push(host);
     this.#running = undefined;
     this.#capture?.add(host);
     this.#mainThread?.watch(host);
+    cell?.adopt(host);
     if (share !== undefined) separate(this.#forSeparate(), host, options, share);
     return host;
-  }
-
-  /** Makes a stack of a host. All stacks of a host have one secret: any may take a SYN cookie. */
-  #stack(options: HostOptions, host: string, membership: Membership): Stack {
-    const secret = seedWords(this.seed, `host ${host}`);
-    const allocate = (bytes: number): number => this.#regions.allocate(bytes);
-    const { exports } = this.#veth;
-    const { memory } = this;
-    const sizes = options.stack ?? {};
-    return Stack.create(memory, exports, allocate, sizes, secret, this.now(), membership, this.#core);
-  }
-
-  /** Gives a stack, new or made anew, its queues, its interface and its routes. */
-  #prepare(each: HostStack, options: HostOptions): void {
-    const { stack, nic, queues } = each;
-    const { address, netmask } = parseCidr("address", options.address);
-    enroll(this.memory, each);
-    this.#manager.start(each, options.stack?.forwarding === true);
-    stack.addInterface({
-      port: nic.handle,
-      queue: queues.first,
-      queues: queues.count,
-      txQueue: queues.tx,
-      mac: Uint8Array.from(nic.mac.split(":"), (byte) => parseInt(byte, 16)),
-      address,
-      netmask,
-      mtu: nic.mtu,
-      capabilities: nic.capabilities,
-    });
-    if (options.gateway !== undefined) this.#setGateway(each, options.gateway);
-  }
-
-  #group(nic: UserVeth, stacks: number, options: StackOptions): StackPlace {
-    const core = (this.#groupCore ??= instantiateStack(this.memory, this.#veth.exports, this.#core));
-    return createGroup(this.memory, core, (bytes) => this.#regions.allocate(bytes), nic, stacks, options);
-  }
-
-  #nic(name: string, options: HostOptions, stacks: number): UserVeth {
-    const nic: NicOptions = { name, txQueues: Math.max(stacks, options.queues ?? 1) };
-    for (const key of NIC_KEYS) {
-      if (options[key] !== undefined) Object.assign(nic, { [key]: options[key] });
-    }
-    if (options.rxMbufs !== undefined) nic.mbufs = options.rxMbufs;
-    return UserVeth.create(this.#veth, nic);
-  }
-
-  #setGateway({ stack }: HostStack, gateway: string): void {
-    const address = scanAddress(gateway);
-    if (address < 0 || stack.core.routeAdd(0, 0, address, 1) < 0) {
-      throw optionError("gateway", gateway, "an IPv4 address on the host's own network");
-    }
   }
 
   /**
@@ -248,6 +205,7 @@ export class Network implements AsyncDisposable {
     if (this.#mainThread !== undefined) this.#mainThread.reap();
     const now = this.#turns.take();
     let work = this.#links.poll(now);
+    work += this.#ltrans.beat(now);
     const running = (this.#running ??= this.#gatherRunning());
     const { beats } = running;
     let i = 0;
@@ -256,6 +214,8 @@ export class Network implements AsyncDisposable {
         work += (beats[i] as (now: number) => number)(now);
         if (this.#capture !== undefined) this.#capture.drain();
       }
+      // With all stacks in other threads there is no beat here after which it would be.
+      if (i === 0 && this.#capture !== undefined) this.#capture.drain();
     } catch (error) {
       // A trap stops this stack only.
       throw running.stacks[i]?.fail(error) ?? error;
@@ -289,7 +249,7 @@ export class Network implements AsyncDisposable {
 
   /** When something will happen though nobody does anything, microseconds; Infinity: never. */
   nextDeadline(): number {
-    let next = this.#links.nextDeadline;
+    let next = Math.min(this.#links.nextDeadline, this.#ltrans.nextDeadline());
     for (const host of this.#hosts) next = Math.min(next, host.nextDeadline());
     return next;
   }
@@ -374,20 +334,24 @@ export class Network implements AsyncDisposable {
   /**
    * Ends the function that runs in a stack's thread at once, wherever the thread is: as a crash would. What the stack
    * had is taken back, its peers find its connections unknown; restart() starts it again.
+   * @param stack a stack, or an ltran
    * @returns false when nothing runs there
    */
-  kill(stack: HostStack): boolean {
+  kill(stack: HostStack | Ltran): boolean {
     const reason = new OribiError("ERR_ORIBI_KILLED", `The thread of "${stack.name}" was killed.`);
     return this.#mainThread?.kill(stack, reason) ?? false;
   }
 
   /**
    * Starts a stack again that has crashed: on this thread, with its queues and its host's addresses, without sockets.
+   * An ltran that has crashed goes on where it was. So does an isolated stack that its ltran has cut off, from anew.
    * @throws {OribiError} ERR_ORIBI_STACK when it runs
    */
-  async restart(stack: HostStack): Promise<void> {
+  async restart(stack: HostStack | Ltran): Promise<void> {
     this.#assertOpen();
-    await this.#manager.restart(stack, (each) => each.prepare());
+    if (stack instanceof Ltran) return this.#ltrans.restart(stack, this.#useThreads("an ltran with a thread"));
+    if (stack.isolation !== undefined) await this.#ltrans.renew(stack, this.now());
+    else await this.#manager.restart(stack, (each) => each.prepare());
     stack.revive();
     this.#mainThread?.watchStack(stack);
     this.#hostOf(stack).restarted(stack);
@@ -421,7 +385,7 @@ export class Network implements AsyncDisposable {
     return {
       memory: this.memory,
       core: this.#core,
-      layer: (this.#groupCore ??= instantiateStack(this.memory, this.#veth.exports, this.#core)),
+      layer: this.#maker.layer,
       epochNanos: epochOf(this.#clock),
       main: this.time === "real" ? this.#useThreads('a host with threads: "separate"') : undefined,
       allocate: (bytes) => this.#regions.allocate(bytes),
@@ -457,15 +421,23 @@ export class Network implements AsyncDisposable {
       step: () => this.#lateStep(),
       nextDeadline: () => this.nextDeadline(),
       allocate: (bytes) => this.#regions.allocate(bytes),
-      setup: ({ name, address, index, stack, nic, queues, membership, cpus, mbufCache }) => {
+      hasArrivals: () => this.#ltrans.hasArrivals(),
+      setup: (runner) => {
+        const common = { home: memory, modules, ...this.#core, epochNanos };
+        if (!(runner instanceof HostStack)) return this.#ltrans.setup(runner, common);
+        const { name, address, index, stack, nic, queues, membership, cpus, mbufCache } = runner;
         const { place } = stack;
-        const port = nic.handle;
-        const { id } = membership;
-        const core = { memory, modules, ...this.#core, epochNanos };
-        return { ...core, name, address, index, id, place, port, queues, cpus, mbufCache };
+        const ltran = this.#ltrans.handleOf(runner);
+        const own = { memory: stack.memory, ltran, name, address, index, id: membership.id, place, queues };
+        return { worker: STACK_WORKER, setup: { ...common, ...own, port: nic.handle, cpus, mbufCache } };
       },
-      lost: (stack, gone) => this.#manager.bury(stack, gone),
-      ownLinks: (stack, owns) => this.#links.own(this.#hostOf(stack), stack, owns),
+      lost: (runner, gone) => {
+        if (!(runner instanceof HostStack) || runner.isolation !== undefined) this.#ltrans.lost(runner, gone);
+        else this.#manager.bury(runner, gone);
+      },
+      ownLinks: (runner, owns) => {
+        if (runner instanceof HostStack) this.#links.own(this.#hostOf(runner), runner, owns);
+      },
       rested: () => this.#retired.splice(0).forEach((address) => this.#regions.free(address)),
     };
     return new MainThread(threaded, this.#hangMillis);
@@ -504,6 +476,7 @@ export class Network implements AsyncDisposable {
     if (this.#capture !== undefined) throw new OribiError("ERR_ORIBI_CAPTURE", "A capture is running: close it first.");
     const capture = new NetworkCapture(this.#veth, target, options, () => (this.#capture = undefined));
     for (const host of this.#hosts) capture.add(host);
+    for (const { name, nic } of this.#ltrans.all) capture.addNic(name, `${name} (ltran)`, nic);
     this.#capture = capture;
     this.#mainThread?.wake();
     return capture;
@@ -541,10 +514,19 @@ export class Network implements AsyncDisposable {
     this.#assertOpen();
     const clock = this.#virtualClock(what);
     const free = (address: number): void => this.#regions.free(address);
-    const [hosts, bridges] = [this.#hosts, this.#bridges];
+    const [hosts, bridges, nics] = [this.#hosts, this.#bridges, this.#nics];
     const [turns, veth] = [this.#turns, { ...this.#veth, free }];
     const capture = (): NetworkCapture | undefined => this.#capture;
-    return (this.#snapshots ??= new Snapshots({ veth, clock, turns, hosts, bridges, capture }));
+    return (this.#snapshots ??= new Snapshots({
+      veth,
+      clock,
+      turns,
+      hosts,
+      bridges,
+      nics,
+      ltrans: this.#ltrans.all,
+      capture,
+    }));
   }
 
   #virtualClock(what: string): VirtualClock {
@@ -563,8 +545,11 @@ export class Network implements AsyncDisposable {
     await this.#capture?.close();
     for (const host of this.#hosts) {
       host.detach();
-      host.nic.close();
+      // What an isolated host had goes with its memory.
+      if (host.veth === undefined) host.nic.close();
     }
+    for (const nic of this.#nics) nic.close();
+    this.#ltrans.close();
     for (const bridge of this.#bridges) bridge.close();
     this.#hosts.length = 0;
   }

@@ -43,7 +43,7 @@ export interface StackEntry {
   state: StackState;
   /** How often it was started. */
   starts: number;
-  /** Time of its latest beat, microseconds. */
+  /** Time of its latest beat, microseconds; 0 for a stack in a memory of its own. */
   beat: number;
 }
 
@@ -68,10 +68,11 @@ export class Registry {
   }
 
   /** The stack runs from now on. */
-  start({ stack, nic, queues, membership }: HostStack): void {
+  start({ stack, nic, queues, membership, isolation }: HostStack): void {
     const words = this.#entry(membership.id);
-    words[ENTRY_ARENA / 4] = stack.place.base;
-    words[ENTRY_PORT / 4] = nic.handle;
+    // Addresses in another memory mean nothing here.
+    words[ENTRY_ARENA / 4] = isolation === undefined ? stack.place.base : 0;
+    words[ENTRY_PORT / 4] = isolation === undefined ? nic.handle : 0;
     words[ENTRY_QUEUE / 4] = queues.first;
     words[ENTRY_QUEUES / 4] = queues.count;
     words[ENTRY_GROUP / 4] = membership.group;
@@ -91,7 +92,7 @@ export class Registry {
       id,
       state: STATES[Atomics.load(words, ENTRY_STATE / 4)] as StackState,
       starts: Atomics.load(words, ENTRY_STARTS / 4),
-      beat: new Float64Array(this.#memory.buffer, arena + STACK_NOW, 1)[0] as number,
+      beat: arena === 0 ? 0 : (new Float64Array(this.#memory.buffer, arena + STACK_NOW, 1)[0] as number),
     };
   }
 

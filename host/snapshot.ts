@@ -8,7 +8,7 @@ import {
   EXTENTS_PORT_MAX,
   EXTENTS_STACK_MAX,
 } from "../assembly/layout.ts";
-import type { Link, UserVbridge, VethModule } from "../veth/index.ts";
+import type { Link, SriovNic, UserVbridge, VethModule } from "../veth/index.ts";
 import type { PcapngMark } from "../veth/pcapng.ts";
 import type { NetworkCapture } from "./capture.ts";
 import type { TurnClock, VirtualClock } from "./clock.ts";
@@ -23,6 +23,8 @@ export interface SnapshotNetwork {
   readonly turns: TurnClock;
   readonly hosts: readonly Host[];
   readonly bridges: readonly UserVbridge[];
+  readonly nics: readonly SriovNic[];
+  readonly ltrans: readonly unknown[];
   /** The running one. */
   readonly capture: () => NetworkCapture | undefined;
 }
@@ -95,6 +97,7 @@ export class Snapshots {
     if (hosts.some((host) => host.stacks.some(({ isSharing }) => isSharing))) {
       throw snapshotError("what hosts with separate threads share with their applications cannot be kept.");
     }
+    if (this.#network.ltrans.length > 0) throw snapshotError("an ltran and the memories behind it cannot be kept.");
     snapshot.capture = capture === undefined ? undefined : { capture, mark: capture.mark() };
     const count = this.#extents();
     const bytes = veth.exports.snapshotBytes(this.#list, count) >>> 0;
@@ -158,7 +161,7 @@ export class Snapshots {
 
   /** Lists what holds state now; returns how many extents. */
   #extents(): number {
-    const { veth, hosts, bridges } = this.#network;
+    const { veth, hosts, bridges, nics } = this.#network;
     const { exports } = veth;
     this.#reserve();
     let at = this.#list;
@@ -170,6 +173,11 @@ export class Snapshots {
       }
       at += exports.portExtents(nic.handle, at) * EXTENT_BYTES;
     }
+    for (const { handle, uplink, functions } of nics) {
+      at += exports.eswitchExtents(handle, at) * EXTENT_BYTES;
+      const idle = functions.filter((port) => !hosts.some(({ nic }) => nic === port));
+      for (const port of [uplink, ...idle]) at += exports.portExtents(port.handle, at) * EXTENT_BYTES;
+    }
     for (const bridge of bridges) at += exports.bridgeExtents(bridge.handle, at) * EXTENT_BYTES;
     this.#eachLink((link) => (at += exports.linkExtents(link.handle, at) * EXTENT_BYTES));
     return (at - this.#list) / EXTENT_BYTES;
@@ -177,10 +185,11 @@ export class Snapshots {
 
   /** Makes sure that the list has room. */
   #reserve(): void {
-    const { veth, hosts, bridges } = this.#network;
+    const { veth, hosts, bridges, nics } = this.#network;
     const stacks = hosts.reduce((sum, host) => sum + host.stacks.length, 0);
+    const ports = nics.reduce((sum, { functions }) => sum + 1 + functions.length, 0);
     const each = 1 + EXTENTS_PORT_MAX + 2 * EXTENTS_LINK_MAX;
-    const extents = stacks * EXTENTS_STACK_MAX + hosts.length * each;
+    const extents = stacks * EXTENTS_STACK_MAX + hosts.length * each + ports * EXTENTS_PORT_MAX + nics.length;
     const bytes = (extents + bridges.length * EXTENTS_BRIDGE_MAX + 1) * EXTENT_BYTES;
     if (bytes <= this.#listBytes) return;
     if (this.#list !== 0) veth.free(this.#list);

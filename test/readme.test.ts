@@ -35,6 +35,7 @@ describe("the README", () => {
       "echo.mjs",
       "caller.mjs",
       "separate.mjs",
+      "apart.mjs",
     ]);
     expect(README.match(/```js\n/g)).to.have.length(programs().size);
   });
@@ -67,6 +68,10 @@ describe("the README", () => {
 
   it("has any thread use a host with separate threads", () => {
     expect(run("separate.mjs")).to.equal("ONE\nTWO\nTHREE\n");
+  });
+
+  it("keeps a mad stack apart from the others", () => {
+    expect(run("apart.mjs")).to.equal("CoreTrap of a stack that is down\nfrom exclusive to sane\nfrom sane to mad\n");
   });
 
   it("names scripts and commands that there are", () => {

@@ -13,6 +13,16 @@ export { Link, LINK_BUFFERS } from "./link.ts";
 export type { LinkCounters, LinkDescription, LinkDirection, LinkOptions } from "./link.ts";
 export { LINK_DEFAULTS } from "./link-options.ts";
 export type { GilbertOptions, LinkRuleOptions, QueueOptions } from "./link-options.ts";
+export { Forwarder, FORWARDER_DEFAULTS, forwarderOptions, wakerOf } from "./ltran.ts";
+export type {
+  ForwarderCounters,
+  ForwarderDescription,
+  ForwarderOptions,
+  StationCounters,
+  StationState,
+  TrunkPlace,
+} from "./ltran.ts";
+export { Trunk } from "./trunk.ts";
 export { VethError } from "./module.ts";
 export type { VethExports, VethMemory, VethModule } from "./module.ts";
 export { UserVeth } from "./nic.ts";
@@ -21,6 +31,8 @@ export { NIC_DEFAULTS, OFFLOAD_DEFAULTS } from "./nic-options.ts";
 export type { NicOptions, OffloadOptions } from "./nic-options.ts";
 export { OptionError } from "./options.ts";
 export type { Duration, Probability, Rate, Size } from "./options.ts";
+export { ethStats, SriovNic, VF_DEFAULTS } from "./sriov.ts";
+export type { EthStats, PfOptions, VfInfo, VfOptions } from "./sriov.ts";
 export type { Port, PortDescription, Xstats } from "./port.ts";
 export { DEFAULT_RSS_KEY, Rss, SYMMETRIC_RSS_KEY, toeplitz } from "./rss.ts";
 export type { RssKey, RssType } from "./rss.ts";

@@ -96,6 +96,16 @@ export interface VethExports {
   bridgeDetach(bridge: number, port: number): number;
   bridgeSetVlan(bridge: number, slot: number, pvid: number, untagged: number): number;
   bridgeFlush(bridge: number): void;
+  eswitchBytes(count: number): number;
+  eswitchInit(base: number): void;
+  eswitchExtents(base: number, at: number): number;
+  trunkBytes(size: number): number;
+  trunkInit(base: number, size: number, port: number): void;
+  ltranBytes(slots: number, flows: number): number;
+  ltranInit(base: number): void;
+  ltranServe(base: number, slot: number, start: number): void;
+  ltranTransmit(base: number, slot: number, most: number, now: number): number;
+  ltranReceive(base: number, most: number, now: number): number;
   linkBytes(frames: number, frameBytes: number): number;
   linkInit(base: number, port: number, direction: number, frames: number, frameBytes: number): void;
   linkSeed(link: number, seedLow: number, seedHigh: number): void;

@@ -3,6 +3,7 @@
 
 import {
   CAP_FLOW_RULES,
+  CAP_PORT_RULES,
   CAP_RSS_HASH,
   CAP_RX_CSUM,
   CAP_RX_LRO,
@@ -66,6 +67,8 @@ export interface NicOptions {
   /** txBurst stops at a frame whose receiver has no room, in place of losing it. */
   flowControl?: boolean;
   promiscuous?: boolean;
+  /** It is told which local ports its stack serves, though that is its only one: an ltran brings what is for them. */
+  portRules?: boolean;
   /** By default Microsoft's; "symmetric" brings both directions of a flow to the same queue number. */
   rssKey?: RssKey;
   rssTypes?: readonly RssType[];
@@ -88,6 +91,7 @@ export const NIC_DEFAULTS = Object.freeze({
   offloads: OFFLOAD_DEFAULTS,
   flowControl: true,
   promiscuous: false,
+  portRules: false,
   rssKey: DEFAULT_RSS_KEY,
   rssTypes: DEFAULT_RSS_TYPES,
 });
@@ -138,7 +142,7 @@ export function resolveNicOptions(options: NicOptions, index: number): ResolvedN
     ringSize,
     mbufs,
     rules: parseInteger("nic.rules", nic.rules, 1, 1048576),
-    capabilities: capabilitiesOf(nic.offloads),
+    capabilities: capabilitiesOf(nic.offloads) | (parseBoolean("nic.portRules", nic.portRules) ? CAP_PORT_RULES : 0),
     flags:
       PORT_UP |
       (parseBoolean("nic.flowControl", nic.flowControl) ? PORT_FLOW_CONTROL : 0) |

@@ -3,6 +3,11 @@
 
 import {
   CACHE_SPREAD,
+  ESWITCH_HEADER,
+  ESWITCH_UPLINK,
+  FUNCTION_BYTES,
+  FUNCTION_DISABLED,
+  FUNCTION_FLAGS,
   MBUF_HEADER,
   MBUF_NB_SEGS,
   MBUF_OL_FLAGS,
@@ -16,8 +21,10 @@ import {
   PORT_CACHES,
   PORT_CAPS,
   PORT_CAPTURE,
+  PORT_ESWITCH,
   PORT_FLAGS,
   PORT_FLOW_CONTROL,
+  PORT_FUNCTION,
   PORT_INDEX,
   PORT_MAC,
   PORT_MBUFS,
@@ -89,6 +96,7 @@ export class UserVeth implements Port {
   readonly #module: VethModule;
   readonly #links: { toWire?: Link; toHost?: Link } = {};
   #stage = 0;
+  #renew: (() => void) | undefined;
   #isOpen = true;
 
   private constructor(module: VethModule, name: string, handle: number) {
@@ -101,12 +109,11 @@ export class UserVeth implements Port {
 
   /** Makes a NIC, plugged into nothing. @throws {OptionError} */
   static create(module: VethModule, options: NicOptions = {}): UserVeth {
-    const index = options.index ?? nextIndex.get(module.memory) ?? 0;
+    const index = options.index ?? UserVeth.nextIndex(module);
     const nic = resolveNicOptions(options, index);
     const { exports } = module;
-    const handle = module.allocate(
-      exports.portBytes(nic.queues, nic.ringSize, nic.mbufs, nic.rules, nic.txQueues) >>> 0,
-    );
+    const bytes = exports.portBytes(nic.queues, nic.ringSize, nic.mbufs, nic.rules, nic.txQueues) >>> 0;
+    const handle = module.allocate(bytes);
     const words: [number, number][] = [
       [PORT_FLAGS, nic.flags],
       [PORT_CAPS, nic.capabilities],
@@ -119,12 +126,32 @@ export class UserVeth implements Port {
       [PORT_RSS_TYPES, nic.rssTypes],
       [PORT_TX_COUNT, nic.txQueues],
     ];
-    for (const [offset, value] of words) writeWord(module, handle + offset, value);
-    bytesAt(module, handle + PORT_MAC, 8).set(nic.mac);
-    bytesAt(module, handle + PORT_RSS_KEY, nic.rssKey.length).set(nic.rssKey);
-    exports.portInit(handle);
-    nextIndex.set(module.memory, Math.max(index + 1, nextIndex.get(module.memory) ?? 0));
-    return new UserVeth(module, nic.name, handle);
+    const layOut = (): void => {
+      for (const [offset, value] of words) writeWord(module, handle + offset, value);
+      bytesAt(module, handle + PORT_MAC, 8).set(nic.mac);
+      bytesAt(module, handle + PORT_RSS_KEY, nic.rssKey.length).set(nic.rssKey);
+      exports.portInit(handle);
+    };
+    layOut();
+    nextIndex.set(module.memory, Math.max(index + 1, UserVeth.nextIndex(module)));
+    const made = new UserVeth(module, nic.name, handle);
+    made.#renew = () => {
+      bytesAt(module, handle, bytes).fill(0);
+      layOut();
+    };
+    return made;
+  }
+
+  /** The number that the next NIC in a memory gets. */
+  static nextIndex(module: VethModule): number {
+    return nextIndex.get(module.memory) ?? 0;
+  }
+
+  /** Takes that number, for a NIC of the same network that lies in another memory. */
+  static takeIndex(module: VethModule): number {
+    const index = UserVeth.nextIndex(module);
+    nextIndex.set(module.memory, index + 1);
+    return index;
   }
 
   /** Opens a NIC that another thread made. */
@@ -313,6 +340,7 @@ export class UserVeth implements Port {
     const bridge = this.bridgeHandle;
     if (bridge !== 0) exports.bridgeDetach(bridge, this.handle);
     exports.cableDisconnect(this.handle);
+    this.#leaveSwitch();
     this.removeLink("toWire");
     this.removeLink("toHost");
     this.setCapture(null);
@@ -322,9 +350,22 @@ export class UserVeth implements Port {
     this.#module.free(this.handle);
   }
 
+  /** Makes the NIC anew, as it was made and whatever has become of its memory. Nobody may use it meanwhile. */
+  renew(): void {
+    if (this.#renew === undefined) throw new VethError("ERR_ORIBI_NIC", `This thread has not made ${this.name}.`);
+    this.#renew();
+  }
+
   /** Address of the bridge that the port is plugged into, or 0. */
   get bridgeHandle(): number {
     return this.#word(PORT_BRIDGE);
+  }
+
+  /** The switch of a NIC with VFs brings nothing more to a function that is gone. */
+  #leaveSwitch(): void {
+    const [eswitch, index] = [this.#word(PORT_ESWITCH), this.#word(PORT_FUNCTION)];
+    if (eswitch === 0 || index === ESWITCH_UPLINK) return;
+    writeWord(this.#module, eswitch + ESWITCH_HEADER + index * FUNCTION_BYTES + FUNCTION_FLAGS, FUNCTION_DISABLED);
   }
 
   /** A buffer for send() and receive(), made on first use. */

@@ -2,12 +2,27 @@
 // Read first: DPDK rte_eth_xstats_get_names; assembly/layout.ts for where they lie.
 
 import {
+  ESWITCH_HEADER,
+  ESWITCH_UPLINK,
+  FUNCTION_BYTES,
+  FUNCTION_COUNTERS,
+  FUNCTION_RX_GROUP,
+  FUNCTION_RX_SWITCHED,
+  FUNCTION_RX_UPLINK,
+  FUNCTION_TX_DISABLED,
+  FUNCTION_TX_GROUP,
+  FUNCTION_TX_SPOOFED,
+  FUNCTION_TX_SWITCHED,
+  FUNCTION_TX_UPLINK,
+  FUNCTION_TX_VLAN,
   PORT_DROP_DOWN,
   PORT_DROP_FILTERED,
   PORT_DROP_MISSED,
   PORT_DROP_NOMBUF,
   PORT_DROP_OVERSIZE,
   PORT_DROPS,
+  PORT_ESWITCH,
+  PORT_FUNCTION,
   PORT_IP_BAD,
   PORT_L4_BAD,
   PORT_QUEUES,
@@ -52,6 +67,19 @@ const TX_QUEUE: Record<string, number> = {
   tso_segments: TXQ_TSO_SEGMENTS,
 };
 
+/** What the switch inside a NIC counts of a function. */
+const FUNCTION: Record<string, number> = {
+  tx_spoofed_errors: FUNCTION_TX_SPOOFED,
+  tx_vlan_errors: FUNCTION_TX_VLAN,
+  tx_disabled_packets: FUNCTION_TX_DISABLED,
+  tx_switched_packets: FUNCTION_TX_SWITCHED,
+  tx_uplink_packets: FUNCTION_TX_UPLINK,
+  tx_group_packets: FUNCTION_TX_GROUP,
+  rx_switched_packets: FUNCTION_RX_SWITCHED,
+  rx_uplink_packets: FUNCTION_RX_UPLINK,
+  rx_group_packets: FUNCTION_RX_GROUP,
+};
+
 /** rx_* and tx_* of the port, rx_qN_* and tx_qN_* of each queue. Packets count when the host takes or gives them. */
 export function readXstats(module: VethModule, handle: number): Xstats {
   const stats: Xstats = { rx_good_packets: 0, rx_good_bytes: 0, tx_good_packets: 0, tx_good_bytes: 0 };
@@ -74,6 +102,12 @@ export function readXstats(module: VethModule, handle: number): Xstats {
         add(`tx_${name}`, value);
       }
     }
+  }
+  const eswitch = readWord(module, handle + PORT_ESWITCH);
+  const index = readWord(module, handle + PORT_FUNCTION);
+  if (eswitch !== 0 && index !== ESWITCH_UPLINK) {
+    const at = eswitch + ESWITCH_HEADER + index * FUNCTION_BYTES + FUNCTION_COUNTERS;
+    for (const [name, counter] of Object.entries(FUNCTION)) stats[name] = readCounter(module, at + counter * 8);
   }
   return stats;
 

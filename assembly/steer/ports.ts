@@ -7,7 +7,7 @@ import { bindHead } from "../socket/bind";
 import { Socket } from "../socket/socket";
 import { isLoopback } from "../wire/ipv4";
 import { ruleListen, ruleUnlisten } from "../net/nic";
-import { rulesPort } from "./rules";
+import { rulesPort, rulesTold } from "./rules";
 import { PORTS_BYTES, group, groupOf, memberAt, self, selfBit } from "./group";
 
 function maskAt(protocol: u32, port: u32): usize {
@@ -29,14 +29,22 @@ export function portTakenElsewhere(protocol: u32, port: u32): bool {
  * has the port, the NIC brings what comes to it here at once; when one comes along, RSS gives both their share.
  */
 export function portOpen(protocol: u32, address: u32, port: u32): void {
-  if (group == 0 || isLoopback(address)) return;
+  if (isLoopback(address)) return;
+  if (group == 0) {
+    if (rulesTold() != 0) ruleListen(rulesTold(), protocol, port, 0);
+    return;
+  }
   const before = atomic.or<u64>(maskAt(protocol, port), selfBit);
   if ((before & selfBit) == 0) attract(protocol, port, before);
 }
 
 /** The same for a port that this stack has chosen and nobody else is to have; false when another stack has it. */
 export function portReserve(protocol: u32, address: u32, port: u32): bool {
-  if (group == 0 || isLoopback(address)) return true;
+  if (isLoopback(address)) return true;
+  if (group == 0) {
+    portOpen(protocol, address, port);
+    return true;
+  }
   const before = atomic.or<u64>(maskAt(protocol, port), selfBit);
   if ((before & selfBit) != 0) return true;
   if (before != 0) {
@@ -62,11 +70,15 @@ function attract(protocol: u32, port: u32, before: u64): void {
 
 /** A socket on a port has gone; this stack serves it no longer, unless another socket does. */
 export function portClose(protocol: u32, port: u32): void {
-  if (group == 0) return;
+  if (group == 0 && rulesTold() == 0) return;
   const kind = protocol == IPPROTO_UDP ? KIND_UDP : KIND_LISTENER;
   for (let at = bindHead(protocol, port); at != 0; at = changetype<Socket>(at).bindNext) {
     const s = changetype<Socket>(at);
     if (s.kind == kind && u32(s.localPort) == port && !isLoopback(s.localAddress)) return;
+  }
+  if (group == 0) {
+    ruleUnlisten(rulesTold(), protocol, port);
+    return;
   }
   const before = atomic.and<u64>(maskAt(protocol, port), ~selfBit);
   if (before == selfBit && rulesPort() != 0) ruleUnlisten(rulesPort(), protocol, port);

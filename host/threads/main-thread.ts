@@ -1,6 +1,7 @@
 // The main thread's part in a network with threads: it serves the hosts that have none of their own, from its event
 // loop while functions run elsewhere, or inside a call that blocks it.
 
+import type { MessagePort } from "node:worker_threads";
 import type { SharedMemory } from "../regions.ts";
 import { OribiError } from "../errors.ts";
 import type { Host } from "../host.ts";
@@ -8,7 +9,7 @@ import type { HostStack } from "../host-stack.ts";
 import { type Driver, millisLeft, SPIN_MICROS } from "./driver.ts";
 import { Pump, type UntilOptions } from "./pump.ts";
 import { type SpawnOptions, type ThreadOwner, Threads } from "./threads.ts";
-import type { ThreadSetup } from "./worker-host.ts";
+import type { Runner } from "./runner.ts";
 
 /** What it needs of the network. */
 export interface ThreadedNetwork {
@@ -20,11 +21,13 @@ export interface ThreadedNetwork {
   nextDeadline(): number;
   allocate(bytes: number): number;
   /** What a host's thread is given. */
-  setup(stack: HostStack): Omit<ThreadSetup, "block" | "mainBell">;
-  /** The stack is its thread's from now on, or the main thread's again; with its host's links, if it is the last. */
-  ownLinks(stack: HostStack, owns: boolean): void;
+  setup(runner: Runner): { worker: URL; setup: object };
+  /** It is its thread's from now on, or the main thread's again; with its host's links, if it is the last. */
+  ownLinks(runner: Runner, owns: boolean): void;
+  /** Does something wait for what is neither a host's nor another thread's? */
+  hasArrivals(): boolean;
   /** The stack is nobody's any more; its thread is gone when `gone` says so. */
-  lost(stack: HostStack, gone: Promise<void>): void;
+  lost(runner: Runner, gone: Promise<void>): void;
   /** No thread runs any more. */
   rested(): void;
 }
@@ -81,6 +84,7 @@ export class MainThread implements Driver {
 
   hasArrivals(): boolean {
     if (this.#threads.hasEnded()) return true;
+    if (this.#network.hasArrivals()) return true;
     for (const host of this.#network.hosts) {
       for (const stack of host.stacks) {
         if (stack.thread === "main" && stack.trap === undefined && stack.pending() > 0) return true;
@@ -100,7 +104,7 @@ export class MainThread implements Driver {
   }
 
   /** A stack is this thread's. */
-  watchStack(stack: HostStack): void {
+  watchStack(stack: Runner): void {
     this.#threads.watch(stack);
   }
 
@@ -124,8 +128,13 @@ export class MainThread implements Driver {
     return this.#threads.run(host, module, options);
   }
 
+  /** Has something run in a thread of its own that is no stack. */
+  launch(runner: Runner, task: object, transferList: readonly MessagePort[]): Promise<unknown> {
+    return this.#threads.launch(runner, task, transferList);
+  }
+
   /** Ends a stack's function as a crash would. */
-  kill(stack: HostStack, reason: Error): boolean {
+  kill(stack: Runner, reason: Error): boolean {
     return this.#threads.kill(stack, reason);
   }
 

@@ -9,7 +9,6 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import type { MessagePort, Worker } from "node:worker_threads";
 import {
   REGION_ALIGN,
-  STACK_NOW,
   THREAD_ASKED,
   THREAD_BEATS,
   THREAD_BYTES,
@@ -29,7 +28,8 @@ import { Doorbell } from "./doorbell.ts";
 import { abortError, type Outcome, unpackError } from "./outcome.ts";
 import { POLL_MODES, type PollMode } from "./thread-driver.ts";
 import type { ThreadTask } from "./worker.ts";
-import type { ThreadSetup, WorkerHost } from "./worker-host.ts";
+import type { Runner } from "./runner.ts";
+import type { WorkerHost } from "./worker-host.ts";
 
 /** What a thread runs: an exported function of a module. */
 export type ThreadFunction<A, T> = (host: WorkerHost, args: A) => T | Promise<T>;
@@ -58,13 +58,13 @@ export interface ThreadOwner {
   readonly memory: SharedMemory;
   allocate(bytes: number): number;
   /** What is the same for every thread, and for every host. */
-  setup(stack: HostStack): Omit<ThreadSetup, "block" | "mainBell">;
+  setup(runner: Runner): { worker: URL; setup: object };
   /** The host is a thread's now: its links are, too. */
-  lent(stack: HostStack): void;
+  lent(runner: Runner): void;
   /** The host has come back, or is nobody's any more (`host.thread`). */
-  returned(stack: HostStack): void;
+  returned(runner: Runner): void;
   /** The stack is nobody's any more: what it had may be taken back when its thread has gone. */
-  lost(stack: HostStack, gone: Promise<void>): void;
+  lost(runner: Runner, gone: Promise<void>): void;
   /** Threads run now, or do no more. */
   active(isActive: boolean): void;
 }
@@ -78,7 +78,7 @@ const SAFEPOINTS = 0x7fff;
 /** An idle thread stays for so long, for the next function on its host, milliseconds. */
 const IDLE_MILLIS = 10_000;
 
-type Pool = piscina.Piscina<ThreadTask, Outcome>;
+type Pool = piscina.Piscina<object, Outcome>;
 
 /** A host's thread: a pool of one, since a stack belongs to one thread and the next task finds it warm. */
 interface HostThread {
@@ -93,7 +93,7 @@ interface HostThread {
 
 /** One function under way. */
 interface Run {
-  readonly host: HostStack;
+  readonly host: Runner;
   readonly thread: HostThread;
   /** The host is not the thread's any more. */
   isOver: boolean;
@@ -111,7 +111,7 @@ export class Threads {
   /** The main thread sleeps on it. */
   readonly bell: Doorbell;
   readonly #owner: ThreadOwner;
-  readonly #threads = new Map<HostStack, HostThread>();
+  readonly #threads = new Map<Runner, HostThread>();
   readonly #runs = new Set<Run>();
   readonly #blocks: number[] = [];
   #isClosed = false;
@@ -145,12 +145,12 @@ export class Threads {
   }
 
   /** Rings the main thread when frames come to a host of its own. */
-  watch(host: HostStack): void {
+  watch(host: Runner): void {
     host.setDoorbell(this.bell.address);
   }
 
   /** Address of the block of a host's thread: its doorbell, and what tells whether it runs. */
-  blockOf(host: HostStack): number {
+  blockOf(host: Runner): number {
     return this.#threadOf(host).block;
   }
 
@@ -161,6 +161,16 @@ export class Threads {
     if (!POLL_MODES.includes(poll)) throw optionError("poll", poll, `one of ${POLL_MODES.map(quoted).join(", ")}`);
     if (typeof name !== "string") throw optionError("name", name, "the name of an exported function");
     const task: ThreadTask = { module: addressOf(module), name, args, poll };
+    return this.launch(host, task, transferList, signal);
+  }
+
+  /** Gives a task to a thread of its own. Resolves, or is rejected, with what the task comes to. */
+  launch(
+    host: Runner,
+    task: object,
+    transferList: readonly (ArrayBuffer | MessagePort)[] = [],
+    signal?: AbortSignal,
+  ): Promise<unknown> {
     if (signal?.aborted === true) throw abortError(signal.reason);
     this.#assertFree(host);
     const thread = this.#threadOf(host);
@@ -186,7 +196,7 @@ export class Threads {
    * Ends a function at once, wherever its thread is: as a crash would. Its stack is lost.
    * @returns false when no function runs on the stack
    */
-  kill(stack: HostStack, reason: Error): boolean {
+  kill(stack: Runner, reason: Error): boolean {
     const run = [...this.#runs].find((each) => each.host === stack && !each.isOver);
     if (run === undefined) return false;
     run.stopped ??= reason;
@@ -236,7 +246,7 @@ export class Threads {
   #watch(millis: number): void {
     for (const run of this.#runs) {
       if (run.isOver || stateOf(run) !== THREAD_RUNNING) continue;
-      const sign = lifeSign(run, this.#owner.memory);
+      const sign = lifeSign(run);
       const now = performance.now();
       const isStarting = Atomics.load(run.thread.words, THREAD_BEATS / 4) === 0;
       if (isStarting || sign !== run.sign || run.thread.bell.isSlept) {
@@ -260,7 +270,7 @@ export class Threads {
     await Promise.all([...this.#threads.values()].map((thread) => dismiss(thread)));
   }
 
-  #assertFree(host: HostStack): void {
+  #assertFree(host: Runner): void {
     const isBusy = [...this.#runs].some((run) => run.host === host);
     if (!isBusy && host.thread !== "lost" && host.trap === undefined) return;
     const state = isBusy ? "runs in a thread of its own already" : "is out of order: its stack has crashed";
@@ -313,7 +323,7 @@ export class Threads {
     const isLost = state === THREAD_RUNNING ? run.wasTerminated : state !== THREAD_ENDED;
     host.thread = isLost ? "lost" : "main";
     if (!isLost) {
-      host.stack.core.attach(host.stack.place.base);
+      host.takeBack();
       host.setDoorbell(this.bell.address);
     }
     // A thread that died has not said so itself.
@@ -345,7 +355,7 @@ export class Threads {
     void settled.finally(() => clearTimeout(timer));
   }
 
-  #threadOf(host: HostStack): HostThread {
+  #threadOf(host: Runner): HostThread {
     let thread = this.#threads.get(host);
     if (thread === undefined) {
       const block = this.#block();
@@ -361,13 +371,13 @@ export class Threads {
    * Piscina starts the threads of minThreads at once and gives them tasks at once; later ones get theirs when this
    * thread's event loop turns, which would be too late for a program that goes on with a call that blocks.
    */
-  #poolOf(thread: HostThread, host: HostStack): Pool {
+  #poolOf(thread: HostThread, host: Runner): Pool {
     if (thread.pool !== undefined) return thread.pool;
     const { Piscina } = createRequire(import.meta.url)("piscina") as typeof piscina;
-    const setup: ThreadSetup = { ...this.#owner.setup(host), block: thread.block, mainBell: this.bell.address };
-    const pool = new Piscina<ThreadTask, Outcome>({
-      filename: fileURLToPath(new URL("./worker.js", import.meta.url)),
-      workerData: setup,
+    const { worker: program, setup } = this.#owner.setup(host);
+    const pool = new Piscina<object, Outcome>({
+      filename: fileURLToPath(program),
+      workerData: { ...setup, block: thread.block, mainBell: this.bell.address },
       minThreads: 1,
       maxThreads: 1,
       // An idle thread waits in its event loop, so that what the application left there can end.
@@ -400,9 +410,8 @@ export class Threads {
 const NOTHING: Promise<unknown> = Promise.resolve();
 
 /** A number that changes when the thread's stack beats, or its event loop turns. */
-function lifeSign({ host, thread }: Run, memory: SharedMemory): number {
-  const beat = new Float64Array(memory.buffer, host.stack.place.base + STACK_NOW, 1)[0] as number;
-  return beat + Atomics.load(thread.words, THREAD_BEATS / 4) * 1e15;
+function lifeSign({ host, thread }: Run): number {
+  return host.lastBeat + Atomics.load(thread.words, THREAD_BEATS / 4) * 1e15;
 }
 
 function stateOf(run: Run): number {

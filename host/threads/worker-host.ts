@@ -6,7 +6,7 @@ import type { Counters, PoolUse } from "../counters.ts";
 import { OribiError } from "../errors.ts";
 import type { QueueShare } from "../host-stack.ts";
 import { createPosix, type Posix } from "../posix/posix.ts";
-import { UserVeth, type VethModule, type Xstats } from "../../veth/index.ts";
+import { UserVeth, type VethModule, wakerOf, type Xstats } from "../../veth/index.ts";
 import { clockFrom } from "./clock.ts";
 import { Pump, type UntilOptions } from "./pump.ts";
 import type { ThreadActivity } from "./activity.ts";
@@ -14,7 +14,12 @@ import { type PollMode, ThreadDriver } from "./thread-driver.ts";
 
 /** What a thread is given when it starts: plain data, shared memory and compiled modules. */
 export interface ThreadSetup {
+  /** What the stack and its NIC lie in. */
   memory: SharedMemory;
+  /** What doorbells and the state of threads lie in: the network's. The same, unless the stack is isolated. */
+  home: SharedMemory;
+  /** Address of the ltran in `home` that the NIC is behind; 0: none. */
+  ltran: number;
   modules: CoreModules;
   debug?: boolean | undefined;
   /** process.hrtime.bigint() when the network's time was 0. */
@@ -59,7 +64,10 @@ export class WorkerHost {
     const { memory, debug } = setup;
     const core = debug === undefined ? {} : { debug };
     adoptModules(setup.modules);
-    const exports = instantiateVeth(memory, core);
+    const exports =
+      setup.ltran === 0
+        ? instantiateVeth(memory, core)
+        : instantiateVeth(memory, core, wakerOf(setup.home, setup.ltran));
     exports.identify(setup.id);
     const veth: VethModule = { exports, memory, allocate: refuse };
     this.name = setup.name;
@@ -71,7 +79,7 @@ export class WorkerHost {
     this.#nic = UserVeth.attach(veth, { kind: "user-veth", name: setup.name, handle: setup.port, links: {} });
     const port = { handle: setup.port, ...setup.queues };
     const clock = clockFrom(setup.epochNanos);
-    this.#driver = new ThreadDriver(clock, this.#stack.core, exports, port, memory, setup.block);
+    this.#driver = new ThreadDriver(clock, this.#stack.core, exports, port, setup.home, setup.block);
     this.#pump = new Pump(this.#driver, this.#driver.bell);
     this.posix = createPosix(this.#stack.core, memory, this.#driver);
   }

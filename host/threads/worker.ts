@@ -29,7 +29,7 @@ export interface ThreadTask {
 }
 
 const setup = workerData as ThreadSetup;
-const words = new Int32Array(setup.memory.buffer, setup.block, THREAD_BYTES / 4);
+const words = new Int32Array(setup.home.buffer, setup.block, THREAD_BYTES / 4);
 let host: WorkerHost | undefined;
 
 /** A thread that awaits other things does not beat, but it is not hung: its event loop says so this often. */
@@ -70,5 +70,5 @@ function handBack(state: number): void {
   // Code of the application that goes on all the same must not touch the stack any more.
   Atomics.or(words, THREAD_STOP / 4, THREAD_ASKED);
   Atomics.store(words, THREAD_STATE / 4, state);
-  new Doorbell(setup.memory, setup.mainBell).ring();
+  new Doorbell(setup.home, setup.mainBell).ring();
 }

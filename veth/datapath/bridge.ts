@@ -40,7 +40,7 @@ import {
   macTouch,
   NO_SLOT,
 } from "./mac-table";
-import { Port, portAt, portForgetReceivers } from "./port";
+import { Port, portAt, portForgetReceivers, portIsPlugged } from "./port";
 import { DROPPED, TAKEN } from "./receive";
 import { spinLock, spinUnlock } from "./spin";
 import { arrive } from "./wire";
@@ -102,7 +102,7 @@ export function bridgeAttach(base: u32, handle: u32): i32 {
   const p = portAt(handle);
   spinLock(base + LOCK);
   let slot = 0;
-  if (p.bridge != 0 || p.peer != 0) {
+  if (portIsPlugged(p)) {
     slot = -EBUSY;
   } else {
     while (slot < i32(br.slots) && slotAt(br, slot).port != 0) slot++;

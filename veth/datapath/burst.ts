@@ -19,7 +19,9 @@ export const VIEW_EGRESS: u32 = 3; // with the tag of the bridge's port
 export const VIEW_STRIPPED: u32 = 4; // without its tag
 export const VIEW_CAPTURED: u32 = 5;
 export const VIEW_LINK: u32 = 6; // out of a link's buffer: + LINK_TO_WIRE, LINK_TO_HOST
-const VIEWS: u32 = 8;
+export const VIEW_VLAN: u32 = 8; // with the tag of a function's VLAN
+export const VIEW_TAKEN_OUT: u32 = 9; // on its way into a function, without that tag
+const VIEWS: u32 = 10;
 
 @unmanaged
 export class Burst {

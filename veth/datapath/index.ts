@@ -13,11 +13,9 @@ import {
   MBUF_TSO_MSS,
   MBUF_VLAN_TCI,
   PORT_RSS_KEY,
-  RXQ_PACKETS,
-  RXQ_RX_BYTES,
 } from "../../assembly/layout";
 import { Mbuf, mbufAttach, mbufFree } from "../../assembly/memory/mbuf";
-import { burstRingPop, burstRingUsed } from "../../assembly/memory/ring";
+import { burstRingUsed } from "../../assembly/memory/ring";
 import {
   directorAdd,
   directorCount,
@@ -27,12 +25,15 @@ import {
   directorRemove,
   directorUnlisten,
 } from "./director";
-import { portAt, portForgetReceivers, rxQueueAt } from "./port";
+import { portAt, portForgetReceivers, portIsPlugged, rxQueueAt } from "./port";
 import { receiveQueue } from "./receive";
 import { rssHashTuple, rssTableInit } from "./rss";
-import { portPoll, txOne } from "./transmit";
+import { rxBurst } from "./rx";
+import { txOne } from "./transmit";
+import { trunkPending, trunkServe } from "./trunk";
 
 export { txBurst } from "./transmit";
+export { rxBurst } from "./rx";
 export { portBytes, portInit, rxMbufsInUse } from "./port";
 export { bridgeAttach, bridgeBytes, bridgeDetach, bridgeFlush, bridgeInit, bridgeSetVlan } from "./bridge";
 export {
@@ -64,6 +65,9 @@ export {
   snapshotRestore,
   snapshotTake,
 } from "./snapshot";
+export { eswitchBytes, eswitchExtents, eswitchInit } from "./eswitch";
+export { ltranBytes, ltranInit, ltranReceive, ltranServe, ltranTransmit } from "./ltran";
+export { trunkBytes, trunkInit } from "./trunk";
 export { captureBytes, captureInit, captureNext, captureRelease, captureRepair } from "./capture";
 export { linkRecover } from "./link-repair";
 export {
@@ -86,31 +90,6 @@ if (offsetof<Mbuf>("rssHash") != MBUF_RSS_HASH || offsetof<Mbuf>("olFlags") != M
 if (offsetof<Mbuf>("vlanTci") != MBUF_VLAN_TCI || offsetof<Mbuf>("queue") != MBUF_QUEUE) ERROR("Mbuf layout");
 if (offsetof<Mbuf>("tsoMss") != MBUF_TSO_MSS) ERROR("Mbuf layout");
 
-/** Takes up to `max` packets from an RX queue: their mbufs' addresses to `out`. The caller frees them. */
-export function rxBurst(port: u32, queue: u32, out: usize, max: u32, now: f64): u32 {
-  const p = portAt(port);
-  if ((p.linkOut | p.linkIn) != 0) portPoll(p, now);
-  const q = rxQueueAt(p, queue);
-  const count = burstRingPop(q.ring, out, max);
-  if (count == 0) return 0;
-  let bytes: u64 = 0;
-  for (let i: u32 = 0; i < count; i++) bytes += changetype<Mbuf>(load<u32>(out + usize(i) * 4)).pktLen;
-  if (q.holder != 0) holdPackets(out, count, q.holder);
-  const at = changetype<usize>(q);
-  store<u64>(at, load<u64>(at, RXQ_PACKETS) + count, RXQ_PACKETS);
-  store<u64>(at, load<u64>(at, RXQ_RX_BYTES) + bytes, RXQ_RX_BYTES);
-  return count;
-}
-
-/** Writes on packets who holds them, for the audit after a crash. */
-function holdPackets(packets: usize, count: u32, holder: u32): void {
-  for (let i: u32 = 0; i < count; i++) {
-    for (let m = load<u32>(packets + usize(i) * 4); m != 0; m = changetype<Mbuf>(m).next) {
-      changetype<Mbuf>(m).mark = holder;
-    }
-  }
-}
-
 /** The RX queue of a packet with this tuple, host order; the source is the peer. Director first, then RSS. */
 export function queueOf(
   port: u32,
@@ -125,7 +104,9 @@ export function queueOf(
 
 /** Packets that wait in an RX queue. */
 export function rxPending(port: u32, queue: u32): u32 {
-  return burstRingUsed(rxQueueAt(portAt(port), queue).ring);
+  const p = portAt(port);
+  const waiting = burstRingUsed(rxQueueAt(p, queue).ring);
+  return p.trunk == 0 ? waiting : waiting + trunkPending(p.trunk);
 }
 
 /** Has a doorbell (DOORBELL_*) rung when packets come to an RX queue; 0 = none. The RX interrupt of a NIC. */
@@ -137,7 +118,7 @@ export function rxInterrupt(port: u32, queue: u32, doorbell: u32): void {
 export function cableConnect(a: u32, b: u32): i32 {
   const p = portAt(a);
   const q = portAt(b);
-  if (a == b || (p.bridge | p.peer | q.bridge | q.peer) != 0) return -EBUSY;
+  if (a == b || portIsPlugged(p) || portIsPlugged(q)) return -EBUSY;
   portForgetReceivers(p);
   portForgetReceivers(q);
   p.peer = b;
@@ -202,12 +183,21 @@ export function ruleRemove(
 /** Sends what comes to a local port to one queue, unless a flow's rule says otherwise. Results as ruleAdd(). */
 export function ruleListen(port: u32, protocol: u32, localPort: u32, queue: u32): i32 {
   const p = portAt(port);
+  if (p.trunk != 0) {
+    trunkServe(p.trunk, protocol, localPort, true);
+    return 0;
+  }
   return directorListen(p.director, protocol, localPort, queue, p.queues);
 }
 
 /** Removes the rule of a local port. 0 or -ENOENT. */
 export function ruleUnlisten(port: u32, protocol: u32, localPort: u32): i32 {
-  return directorUnlisten(portAt(port).director, protocol, localPort);
+  const p = portAt(port);
+  if (p.trunk != 0) {
+    trunkServe(p.trunk, protocol, localPort, false);
+    return 0;
+  }
+  return directorUnlisten(p.director, protocol, localPort);
 }
 
 /** Recovers the lock of a port's flow director from thread `dead`. 1 when it held it, else 0. */

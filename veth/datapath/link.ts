@@ -32,9 +32,9 @@ import { DUE_BYTES, dueFirst, duePop, duePush, holdAdd, holdOvertake, holdRemove
 import { linkJudge, LinkRules, VERDICT_CORRUPT, VERDICT_DROP, VERDICT_DUPLICATE, VERDICT_HOLD } from "./link-rules";
 import { Port, portAt, portHasFlowControl, rxQueueAt } from "./port";
 import { randomBelow, randomSeed } from "./random";
-import { BUSY, DROPPED, receive, TAKEN } from "./receive";
+import { BUSY, DROPPED, TAKEN } from "./receive";
 import { spinLock, spinTryLock, spinUnlock } from "./spin";
-import { wireCommit, wireSend } from "./wire";
+import { land, wireCommit, wireSend } from "./wire";
 
 const LINK_MAGIC: u32 = 0x4b4e494c; // "LINK"
 /** Microseconds after which a frame that found no room is offered again. */
@@ -348,7 +348,7 @@ export function linkPutExtents(base: u32, at: usize): usize {
 function pass(l: Link, f: Frame, b: Burst): i32 {
   const p = changetype<Port>(l.port);
   const length = f.len;
-  const result = l.direction == LINK_TO_WIRE ? wireSend(p, f, b) : receive(p, f, b);
+  const result = l.direction == LINK_TO_WIRE ? wireSend(p, f, b) : land(p, f, b);
   if (result == BUSY) return BUSY;
   linkCount(l, LINK_DELIVERED, 1);
   linkCount(l, LINK_BYTES, length);

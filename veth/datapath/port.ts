@@ -9,12 +9,15 @@ import {
   CAP_TX_L4_CSUM,
   CAP_TX_TSO,
   CAP_VLAN,
+  ESWITCH_UPLINK,
   MBUF_BYTES,
   PORT_CACHES,
   PORT_CAPTURE,
   PORT_DIRECTOR,
   PORT_DROPS,
+  PORT_ESWITCH,
   PORT_FLOW_CONTROL,
+  PORT_FUNCTION,
   PORT_HEADER,
   PORT_LINK_IN,
   PORT_LINK_OUT,
@@ -24,6 +27,7 @@ import {
   PORT_RSS_KEY,
   PORT_RX_SHORT,
   PORT_TX_COUNT,
+  PORT_TRUNK,
   PORT_TX_QUEUES,
   PORT_UP,
   RETA_SIZE,
@@ -81,6 +85,11 @@ export class Port {
   offers: u32;
   /** TX queues, at least as many as RX queues. */
   txCount: u32;
+  /** The switch inside its NIC, 0 = it has none; which function of that it is, or ESWITCH_UPLINK. */
+  eswitch: u32;
+  func: u32;
+  /** The trunk to an ltran, 0 = none. */
+  trunk: u32;
   /** Caches of freed mbufs: one for each RX queue, for each TX queue's thread (memory/rx-cache.ts). */
   caches: u32;
 }
@@ -89,6 +98,9 @@ if (offsetof<Port>("linkOut") != PORT_LINK_OUT || offsetof<Port>("linkIn") != PO
 if (offsetof<Port>("txQueues") != PORT_TX_QUEUES || <i32>offsetof<Port>() > PORT_RSS_KEY) ERROR("Port layout");
 if (offsetof<Port>("caches") != PORT_CACHES) ERROR("Port layout");
 if (offsetof<Port>("director") != PORT_DIRECTOR || offsetof<Port>("txCount") != PORT_TX_COUNT) ERROR("Port layout");
+
+if (offsetof<Port>("eswitch") != PORT_ESWITCH || offsetof<Port>("func") != PORT_FUNCTION) ERROR("Port layout");
+if (offsetof<Port>("trunk") != PORT_TRUNK) ERROR("Port layout");
 
 /** What senders know of an RX queue; the consumer's counters and the pool lie CACHE_SPREAD bytes apart. */
 @unmanaged
@@ -168,6 +180,11 @@ export function portCount(p: Port, counter: u32): void {
 
 export function portIsUp(p: Port): bool {
   return (p.flags & PORT_UP) != 0;
+}
+
+/** A port has one place: a bridge, a cable, a NIC's own switch, or an ltran. */
+export function portIsPlugged(p: Port): bool {
+  return (p.bridge | p.peer | p.trunk) != 0 || (p.eswitch != 0 && p.func != ESWITCH_UPLINK);
 }
 
 export function portHasFlowControl(p: Port): bool {
