@@ -942,12 +942,15 @@ export const SEAT_RESULT: i32 = 20;
 export const SEAT_TURN: i32 = 24; // what the thread writes where it takes its turn: {number from 1 u16, life u16}
 export const SEAT_PART: i32 = 28; // address of the part of the stack that was asked last
 export const SEAT_ARGUMENTS: i32 = 32; // 8 words
+export const SEAT_WINDOW: i32 = 64; // odd while the thread has a send buffer in its hands that is in no channel
+export const SEAT_WAITS: i32 = 68; // address of the count of sleepers that this thread is in, or 0
 export const SEAT_EXCHANGE: i32 = 512; // an exchange area of its own
 export const SEAT_BYTES: i32 = SEAT_EXCHANGE + EXCHANGE_BYTES;
 export const SEAT_FREE: i32 = 0;
 export const SEAT_TAKEN: i32 = 1;
 export const CALL_IDLE: i32 = 0;
-export const CALL_ASKED: i32 = 1;
+export const CALL_ASKED: i32 = 1; // and above it, from CALL_STACK on, which stack
+export const CALL_STACK: i32 = 8; // shift: a stack takes only calls that are for it
 export const CALL_UNDER_WAY: i32 = 2;
 export const CALL_ANSWERED: i32 = 3;
 

@@ -42,7 +42,25 @@ export interface Audit {
   queues: number;
   /** Pool elements (TCBs, chunks, ...) of arenas whose stack does not run. */
   elements: number;
+  /** Of what separate threads share: seats of dead threads, turns that they hold, send buffers that are nobody's. */
+  seats: number;
+  turns: number;
+  buffers: number;
 }
+
+/** An audit that has found nothing. */
+export const CLEAN_AUDIT: Readonly<Audit> = Object.freeze({
+  mbufs: 0,
+  slots: 0,
+  flows: 0,
+  ports: 0,
+  rules: 0,
+  queues: 0,
+  elements: 0,
+  seats: 0,
+  turns: 0,
+  buffers: 0,
+});
 
 /** A safepoint that could not be had is tried again after so long, milliseconds. */
 const RETRY_MILLIS = 2;
@@ -143,6 +161,7 @@ export class Manager {
     const soft = stack.stack.core.softQueue(stack.index);
     if (soft !== 0) exports.softDrain(soft);
     this.#sweep(true);
+    for (const host of hosts) host.keeper?.sweep();
   }
 
   /** Walks every pool of every NIC; returns what is lost. */
@@ -189,6 +208,8 @@ export class Manager {
         `Stack "${stack.name}" runs; only one that has crashed is started again.`,
       );
     }
+    // Business threads may still be reading what lies in the arena.
+    await this.#hostOf(stack).keeper?.retire(stack.index);
     stack.stack.renew(this.#network.now());
     prepare(stack);
     stack.nic.up = true;
@@ -199,7 +220,8 @@ export class Manager {
   /** Looks for what belongs to nobody, while no thread is in a stack. */
   async audit(): Promise<Audit> {
     await this.settled();
-    const audit: Audit = { mbufs: 0, slots: 0, flows: 0, ports: 0, rules: 0, queues: 0, elements: 0 };
+    const audit: Audit = { ...CLEAN_AUDIT };
+    for (const { keeper } of this.#network.hosts) await keeper?.reclaimAll((work) => this.#network.atSafepoint(work));
     while (!this.#network.atSafepoint(() => this.#count(audit))) {
       await new Promise((resolve) => setTimeout(resolve, RETRY_MILLIS));
     }
@@ -209,7 +231,8 @@ export class Manager {
   #count(audit: Audit): void {
     const { exports, hosts } = this.#network;
     audit.mbufs = this.#sweep(false);
-    for (const { nic, stacks } of hosts) {
+    for (const { nic, stacks, keeper } of hosts) {
+      keeper?.count(audit);
       for (let queue = 0; queue < nic.queues; queue++) audit.slots += exports.rxQueueGaps(nic.handle, queue);
       for (const stack of stacks.filter((each) => !this.#runs(each))) {
         const { core } = stack.stack;

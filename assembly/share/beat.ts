@@ -40,8 +40,11 @@ import { readyWake } from "./ready";
 
 /** Signals that one beat follows at most: the network is not to wait for long. */
 const SIGNALS_MAX: u32 = 256;
-/** A thread that holds a turn for longer is dead: what it does in a turn takes microseconds. */
-const TURN_MILLIS_MAX: u32 = 1000;
+/**
+ * A thread that holds a turn for longer is dead: what it does in a turn takes microseconds. The host takes turns of
+ * dead threads away earlier (reclaim.ts); this is for where it cannot tell who is dead.
+ */
+const TURN_MILLIS_MAX: u32 = 10_000;
 
 /** Points this instance at its part, if the stack has one; lists that another instance has left are made anew. */
 export function shareAttach(): void {
