@@ -90,7 +90,7 @@ export * from "./share/client";
 export * from "./share/client-epoll";
 export { shareBeat, shareDeadline, shareJoin, sharePending } from "./share/beat";
 export { partBytes, partInit } from "./share/part";
-export { partClose, partReset } from "./share/reset";
+export { partClose, partFail, partReset } from "./share/reset";
 export {
   buffersFree,
   buffersLost,

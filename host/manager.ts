@@ -126,6 +126,7 @@ export class Manager {
       exports.ruleRecover(nic.handle, holder);
       for (const link of linksOf(nic)) exports.linkRecover(link, holder);
     }
+    this.#hostOf(stack).keeper?.fail(stack.index);
     const { core, place } = stack.stack;
     core.attach(place.base);
     core.retireRules();

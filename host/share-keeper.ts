@@ -103,6 +103,11 @@ export class ShareKeeper {
     return found;
   }
 
+  /** A stack has died: nobody is to wait for what it had begun to do. */
+  fail(index: number): void {
+    this.#core.partFail(this.#place.parts[index] as number);
+  }
+
   /** Ends what the part of a dead stack has for business threads. */
   async retire(index: number): Promise<void> {
     const part = this.#place.parts[index] as number;

@@ -67,7 +67,7 @@ export function partClose(p: usize): u32 {
   return held;
 }
 
-/** Gives back what the closed part at `p` has; calls that its stack was to answer fail with -ENETDOWN. */
+/** Gives back what the closed part at `p` has. */
 export function partReset(p: usize): void {
   const capacity = load<u32>(p, PART_CAPACITY);
   partClose(p);
@@ -87,7 +87,7 @@ export function partReset(p: usize): void {
   }
   memory.fill(usize(load<u32>(p, PART_SLOTS)), 0, usize(capacity) * SLOT_BYTES);
   atomic.store<u32>(p, 1, PART_SCAN);
-  failCalls(p, usize(load<u32>(p, PART_SHARE)));
+  partFail(p);
 }
 
 /** Empties a ring whose consumer has died, maybe in the middle of taking something. */
@@ -101,7 +101,9 @@ function wakeAll(sequence: usize): void {
   atomic.notify(sequence, -1);
 }
 
-function failCalls(p: usize, share: usize): void {
+/** Ends calls that the dead stack of the part at `p` was to answer, or had begun with: they fail with -ENETDOWN. */
+export function partFail(p: usize): void {
+  const share = usize(load<u32>(p, PART_SHARE));
   const asked = askedOf(load<u32>(p, PART_INDEX));
   const count = load<u32>(share, SHARE_SEAT_COUNT);
   for (let i: u32 = 0; i < count; i++) {

@@ -87,7 +87,7 @@ export class End {
 
   /** Goes on as far as it can: `quota` bytes may be sent. */
   turn(quota: number): void {
-    if (this.isGone) return this.#over(at.BROKEN);
+    if (this.isGone) return this.#broken();
     if (this.#side === at.SERVER && this.get(at.AT_RECEIVED) < HEADER) {
       this.wants = EPOLLIN;
       if (!this.#hear() || this.get(at.AT_RECEIVED) < HEADER) return;
@@ -217,6 +217,7 @@ export class End {
   /** A call has failed: somebody must have been killed. */
   #failed(call: string, result: number): boolean {
     if (this.isExcused) {
+      this.#tell();
       this.#close();
       this.#board.add(at.BROKEN);
       return false;
@@ -229,18 +230,18 @@ export class End {
   get isExcused(): boolean {
     if (this.isGone) return true;
     const board = this.#board;
-    const hasKills = board.get(at.KILLS) !== this.get(at.AT_KILLS);
     if (this.#side === at.SERVER) {
-      if (this.get(at.AT_RECEIVED) < HEADER) return hasKills;
+      // Whose it was is not known, nor how long it has waited to be accepted.
+      if (this.get(at.AT_RECEIVED) < HEADER) return board.get(at.KILLS) > 0;
       const client = board.client(this.get(at.AT_ID));
       const word = (index: number): number => Atomics.load(this.#words, client + index);
-      if (word(at.AT_LIFE) !== this.get(at.AT_LIFE)) return hasKills;
-      if (word(at.AT_ABORTED) === this.get(at.AT_LIFE) || word(at.AT_STATE) === at.FREE) return hasKills;
+      // One that has delivered everything leaves no end of the server behind: this one has not, and was judged itself.
+      if (word(at.AT_LIFE) !== this.get(at.AT_LIFE) || word(at.AT_ABORTED) === this.get(at.AT_LIFE)) return true;
       return word(at.AT_INCARNATION) !== board.get(board.incarnation(at.CLIENT, word(at.AT_STACK)));
     }
     if (this.get(at.AT_ABORTED) === this.get(at.AT_LIFE)) return true;
     const served = this.get(at.AT_SERVED);
-    if (served === 0) return hasKills || board.get(at.DOWN) > 0;
+    if (served === 0) return board.get(at.KILLS) !== this.get(at.AT_KILLS) || board.get(at.DOWN) > 0;
     return this.get(at.AT_SERVER_INCARNATION) !== board.get(board.incarnation(at.SERVER, served - 1));
   }
 
@@ -250,6 +251,7 @@ export class End {
     const facts = `id ${this.get(at.AT_ID)} life ${this.get(at.AT_LIFE)} fd ${this.fd} stack ${this.get(at.AT_STACK)}`;
     const far = `sent ${this.get(at.AT_SENT)} received ${this.get(at.AT_RECEIVED)}`;
     this.#board.report(`${side} ${facts} (${far}, up ${this.get(at.AT_UP)}, down ${this.get(at.AT_DOWN)}): ${text}`);
+    this.#tell();
     this.#close();
     return false;
   }
@@ -269,12 +271,25 @@ export class End {
     if (counter !== undefined) this.#board.add(counter);
   }
 
+  /** Its stack was killed, and the descriptor with it. */
+  #broken(): void {
+    this.#tell();
+    this.#over(at.BROKEN);
+  }
+
+  /** Says that the connection breaks: the other end may find an error. */
+  #tell(): void {
+    if (this.#side === at.SERVER && this.get(at.AT_RECEIVED) < HEADER) return;
+    const client = this.#side === at.CLIENT ? this.place : this.#board.client(this.get(at.AT_ID));
+    const life = this.get(at.AT_LIFE);
+    if (Atomics.load(this.#words, client + at.AT_LIFE) !== life) return;
+    Atomics.store(this.#words, client + at.AT_ABORTED, life);
+  }
+
   /** Breaks it off: its thread was killed in the middle of a call, and nobody knows how far that has come. */
   abort(): void {
     const { fd } = this;
-    const client = this.#side === at.CLIENT ? this.place : this.#board.client(this.get(at.AT_ID));
-    const isKnown = this.#side === at.CLIENT || this.get(at.AT_RECEIVED) >= HEADER;
-    if (isKnown) Atomics.store(this.#words, client + at.AT_ABORTED, this.get(at.AT_LIFE));
+    this.#tell();
     // One that was just being closed may be another's by now; if not, it is found as one that nobody has.
     if (fd >= 0 && !this.isGone && this.get(at.AT_STATE) !== at.CLOSING) abort(this.#posix, fd);
     this.#over(at.ABORTED);
