@@ -53,7 +53,8 @@ export class ShareKeeper {
     this.#words = new Int32Array(memory.buffer);
     this.#core = core;
     this.#place = place;
-    const buffers = (part: number): number => this.#word(part + PART_SMALL_BUFFERS) + this.#word(part + PART_LARGE_BUFFERS);
+    const buffers = (part: number): number =>
+      this.#word(part + PART_SMALL_BUFFERS) + this.#word(part + PART_LARGE_BUFFERS);
     this.#bits = allocate((Math.max(...place.parts.map((part) => buffers(part))) >>> 3) + 8);
   }
 

@@ -66,7 +66,9 @@ export const command = defineCommand({
       };
       const millis = (minutes * 60_000) / models.length;
       try {
-        all.push(await torture({ ...{ seed, model, stacks, threads, connections, kills, millis, debug, signal, onStep } }));
+        all.push(
+          await torture({ ...{ seed, model, stacks, threads, connections, kills, millis, debug, signal, onStep } }),
+        );
       } catch (error) {
         if (!(error instanceof TortureFailure)) throw error;
         progress.finish();
@@ -88,7 +90,10 @@ function failed({ message }: TortureFailure, seed: number, model: string, json: 
   return EXIT_FAILURE;
 }
 
-type Total = Record<"kills" | "restarts" | "audits" | "connected" | "completed" | "broken" | "bytes" | "seconds", number>;
+type Total = Record<
+  "kills" | "restarts" | "audits" | "connected" | "completed" | "broken" | "bytes" | "seconds",
+  number
+>;
 
 function total(all: readonly TortureFigures[]): Total {
   const sum: Total = { kills: 0, restarts: 0, audits: 0, connected: 0, completed: 0, broken: 0, bytes: 0, seconds: 0 };

@@ -159,7 +159,8 @@ export class Link {
       if (!this.seat.isServed(stack)) return -ENETDOWN;
       if (this.#background !== undefined) {
         if (!this.#serve(this.#background, [at + CHANNEL_POLLERS], isReady, deadline)) return -EDEADLK;
-      } else if (!isBusy) futexSleep(this.words, futexOf(at, sending), this.seat.waits, isReady, this.#millis(deadline));
+      } else if (!isBusy)
+        futexSleep(this.words, futexOf(at, sending), this.seat.waits, isReady, this.#millis(deadline));
     }
     return this.word(at, CHANNEL_GENERATION) === generation ? 0 : -EBADF;
   }
@@ -171,7 +172,8 @@ export class Link {
       if (this.now() >= deadline) return 0;
       if (this.#background !== undefined) {
         if (!this.#serve(this.#background, pollers, isReady, deadline)) return isReady() ? 0 : -EDEADLK;
-      } else if (this.place.poll !== "busy") futexSleep(this.words, futex, this.seat.waits, isReady, this.#millis(deadline));
+      } else if (this.place.poll !== "busy")
+        futexSleep(this.words, futex, this.seat.waits, isReady, this.#millis(deadline));
     }
   }
 

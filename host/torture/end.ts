@@ -126,8 +126,14 @@ export class End {
     const start = startOf(this.get(at.AT_KEY), this.#side === at.SERVER);
     if (this.#side === at.SERVER) return this.#board.table.subarray(start + from, start + end);
     if (from >= HEADER) return this.#board.table.subarray(start + from - HEADER, start + end - HEADER);
-    [MAGIC, this.get(at.AT_ID), this.get(at.AT_LIFE), this.get(at.AT_KEY), this.get(at.AT_UP), this.get(at.AT_DOWN)]
-      .forEach((word, i) => header.writeInt32LE(word, i * 4));
+    [
+      MAGIC,
+      this.get(at.AT_ID),
+      this.get(at.AT_LIFE),
+      this.get(at.AT_KEY),
+      this.get(at.AT_UP),
+      this.get(at.AT_DOWN),
+    ].forEach((word, i) => header.writeInt32LE(word, i * 4));
     return header.subarray(from, Math.min(end, HEADER));
   }
 

@@ -79,7 +79,7 @@ export class Lab {
         ...{ bridge, address, stacks, stack, ringSize, threads: model, rules: 4096 },
         ...(model === "separate" ? { share } : {}),
         ...(link === undefined ? {} : { link }),
-        sysctl: { tcp_fin_timeout: 2, tcp_orphan_retries: 2 },
+        sysctl: { tcp_fin_timeout: 2 },
       });
     try {
       this.hosts = [host("server", "10.0.0.1/24"), host("client", "10.0.0.2/24")];
@@ -278,7 +278,10 @@ export class Lab {
         .filter(({ word }, i) => board.get(word) - (before[i] as number) < 2)
         .filter(({ side, thread }) => !dead.has(this.#talkingOf(side, thread)))
         .map(({ side, thread }) => `thread ${thread} of side ${side}`);
-    await this.until(() => `every thread takes two turns, but ${late().join(", ")}`, () => late().length === 0);
+    await this.until(
+      () => `every thread takes two turns, but ${late().join(", ")}`,
+      () => late().length === 0,
+    );
   }
 
   /** Ends the threads in order. */

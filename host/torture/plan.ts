@@ -95,7 +95,12 @@ export class Plan {
 
   next(): Step {
     const dice = this.#dice;
-    const step: Step = { number: ++this.#number, waitMillis: dice.log(1, WAIT_MILLIS_MAX), victims: [], reta: undefined };
+    const step: Step = {
+      number: ++this.#number,
+      waitMillis: dice.log(1, WAIT_MILLIS_MAX),
+      victims: [],
+      reta: undefined,
+    };
     if (dice.chance(0.2)) return { ...step, reta: this.#reta() };
     step.victims.push(this.#victim());
     // Now and then two at once.
@@ -109,7 +114,8 @@ export class Plan {
   #reta(): Step["reta"] {
     const dice = this.#dice;
     const entries: Record<number, number> = {};
-    for (let i = dice.whole(1, 32); i > 0; i--) entries[dice.whole(0, RETA - 1)] = dice.whole(0, this.#options.stacks - 1);
+    for (let i = dice.whole(1, 32); i > 0; i--)
+      entries[dice.whole(0, RETA - 1)] = dice.whole(0, this.#options.stacks - 1);
     return { side: dice.pick([SERVER, CLIENT]), entries };
   }
 

@@ -32,9 +32,10 @@ import type { Role } from "./role.ts";
 /** Silent peers are asked after so many seconds: one that was killed answers with a reset, once it runs again. */
 const KEEP_SECONDS = 2;
 const KEEP_COUNT = 100;
-/** Connections that are begun, granted something to send, and looked at by the oracle, in one turn at most. */
+/** Connections that are begun, granted something to send, buried, and looked at by the oracle, in one turn at most. */
 const BEGIN_MAX = 4;
 const GRANT_MAX = 8;
+const BURY_MAX = 32;
 const CHECK_MAX = 32;
 const EVENTS_MAX = 64;
 /** One turn of so many is an oracle's; an event that is still not told after so long is lost, milliseconds. */
@@ -77,6 +78,7 @@ export class Talker {
       board.add(board.tick(side, thread));
       const command = Atomics.exchange(board.words, board.command(side, thread), 0);
       if (command !== 0) obey(command);
+      this.#bury();
       if (side === at.SERVER) this.#listen();
       else this.#grant(phase);
       this.#scatter();
@@ -136,6 +138,17 @@ export class Talker {
     // A stack that was killed takes its descriptors with it: the next turn sees to that.
     if (result < 0 && !end.isGone) this.#board.report(`epoll_ctl(${op}) of descriptor ${end.fd} failed: ${result}`);
     end.watched = end.wants;
+  }
+
+  /** Connections whose stack was killed say nothing any more: some of them are looked for in each turn. */
+  #bury(): void {
+    const places = [...this.#ends.keys()];
+    for (let i = 0; i < Math.min(BURY_MAX, places.length); i++) {
+      const end = this.#ends.get(places[this.#next++ % places.length] as number);
+      if (end === undefined || !end.isGone) continue;
+      end.turn(0);
+      this.#watch(end);
+    }
   }
 
   /** Watches the listeners of all stacks; those of restarted ones are others. */
