@@ -862,6 +862,7 @@ export const PART_SCAN: i32 = 32; // not 0: signals were lost, look at every cha
 export const PART_SMALL_BUFFERS: i32 = 40; // how many send buffers of each size
 export const PART_LARGE_BUFFERS: i32 = 44;
 export const PART_CALLS_MAX: i32 = 48; // calls that one beat answers at most
+export const PART_ESTABLISHED: i32 = 52; // connections that the stack has, as of its last beat
 export const PART_SMALL_POOL: i32 = 128; // struct Pool, shared
 export const PART_LARGE_POOL: i32 = 256;
 export const PART_COUNTERS: i32 = 384; // u64 each, PART_COUNT_*

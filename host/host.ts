@@ -178,10 +178,15 @@ export class Host {
 
   /**
    * Listens on a port with every stack: one listening socket that all of them serve, each with what its queue brings.
-   * For stacks of this thread; stacks of other threads listen on the same port themselves.
-   * @throws {OribiError} ERR_ORIBI_LISTEN when a stack refuses
+   * For stacks of this thread; stacks of other threads listen on the same port themselves, and clients of a host with
+   * separate threads by HostClient.listen().
+   * @throws {OribiError} ERR_ORIBI_LISTEN when a stack refuses; ERR_ORIBI_THREAD for a host with separate threads
    */
   listen(options: ShadowOptions): ShadowListener {
+    if (this.#separate !== undefined) {
+      const hint = "Any thread listens with attachHost(place).listen(), this one with host.ownClient.listen().";
+      throw new OribiError("ERR_ORIBI_THREAD", `The stacks of host "${this.name}" have threads of their own. ${hint}`);
+    }
     return new ShadowListener(this, options);
   }
 

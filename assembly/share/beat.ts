@@ -11,6 +11,7 @@ import {
   PART_COUNT_BEATS,
   PART_COUNT_SIGNALS,
   PART_COUNT_WAKEUPS,
+  PART_ESTABLISHED,
   PART_SCAN,
   PART_SIGNALS,
 } from "../layout";
@@ -91,6 +92,7 @@ export function shareBeat(): u32 {
     look(slot, takeEvents(slot));
     work++;
   }
+  store<u32>(part, stack.currEstab, PART_ESTABLISHED);
   const woken = readyWake(share);
   for (let i: u32 = 0; i < woken; i++) countPart(PART_COUNT_WAKEUPS);
   if (work != 0) countPart(PART_COUNT_BEATS);

@@ -145,7 +145,7 @@ export function readyTell(share: usize, watchers: u64, fd: u32, events: u32): vo
     readySet(e, fd);
     // The first epoll whose sleeper wakes takes the event; the others hear of it only when there is none. To be counted
     // among the sleepers is not enough: one that has died still is.
-    if (isExclusive) exclusiveServed = wakeSleepers(e) != 0;
+    if (isExclusive) exclusiveServed = wakeSleepers(e) != 0 || mainSleeps(e);
     else wakeEpolls |= u64(1) << index;
     const above = atomic.load<u64>(e, READY_WATCHERS);
     if (above != 0 && atomic.load<u32>(e, READY_USED) != 0) readyTell(share, above, epollSlot(share, index), EPOLLIN);
@@ -158,6 +158,11 @@ function wakeSleepers(e: usize): u32 {
   if (atomic.load<u32>(e, READY_WAITERS) == 0) return 0;
   atomic.add<u32>(e, 1, READY_SEQUENCE);
   return u32(atomic.notify(e + READY_SEQUENCE, -1));
+}
+
+/** The main thread sleeps on its own bell; it counts itself among the sleepers and among those who poll. */
+function mainSleeps(e: usize): bool {
+  return atomic.load<u32>(e, READY_WAITERS) != 0 && atomic.load<u32>(e, READY_POLLERS) != 0;
 }
 
 /** Number of an epoll among the descriptors of a share. */

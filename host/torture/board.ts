@@ -6,7 +6,7 @@ import { randomTable } from "./pattern.ts";
 
 /** Words of the board. */
 export const PHASE = 0; // PHASE_*
-export const KILLS = 1; // goes up before each kill, of whatever
+export const KILLS = 1; // goes up before each kill, and when the victim is dead
 export const DOWN = 2; // stacks that are dead, or do not listen yet
 export const CONNECTED = 3;
 export const COMPLETED = 4; // connections that delivered every byte both ways and ended in order

@@ -22,12 +22,16 @@ import * as at from "./board.ts";
 import { Board } from "./board.ts";
 import { abort } from "./end.ts";
 import type { How, Plan, PlanOptions, Victim } from "./plan.ts";
-import { COMMON_PORT, PORT, type Role } from "./role.ts";
+import { BACKLOG, COMMON_PORT, PORT, type Role } from "./role.ts";
 import { keepAlive } from "./talker.ts";
 
 const SHARED_THREAD = new URL("./shared-thread.js", import.meta.url);
 const BUSINESS_THREAD = new URL("./business-thread.js", import.meta.url);
-const BACKLOG = 1024;
+/**
+ * A flood of SYNs after each kill is no attack: without cookies, whose connections a server may know nothing of when
+ * the last ACK of their handshake is lost, every connection that stands for the client stands for the server, too.
+ */
+const SYSCTLS = { tcp_fin_timeout: 2, tcp_syncookies: 0, tcp_max_syn_backlog: BACKLOG, somaxconn: BACKLOG };
 /** A thread that hangs is found after so long. */
 const HANG = "1500ms";
 /** A victim is to be dead after so long, milliseconds; a trap needs the stack to come to the trapped place. */
@@ -79,7 +83,7 @@ export class Lab {
         ...{ bridge, address, stacks, stack, ringSize, threads: model, rules: 4096 },
         ...(model === "separate" ? { share } : {}),
         ...(link === undefined ? {} : { link }),
-        sysctl: { tcp_fin_timeout: 2 },
+        sysctl: SYSCTLS,
       });
     try {
       this.hosts = [host("server", "10.0.0.1/24"), host("client", "10.0.0.2/24")];
@@ -179,6 +183,8 @@ export class Lab {
     this.board.add(at.KILLS);
     if (victim.what === "thread") await this.#endThread(victim);
     else await this.#endStack(victim);
+    // What began in between may have met it just before it was dead.
+    this.board.add(at.KILLS);
   }
 
   async #endThread({ side, index, how }: Victim): Promise<void> {

@@ -5,6 +5,8 @@ import type { BoardPlace } from "./board.ts";
 /** Ports of the torture. */
 export const PORT = 7;
 export const COMMON_PORT = 9;
+/** Connections that may wait at a listener. */
+export const BACKLOG = 16384;
 
 export interface Role {
   board: BoardPlace;

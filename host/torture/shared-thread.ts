@@ -4,10 +4,8 @@
 import { AF_INET, SO_REUSEADDR, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET } from "../../assembly/layout.ts";
 import type { WorkerHost } from "../threads/worker-host.ts";
 import { Board, COMMAND_EXIT, COMMAND_THROW, SERVER } from "./board.ts";
-import type { Role } from "./role.ts";
+import { BACKLOG, type Role } from "./role.ts";
 import { keepAlive, Talker } from "./talker.ts";
-
-const BACKLOG = 1024;
 
 /** Serves or talks until the torture ends. */
 export default function run(host: WorkerHost, role: Role): void {
