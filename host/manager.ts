@@ -6,6 +6,7 @@
 //   at once         locks that it held are recovered; rule_delete; memp_free; queue_free: its queues are closed, and
 //                   the redirection table leads to the stacks that are left
 //   at a safepoint  what is in its queues, or was in its hands, goes back to the pools (mbuf_put)
+// What it shares with business threads, and what those leave that die, is share-keeper.ts's.
 // A safepoint wants every thread to come to a beat of its stack. One that computes for long delays it, not the others.
 
 import { GROUP_ALIVE, PORT_CAPTURE, REGION_ALIGN } from "../assembly/layout.ts";

@@ -8,15 +8,15 @@ import { describe as inWords, Plan, type PlanOptions } from "../host/torture/pla
 import { torture } from "../host/torture/run.ts";
 import { seedOf } from "./support/chance.ts";
 
-const SIZES = { stacks: 2, threads: 2, connections: 60 };
+const SIZES = { stacks: 2, threads: 2, connections: 40 };
 
 describe("a torture", function () {
   this.timeout(120_000);
   const seed = seedOf(3);
 
   for (const [model, kills] of [
-    ["shared", 6],
-    ["separate", 10],
+    ["shared", 4],
+    ["separate", 6],
   ] as const) {
     it(`of the ${model} model loses nothing over ${kills} kills (seed ${seed})`, async () => {
       const steps: string[] = [];

@@ -257,7 +257,12 @@ export class Lab {
   async revive(victim: Victim): Promise<void> {
     const { side, index, what } = victim;
     if (what === "thread") return this.talk(side, index);
-    if (this.#keepsStack(victim)) return this.talk(side, index);
+    if (this.#keepsStack(victim)) {
+      // It takes the listener of its predecessor over: that must not be ended in between.
+      const begun = this.board.get(at.READY);
+      this.talk(side, index);
+      return this.until("an application to begin", () => this.board.get(at.READY) > begun);
+    }
     if (this.isSeparate) await this.#quiesce();
     await this.net.restart(this.stackOf(victim));
     if (this.isSeparate) this.#open(side, index);
@@ -322,7 +327,8 @@ export class Lab {
 
   /** Ends whatever still runs. */
   async close(): Promise<void> {
-    await Promise.all([...this.#talking.values()].map(({ worker }) => worker?.terminate()));
+    const workers = [...this.#talking.values()].flatMap(({ worker }) => worker ?? []);
+    await Promise.all(workers.map((worker) => worker.terminate()));
     await this.net.close();
   }
 

@@ -82,7 +82,7 @@ export class Talker {
       if (side === at.SERVER) this.#listen();
       else this.#grant(phase);
       this.#scatter();
-      this.#serve();
+      this.#serve(phase);
       if (++this.#turns % CHECK_EVERY === 0) this.#check();
     }
     this.#posix.close(this.#epoll);
@@ -223,9 +223,9 @@ export class Talker {
   }
 
   /** Waits a little, and serves what is ready. */
-  #serve(): void {
+  #serve(phase: number): void {
     const events: EpollEvent[] = [];
-    const wait = this.#dice.chance(0.3) ? WAIT_MILLIS : 0;
+    const wait = phase !== at.PHASE_RUN || this.#dice.chance(0.3) ? WAIT_MILLIS : 0;
     const n = this.#posix.epoll_wait(this.#epoll, events, EVENTS_MAX, wait);
     if (n < 0) return this.#board.report(`epoll_wait() has failed with ${n}`);
     for (let i = 0; i < n; i++) {
