@@ -107,7 +107,8 @@ function text(figures: TortureFigures): string {
   const how = Object.entries(hows).map(([name, times]) => `${formatCount(times)} ${name}`);
   const of = threadKills === 0 ? "" : ` (${formatCount(stackKills)} stacks, ${formatCount(threadKills)} threads)`;
   return [
-    `${model}: ${formatCount(kills)} kills${of}, ${formatCount(restarts)} restarts, ${formatCount(retaMoves)} moves of RETA`,
+    `${model}: ${formatCount(kills)} kills${of}, ${formatCount(restarts)} restarts, ` +
+      `${formatCount(retaMoves)} moves of RETA`,
     `  ${how.join(", ")}`,
     `  ${formatCount(connected)} connections: ${formatCount(completed)} delivered every byte, ${formatCount(broken)} ` +
       `ends told of a kill; ${formatBytes(bytes)} and ${formatCount(datagrams)} datagrams verified`,
@@ -117,8 +118,9 @@ function text(figures: TortureFigures): string {
 }
 
 function totalLine(seed: number, { kills, restarts, bytes, completed, audits, seconds }: Total): string {
-  return (
-    `total, seed ${seed}: ${formatCount(kills)} kills, ${formatCount(restarts)} restarts, ${formatBytes(bytes)} verified on ` +
-    `${formatCount(completed)} whole connections, ${formatCount(audits)} audits clean, 0 violations, ${seconds.toFixed(1)} s`
-  );
+  return [
+    `total, seed ${seed}: ${formatCount(kills)} kills, ${formatCount(restarts)} restarts`,
+    `${formatBytes(bytes)} verified on ${formatCount(completed)} whole connections`,
+    `${formatCount(audits)} audits clean, 0 violations, ${seconds.toFixed(1)} s`,
+  ].join(", ");
 }

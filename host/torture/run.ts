@@ -1,6 +1,6 @@
 // A torture: threads talk on thousands of connections while a plan ends stacks and business threads and moves
-// redirection tables. After each kill the manager's audit must find nothing lost; in the end every connection whose ends
-// lived has delivered every byte.
+// redirection tables. After each kill the manager's audit must find nothing lost; in the end every connection whose
+// ends lived has delivered every byte.
 // Read first: plan.ts (decisions), lab.ts (deeds), talker.ts and end.ts (what threads do and check).
 
 import { type Audit, CLEAN_AUDIT } from "../manager.ts";
