@@ -42,8 +42,11 @@ import {
   type Host,
   type HostStack,
   type Network,
+  SO_RCVBUF,
+  SO_SNDBUF,
   SOCK_NONBLOCK,
   SOCK_STREAM,
+  SOL_SOCKET,
 } from "../host/index.ts";
 import { Link } from "../host/client/link.ts";
 import { CLEAN_AUDIT } from "../host/manager.ts";
@@ -270,5 +273,38 @@ describe("what the dead leave in the share", () => {
       word(writer, (writer.place.blocks[0] as number) + THREAD_STATE, THREAD_TRAPPED);
       refused(server.posix.send(pair.s, Buffer.from("x")), ENETDOWN);
     });
+  });
+});
+
+describe("close() with bytes to send and not a chunk left", () => {
+  it("sends them as room comes: no end where bytes are missing, and no reset", async () => {
+    net = createNetwork({ seed: 1, time: "virtual" });
+    const bridge = net.bridge("lan");
+    const common = { bridge, threads: "separate" } as const;
+    const stack = { ...STACK, chunks: 16, largeChunks: 0 };
+    server = net.host("server", { ...common, address: "10.0.0.1/24", stack, share: { largeSendBuffers: 0 } });
+    client = net.host("client", { ...common, address: "10.0.0.2/24", stack: STACK });
+    const l = listener(server.posix, 80);
+    const c = ok(client.posix.socket(AF_INET, SOCK_STREAM));
+    ok(client.posix.setsockopt(c, SOL_SOCKET, SO_RCVBUF, 4096));
+    ok(client.posix.connect(c, { address: server.address, port: 80 }));
+    net.settle();
+    const s = ok(server.posix.accept4(l, null, SOCK_NONBLOCK));
+    ok(server.posix.setsockopt(s, SOL_SOCKET, SO_SNDBUF, 1 << 20));
+    const data = pattern(200_000);
+    let sent = 0;
+    for (let n; (n = server.posix.send(s, data.subarray(sent, sent + 4096))) > 0; sent += n) net.settle();
+    expect(sent, "more than all chunks hold").to.be.above(16 * 2048);
+    ok(server.posix.close(s));
+    refused(server.posix.send(s, data), EBADF);
+    const got = Buffer.alloc(200_000);
+    let received = 0;
+    for (let n; (n = ok(client.posix.recv(c, got.subarray(received)))) > 0;) received += n;
+    expect(received).to.equal(sent);
+    expect(got.subarray(0, sent).equals(data.subarray(0, sent))).to.equal(true);
+    ok(client.posix.close(c));
+    net.advance("2s");
+    expect(server.pools().chunk!.used).to.be.below(3);
+    await net.close();
   });
 });

@@ -6,6 +6,7 @@ import {
   CHANNEL_KIND,
   CHANNEL_SIGNALLED,
   CHANNEL_TX,
+  KIND_TCP,
   PART_CALLS,
   PART_CALLS_MAX,
   PART_COUNT_BEATS,
@@ -17,11 +18,12 @@ import {
 } from "../layout";
 import { mpscIsEmpty, mpscPop } from "../memory/ring";
 import { close } from "../socket/calls";
+import { fdGet } from "../socket/descriptor";
 import { stack } from "../stack";
 import { answer } from "./calls";
-import { bufferRelease } from "./drain";
+import { DRAIN_BLOCKED, bufferRelease, drainChannel } from "./drain";
 import { heat, hotNext, hotTake, isHot, notedTake, notesAttach } from "./note";
-import { deactivate, heldMillis, keepAttach, keepBegin, keepDue, settle } from "./keep";
+import { activate, deactivate, heldMillis, keepAttach, keepBegin, keepDue, retrySoon, settle } from "./keep";
 import { look } from "./look";
 import {
   SLOT_ACTIVE,
@@ -82,9 +84,14 @@ export function shareBeat(): u32 {
   }
   for (let at = keepBegin(); at != 0;) {
     const slot = changetype<Slot>(usize(at));
+    work++;
+    if (slot.flags & SLOT_CLOSING) {
+      at = slot.activeNext;
+      finishClose(slot);
+      continue;
+    }
     look(slot, takeEvents(slot));
     at = settle(slot);
-    work++;
   }
   // Last: what has been carried out may have had events of its own.
   for (let at = notedTake(); at != 0; at = notedTake()) {
@@ -146,11 +153,20 @@ function scan(): u32 {
   return 1;
 }
 
-/** Closes what a thread was about to send on: it is done by now, or it is dead. */
+/**
+ * Closes a descriptor when nothing is left to send behind it: a thread that was about to send is done, or it is dead,
+ * and the stack has taken the stream's last byte. While the pools are empty that waits for the housekeeping.
+ */
 export function finishClose(slot: Slot): void {
   const c = channelOf(slot.fd);
+  const s = fdGet(slot.fd);
   const tx = atomic.load<u64>(c, CHANNEL_TX);
   const isHeld = tx >> 32 != 0 && heldMillis(slot, u32(tx >> 32)) <= TURN_MILLIS_MAX;
+  if (!isHeld && s !== null && s.kind == KIND_TCP && drainChannel(c, slot, s, true) == DRAIN_BLOCKED) {
+    activate(slot);
+    retrySoon(false);
+    return;
+  }
   if (isHeld || !bufferRelease(c, tx)) {
     heat(slot);
     return;
