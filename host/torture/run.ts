@@ -162,10 +162,17 @@ class Run {
     throw new TortureFailure(`the audit has found ${lost.map((name) => `${audit[name]} lost ${name}`).join(", ")}`);
   }
 
-  /** What threads have found. */
+  /** What threads have found, and stacks that are dead by themselves. */
   #judge(): void {
-    const found = this.#lab.board.found();
+    const { board, net, hosts } = this.#lab;
+    const found = board.found();
     if (found.length > 0) throw new TortureFailure(found.join("\n"));
+    if (board.get(at.PHASE) === at.PHASE_END) return;
+    for (const stack of hosts.flatMap((host) => host.stacks)) {
+      const { state } = net.stackEntry(stack);
+      if (state === "running" && stack.trap === undefined) continue;
+      throw new TortureFailure(`stack ${stack.name} is ${state} though nobody has killed it: ${stack.trap?.message}`);
+    }
   }
 
   /** Brings all connections to their end: all bytes come, everything is given back. */
