@@ -46,8 +46,11 @@ export interface TortureFigures {
   seconds: number;
 }
 
-/** Without progress for so long the rest is stuck, milliseconds. */
-const STUCK_MILLIS = 60_000;
+/**
+ * Without progress for so long the rest is stuck, milliseconds: what was sent to a stack that was dead is sent again
+ * after up to two minutes (RFC 6298 2.5, Linux's TCP_RTO_MAX).
+ */
+const STUCK_MILLIS = 150_000;
 const DRAIN_MILLIS = 60_000;
 /** Pools that must be empty when every connection has ended. */
 const EMPTY_POOLS = ["tcb", "flight", "txseg", "island", "chunk", "chunkLarge", "socket", "epitem"];
