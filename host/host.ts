@@ -13,6 +13,7 @@ import { OribiError, optionError } from "./errors.ts";
 import { Doorbell } from "./threads/doorbell.ts";
 import { POLL_MODES, type PollMode } from "./threads/thread-driver.ts";
 import { readShareCounters, type ShareCounters } from "./share.ts";
+import type { ShareKeeper } from "./share-keeper.ts";
 import type { LinkOptions, UserVeth, VethModule, Xstats } from "../veth/index.ts";
 
 /** Impairments of a host's wire: both directions alike, or each its own. */
@@ -21,10 +22,13 @@ export type HostLink = LinkOptions | { toWire?: LinkOptions; toHost?: LinkOption
 /** What a host with separate threads has beside the others. */
 export interface Separation {
   readonly place: ClientPlace;
+  /** Takes back what dead threads leave in the share. */
+  readonly keeper: ShareKeeper;
   /** This thread's access. */
   attach(): HostClient;
-  /** Has a stack, made anew, serve business threads again; all of its descriptors are closed. */
+  /** Has a stack, made anew, serve business threads again. */
   restart(stack: HostStack): void;
+  close(): void;
 }
 
 /** A NIC with one stack or several behind it. What is said of "the" stack or thread here is the first one's. */
@@ -111,9 +115,15 @@ export class Host {
     this.#separate?.restart(stack);
   }
 
+  /** @internal takes back what dead threads leave in what separate threads share; undefined: they share nothing */
+  get keeper(): ShareKeeper | undefined {
+    return this.#separate?.keeper;
+  }
+
   /** @internal the network is closed */
   detach(): void {
     this.#own?.close();
+    this.#separate?.close();
   }
 
   #separated(): Separation {
@@ -172,10 +182,15 @@ export class Host {
 
   /**
    * Listens on a port with every stack: one listening socket that all of them serve, each with what its queue brings.
-   * For stacks of this thread; stacks of other threads listen on the same port themselves.
-   * @throws {OribiError} ERR_ORIBI_LISTEN when a stack refuses
+   * For stacks of this thread; stacks of other threads listen on the same port themselves, and clients of a host with
+   * separate threads by HostClient.listen().
+   * @throws {OribiError} ERR_ORIBI_LISTEN when a stack refuses; ERR_ORIBI_THREAD for a host with separate threads
    */
   listen(options: ShadowOptions): ShadowListener {
+    if (this.#separate !== undefined) {
+      const hint = "Any thread listens with attachHost(place).listen(), this one with host.ownClient.listen().";
+      throw new OribiError("ERR_ORIBI_THREAD", `The stacks of host "${this.name}" have threads of their own. ${hint}`);
+    }
     return new ShadowListener(this, options);
   }
 

@@ -4,6 +4,7 @@ export { createNetwork, Network, NETWORK_DEFAULTS } from "./network.ts";
 export type { HostOptions, NetworkOptions } from "./network.ts";
 export { Host, type HostLink } from "./host.ts";
 export { attachHost, HostClient, type ReadyOptions } from "./client/client.ts";
+export type { ClientListener, ClientListenOptions } from "./client/listener.ts";
 export type { ClientPlace } from "./client/place.ts";
 export { SHARE_DEFAULTS, type ShareCounters, type ShareOptions } from "./share.ts";
 export { Ltran, LTRAN_DEFAULTS, type LtranOptions, type StationReport } from "./ltran.ts";

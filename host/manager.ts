@@ -6,6 +6,7 @@
 //   at once         locks that it held are recovered; rule_delete; memp_free; queue_free: its queues are closed, and
 //                   the redirection table leads to the stacks that are left
 //   at a safepoint  what is in its queues, or was in its hands, goes back to the pools (mbuf_put)
+// What it shares with business threads, and what those leave that die, is share-keeper.ts's.
 // A safepoint wants every thread to come to a beat of its stack. One that computes for long delays it, not the others.
 
 import { GROUP_ALIVE, PORT_CAPTURE, REGION_ALIGN } from "../assembly/layout.ts";
@@ -45,7 +46,25 @@ export interface Audit {
   queues: number;
   /** Pool elements (TCBs, chunks, ...) of arenas whose stack does not run. */
   elements: number;
+  /** Of what separate threads share: seats of dead threads, turns that they hold, send buffers that are nobody's. */
+  seats: number;
+  turns: number;
+  buffers: number;
 }
+
+/** An audit that has found nothing. */
+export const CLEAN_AUDIT: Readonly<Audit> = Object.freeze({
+  mbufs: 0,
+  slots: 0,
+  flows: 0,
+  ports: 0,
+  rules: 0,
+  queues: 0,
+  elements: 0,
+  seats: 0,
+  turns: 0,
+  buffers: 0,
+});
 
 /** A safepoint that could not be had is tried again after so long, milliseconds. */
 const RETRY_MILLIS = 2;
@@ -140,6 +159,7 @@ export class Manager {
     this.registry.set(stack.membership.id, "dead");
     // Locks first: what follows takes them.
     this.#recoverLocks(holder);
+    this.#hostOf(stack).keeper?.fail(stack.index);
     const { core, place } = stack.stack;
     core.attach(place.base);
     core.retireRules();
@@ -183,6 +203,7 @@ export class Manager {
     const soft = stack.stack.core.softQueue(stack.index);
     if (soft !== 0) exports.softDrain(soft);
     this.#sweep(true);
+    for (const host of this.#network.hosts) host.keeper?.sweep();
   }
 
   #repairRings(): void {
@@ -244,6 +265,8 @@ export class Manager {
         `Stack "${stack.name}" runs; only one that has crashed is started again.`,
       );
     }
+    // Business threads may still be reading what lies in the arena.
+    await this.#hostOf(stack).keeper?.retire(stack.index);
     stack.stack.renew(this.#network.now());
     prepare(stack);
     stack.nic.up = true;
@@ -254,7 +277,8 @@ export class Manager {
   /** Looks for what belongs to nobody, while no thread is in a stack. */
   async audit(): Promise<Audit> {
     await this.settled();
-    const audit: Audit = { mbufs: 0, slots: 0, flows: 0, ports: 0, rules: 0, queues: 0, elements: 0 };
+    const audit: Audit = { ...CLEAN_AUDIT };
+    for (const { keeper } of this.#network.hosts) await keeper?.reclaimAll((work) => this.#network.atSafepoint(work));
     while (!this.#network.atSafepoint(() => this.#count(audit))) {
       await new Promise((resolve) => setTimeout(resolve, RETRY_MILLIS));
     }
@@ -264,7 +288,8 @@ export class Manager {
   #count(audit: Audit): void {
     const { exports, hosts } = this.#network;
     audit.mbufs = this.#sweep(false);
-    for (const { nic, stacks } of hosts) {
+    for (const { nic, stacks, keeper } of hosts) {
+      keeper?.count(audit);
       for (let queue = 0; queue < nic.queues; queue++) audit.slots += exports.rxQueueGaps(nic.handle, queue);
       for (const stack of stacks.filter((each) => !this.#runs(each))) {
         const { core } = stack.stack;

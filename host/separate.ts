@@ -11,10 +11,13 @@ import type { Host } from "./host.ts";
 import type { HostStack } from "./host-stack.ts";
 import type { HostOptions } from "./network-options.ts";
 import { createShare, type ShareOptions, shareOptions } from "./share.ts";
+import { ShareKeeper } from "./share-keeper.ts";
 import type { MainThread } from "./threads/main-thread.ts";
 import { POLL_MODES, type PollMode } from "./threads/thread-driver.ts";
 import { SPAWN_DEFAULTS } from "./threads/threads.ts";
 
+/** It is looked so often whether a business thread has died, milliseconds. */
+const TEND_MILLIS = 250;
 /** What the thread of a stack runs. */
 const STACK_THREAD = new URL("./threads/stack-thread.js", import.meta.url);
 
@@ -83,13 +86,14 @@ export function separate(
     callTimeout: share.callTimeout,
   };
   const background = backgroundOf(network);
+  const keeper = new ShareKeeper(memory, layer, client, allocate);
+  const timer = main === undefined ? undefined : setInterval(() => keeper.tend(main), TEND_MILLIS).unref();
   host.separate({
     place: client,
+    keeper,
     attach: () => new HostClient(client, background),
-    restart: (at) => {
-      layer.partReset(place.parts[at.index] as number);
-      start(at);
-    },
+    restart: start,
+    close: () => clearInterval(timer),
   });
 }
 

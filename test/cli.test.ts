@@ -433,7 +433,10 @@ describe("command line: the program", () => {
     const cases: [args: string[], words: string[]][] = [
       [["dmeo"], ['oribi: there is no command "dmeo"', "did you mean: oribi demo?"]],
       [["--verison"], ["oribi: --verison is no option of oribi itself", "did you mean: oribi --version?"]],
-      [["frobnicate"], ["expected a command: demo, simulate, packetdrill, explore, soak, doctor", "see: oribi --help"]],
+      [
+        ["frobnicate"],
+        ["expected a command: demo, simulate, packetdrill, explore, soak, torture, doctor", "see: oribi --help"],
+      ],
       [["help", "dokter"], ["did you mean: oribi doctor?"]],
       [
         ["doctor", "--jsno"],

@@ -1,6 +1,7 @@
 // epoll against an oracle: random operations on random sockets, and after each of them the true state of every
 // descriptor, asked with poll(2), says what epoll_wait must and must not report.
-// ORIBI_SEED=n runs one seed.
+// ORIBI_SEED=n runs one seed. separate-parity.test.ts runs it once more by way of what business threads share; on real
+// threads, whose state changes under the oracle's eyes, host/torture/talker.ts holds answers against it.
 
 import { expect } from "chai";
 import {

@@ -4,7 +4,6 @@
 import { expect } from "chai";
 import {
   AF_INET,
-  type Audit,
   CoreTrap,
   createNetwork,
   ECONNREFUSED,
@@ -16,6 +15,7 @@ import {
   SOCK_STREAM,
   type UserVbridge,
 } from "../host/index.ts";
+import { CLEAN_AUDIT as CLEAN } from "../host/manager.ts";
 import type { HostOptions } from "../host/network.ts";
 import { READY, ROUNDS, STOP, type Talked } from "./fixtures/queue-apps.ts";
 import { chance, seedOf } from "./support/chance.ts";
@@ -24,7 +24,6 @@ import { datagramSocket, listener, ok, pattern } from "./support/sockets.ts";
 const APPS = new URL("./fixtures/queue-apps.js", import.meta.url);
 const MORE_APPS = new URL("./fixtures/thread-apps.js", import.meta.url);
 const SMALL = { connections: 512, timeWaits: 1024, sockets: 64, chunks: 2048, largeChunks: 16, segments: 4096 };
-const CLEAN: Audit = { mbufs: 0, slots: 0, flows: 0, ports: 0, rules: 0, queues: 0, elements: 0 };
 const SERVER = "10.0.0.1";
 /** Where the directory of pools lies in an arena (assembly/stack.ts); the first is that of packets. */
 const POOLS_AT = 256;

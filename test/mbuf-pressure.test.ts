@@ -4,7 +4,6 @@
 import { expect } from "chai";
 import {
   AF_INET,
-  type Audit,
   createNetwork,
   EAGAIN,
   EINPROGRESS,
@@ -13,6 +12,7 @@ import {
   SOCK_NONBLOCK,
   SOCK_STREAM,
 } from "../host/index.ts";
+import { CLEAN_AUDIT } from "../host/manager.ts";
 import type { HostOptions } from "../host/network.ts";
 import { stackConfig } from "../host/stack-options.ts";
 import * as layout from "../assembly/layout.ts";
@@ -21,7 +21,6 @@ import { chance, seedOf } from "./support/chance.ts";
 import { datagramSocket, listener, ok, pattern } from "./support/sockets.ts";
 
 const APPS = new URL("./fixtures/thread-apps.js", import.meta.url);
-const CLEAN: Audit = { mbufs: 0, slots: 0, flows: 0, ports: 0, rules: 0, queues: 0, elements: 0 };
 const made: Network[] = [];
 
 interface Lab {
@@ -167,7 +166,7 @@ describe("stacks in threads with few mbufs", function () {
       }),
     ]);
     expect(received).to.deep.equal(sent);
-    expect(await net.audit()).to.deep.equal(CLEAN);
+    expect(await net.audit()).to.deep.equal(CLEAN_AUDIT);
     expect(await net.until(() => [client, server].every(rests), { timeout: "10s" })).to.be.true;
     expect(server.counters().mbuf.cacheSweeps).to.be.above(0);
     expect(server.xstats().rx_mbuf_shortages).to.be.above(0);
@@ -183,7 +182,7 @@ describe("stacks in threads with few mbufs", function () {
     ]);
     expect(bytes).to.equal(64_000);
     expect(server.counters().mbuf.cacheSweeps, "a pool that is never short").to.equal(0);
-    expect(await net.audit()).to.deep.equal(CLEAN);
+    expect(await net.audit()).to.deep.equal(CLEAN_AUDIT);
     expect(await net.until(() => [client, server].every(rests), { timeout: "10s" })).to.be.true;
   });
 
@@ -201,7 +200,7 @@ describe("stacks in threads with few mbufs", function () {
       net.kill(client.first);
       net.kill(server.first);
       await Promise.all([sink, source]);
-      expect(await net.audit(), `kill ${kills}`).to.deep.equal(CLEAN);
+      expect(await net.audit(), `kill ${kills}`).to.deep.equal(CLEAN_AUDIT);
       for (const host of [client, server]) {
         expect(host.nic.mbufsInUse()).to.deep.equal([0]);
         await net.restart(host.first);

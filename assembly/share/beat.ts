@@ -6,21 +6,24 @@ import {
   CHANNEL_KIND,
   CHANNEL_SIGNALLED,
   CHANNEL_TX,
+  KIND_TCP,
   PART_CALLS,
   PART_CALLS_MAX,
   PART_COUNT_BEATS,
   PART_COUNT_SIGNALS,
   PART_COUNT_WAKEUPS,
+  PART_ESTABLISHED,
   PART_SCAN,
   PART_SIGNALS,
 } from "../layout";
 import { mpscIsEmpty, mpscPop } from "../memory/ring";
 import { close } from "../socket/calls";
+import { fdGet } from "../socket/descriptor";
 import { stack } from "../stack";
 import { answer } from "./calls";
-import { bufferRelease } from "./drain";
+import { DRAIN_BLOCKED, bufferRelease, drainChannel } from "./drain";
 import { heat, hotNext, hotTake, isHot, notedTake, notesAttach } from "./note";
-import { deactivate, heldMillis, keepAttach, keepBegin, keepDue, settle } from "./keep";
+import { activate, deactivate, heldMillis, keepAttach, keepBegin, keepDue, retrySoon, settle } from "./keep";
 import { look } from "./look";
 import {
   SLOT_ACTIVE,
@@ -40,8 +43,11 @@ import { readyWake } from "./ready";
 
 /** Signals that one beat follows at most: the network is not to wait for long. */
 const SIGNALS_MAX: u32 = 256;
-/** A thread that holds a turn for longer is dead: what it does in a turn takes microseconds. */
-const TURN_MILLIS_MAX: u32 = 1000;
+/**
+ * A thread that holds a turn for longer is dead: what it does in a turn takes microseconds. The host takes turns of
+ * dead threads away earlier (reclaim.ts); this is for where it cannot tell who is dead.
+ */
+const TURN_MILLIS_MAX: u32 = 10_000;
 
 /** Points this instance at its part, if the stack has one; lists that another instance has left are made anew. */
 export function shareAttach(): void {
@@ -78,9 +84,14 @@ export function shareBeat(): u32 {
   }
   for (let at = keepBegin(); at != 0;) {
     const slot = changetype<Slot>(usize(at));
+    work++;
+    if (slot.flags & SLOT_CLOSING) {
+      at = slot.activeNext;
+      finishClose(slot);
+      continue;
+    }
     look(slot, takeEvents(slot));
     at = settle(slot);
-    work++;
   }
   // Last: what has been carried out may have had events of its own.
   for (let at = notedTake(); at != 0; at = notedTake()) {
@@ -88,6 +99,7 @@ export function shareBeat(): u32 {
     look(slot, takeEvents(slot));
     work++;
   }
+  store<u32>(part, stack.currEstab, PART_ESTABLISHED);
   const woken = readyWake(share);
   for (let i: u32 = 0; i < woken; i++) countPart(PART_COUNT_WAKEUPS);
   if (work != 0) countPart(PART_COUNT_BEATS);
@@ -141,11 +153,20 @@ function scan(): u32 {
   return 1;
 }
 
-/** Closes what a thread was about to send on: it is done by now, or it is dead. */
+/**
+ * Closes a descriptor when nothing is left to send behind it: a thread that was about to send is done, or it is dead,
+ * and the stack has taken the stream's last byte. While the pools are empty that waits for the housekeeping.
+ */
 export function finishClose(slot: Slot): void {
   const c = channelOf(slot.fd);
+  const s = fdGet(slot.fd);
   const tx = atomic.load<u64>(c, CHANNEL_TX);
   const isHeld = tx >> 32 != 0 && heldMillis(slot, u32(tx >> 32)) <= TURN_MILLIS_MAX;
+  if (!isHeld && s !== null && s.kind == KIND_TCP && drainChannel(c, slot, s, true) == DRAIN_BLOCKED) {
+    activate(slot);
+    retrySoon(false);
+    return;
+  }
   if (isHeld || !bufferRelease(c, tx)) {
     heat(slot);
     return;

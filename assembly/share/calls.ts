@@ -3,7 +3,6 @@
 
 import {
   CALL_ANSWERED,
-  CALL_ASKED,
   CALL_BIND,
   CALL_CLOSE,
   CALL_CONNECT,
@@ -70,7 +69,7 @@ import { finishClose } from "./beat";
 import { channelUnsent } from "./channel";
 import { DRAIN_BLOCKED, DRAIN_DONE, drainChannel } from "./drain";
 import { look, open, shut } from "./look";
-import { SLOT_CLOSING, Slot, channelOf, countPart, share, slotOf } from "./part";
+import { SLOT_CLOSING, Slot, askedOf, channelOf, countPart, share, slotOf, stackIndex } from "./part";
 import { consumedApply } from "./publish";
 import { optionsShow } from "./state";
 
@@ -85,7 +84,9 @@ export function answer(index: u32): void {
     return;
   }
   const seat = usize(load<u32>(share, SHARE_SEATS)) + usize(index) * SEAT_BYTES;
-  if (atomic.cmpxchg<u32>(seat, CALL_ASKED, CALL_UNDER_WAY, SEAT_STATUS) != CALL_ASKED) {
+  // A call that was given up leaves its seat in the ring: what the caller asks of another stack meanwhile is not ours.
+  const asked = askedOf(stackIndex);
+  if (atomic.cmpxchg<u32>(seat, asked, CALL_UNDER_WAY, SEAT_STATUS) != asked) {
     countPart(PART_COUNT_CANCELLED);
     return;
   }
@@ -250,8 +251,8 @@ function closeChannel(slot: Slot, s: Socket): i32 {
     resetUnaccepted(c, slot);
   } else {
     consumedApply(c, slot, s);
-    // Rather a reset than an end where bytes are missing.
-    if (drainChannel(c, slot, s, true) == DRAIN_BLOCKED && s.kind == KIND_TCP) tcpAbort(tcbOf(s), ENOBUFS);
+    // What finds no room now is taken as room comes: finishClose().
+    drainChannel(c, slot, s, true);
   }
   shut(c, slot.fd);
   slot.flags |= SLOT_CLOSING;

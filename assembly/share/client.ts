@@ -8,7 +8,6 @@
 // its turn, which others take over; the stack has been signalled and looks until the turn is given up.
 
 import {
-  CALL_ASKED,
   CHANNEL_ACCEPT_COUNT,
   CHANNEL_ASK,
   CHANNEL_CONSUMED,
@@ -49,16 +48,21 @@ import {
   PART_BELL,
   PART_CALLS,
   PART_CHANNELS,
+  PART_INDEX,
   PART_SCAN,
+  PART_SHARE,
   PART_SIGNALS,
   RUN_SCATTERED,
+  SEAT_BYTES,
   SEAT_EXCHANGE,
   SEAT_PART,
   SEAT_STATUS,
+  SEAT_WINDOW,
   SEND_LARGE_BYTES,
   SEND_SMALL_BYTES,
   SENT_HEADER,
   SENT_SKIP,
+  SHARE_SEATS,
 } from "../layout";
 import { copyBytes } from "../memory/copy";
 import { doorbellRing } from "../memory/doorbell";
@@ -66,7 +70,7 @@ import { poolAlloc, poolFree } from "../memory/pool";
 import { mpscPush } from "../memory/ring";
 import { DATAGRAM_HEADER, Datagram, recordBytes } from "../net/udp-socket";
 import { channelReadable, channelWritable } from "./channel";
-import { largePool, smallPool } from "./part";
+import { askedOf, largePool, smallPool } from "./part";
 
 /** Longest payload of a datagram in IPv4. */
 const PAYLOAD_MAX: u32 = 65507;
@@ -85,7 +89,7 @@ function signal(p: usize, c: usize, again: bool): void {
 /** Hands a call to the stack with part `p`: its seat has been filled in. False: too many callers. */
 export function clientCall(p: usize, seat: usize, index: u32): bool {
   store<u32>(seat, u32(p), SEAT_PART);
-  atomic.store<u32>(seat, CALL_ASKED, SEAT_STATUS);
+  atomic.store<u32>(seat, askedOf(load<u32>(p, PART_INDEX)), SEAT_STATUS);
   if (!mpscPush(usize(load<u32>(p, PART_CALLS)), index + 1)) return false;
   doorbellRing(load<u32>(p, PART_BELL));
   return true;
@@ -234,9 +238,14 @@ function turnTake(p: usize, c: usize, turn: u32, bytes: u32): i32 {
     const tx = atomic.load<u64>(c, CHANNEL_TX);
     if (tx >> 32 != 0) return CLIENT_BUSY;
     if (atomic.cmpxchg<u64>(c, tx, tx | mine, CHANNEL_TX) != tx) continue;
+    // Closed in between, it has been looked through already: nothing may be left in it.
+    if (!(atomic.load<u32>(c, CHANNEL_STATE) & CHANNEL_MAY_SEND)) {
+      turnGive(c, turn, 0);
+      continue;
+    }
     signal(p, c, false);
     const used = u32(tx) - atomic.load<u32>(c, CHANNEL_DRAINED);
-    const room = roomFor(p, c, used, bytes);
+    const room = roomFor(p, c, turn, used, bytes);
     if (room > 0) return room;
     if (room == 0) {
       atomic.store<u32>(c, 1, CHANNEL_WANT_SPACE);
@@ -251,23 +260,30 @@ function turnTake(p: usize, c: usize, turn: u32, bytes: u32): i32 {
 }
 
 /** Room in the send buffer of whoever has the turn; a larger buffer comes in the place of an empty small one. */
-function roomFor(p: usize, c: usize, used: u32, bytes: u32): i32 {
+function roomFor(p: usize, c: usize, turn: u32, used: u32, bytes: u32): i32 {
   let size = load<u32>(c, CHANNEL_TX_SIZE);
   if (used == 0 && (size == 0 || (bytes > size && size < u32(SEND_LARGE_BYTES)))) {
-    const isLarge = bytes > u32(SEND_SMALL_BYTES);
-    let buffer = isLarge ? poolAlloc(largePool(p)) : poolAlloc(smallPool(p));
-    const got = buffer != 0 && isLarge ? <u32>SEND_LARGE_BYTES : <u32>SEND_SMALL_BYTES;
-    if (buffer == 0 && size == 0 && isLarge) buffer = poolAlloc(smallPool(p));
-    if (buffer == 0 && size == 0) return CLIENT_NO_BUFFER;
-    if (buffer != 0) {
-      const before = load<u32>(c, CHANNEL_TX_BUFFER);
-      store<u32>(c, u32(buffer), CHANNEL_TX_BUFFER);
-      atomic.store<u32>(c, got, CHANNEL_TX_SIZE);
-      size = got;
-      if (before != 0) bufferFree(p, before);
-    }
+    const window = usize(load<u32>(load<u32>(p, PART_SHARE), SHARE_SEATS)) + usize((turn & 0xffff) - 1) * SEAT_BYTES;
+    atomic.add<u32>(window, 1, SEAT_WINDOW);
+    size = bufferTake(p, c, size, bytes);
+    atomic.add<u32>(window, 1, SEAT_WINDOW);
+    if (size == 0) return CLIENT_NO_BUFFER;
   }
   return used < size ? i32(size - used) : 0;
+}
+
+/** Gives a channel whose buffer has `size` bytes (0: none) a better one. Returns what it has then. */
+function bufferTake(p: usize, c: usize, size: u32, bytes: u32): u32 {
+  const isLarge = bytes > u32(SEND_SMALL_BYTES);
+  let buffer = isLarge ? poolAlloc(largePool(p)) : poolAlloc(smallPool(p));
+  const got = buffer != 0 && isLarge ? <u32>SEND_LARGE_BYTES : <u32>SEND_SMALL_BYTES;
+  if (buffer == 0 && size == 0 && isLarge) buffer = poolAlloc(smallPool(p));
+  if (buffer == 0) return size;
+  const before = load<u32>(c, CHANNEL_TX_BUFFER);
+  store<u32>(c, u32(buffer), CHANNEL_TX_BUFFER);
+  atomic.store<u32>(c, got, CHANNEL_TX_SIZE);
+  if (before != 0) bufferFree(p, before);
+  return got;
 }
 
 function bufferFree(p: usize, buffer: u32): void {

@@ -14,6 +14,7 @@ import {
   CHANNEL_RUN_COUNT,
   CHANNEL_RX_SEQUENCE,
   CHANNEL_RX_WAITERS,
+  CHANNEL_SIGNALLED,
   CHANNEL_SIGNAL_AT,
   CHANNEL_STATE,
   CHANNEL_TX,
@@ -131,6 +132,8 @@ export function open(fd: i32, flags: u32): void {
   store<u32>(c, 0, CHANNEL_TX_BUFFER);
   store<u32>(c, 0, CHANNEL_TX_SIZE);
   atomic.store<u32>(c, 0, CHANNEL_WANT_SPACE);
+  // Whoever was to put the signal of an earlier life into the ring may have died.
+  atomic.store<u32>(c, 0, CHANNEL_SIGNALLED);
   atomic.store<u64>(c, 0, CHANNEL_WATCHERS);
   atomic.store<u32>(c, flags, CHANNEL_FLAGS);
   atomic.store<u32>(c, base, CHANNEL_CONSUMED);

@@ -5,6 +5,8 @@
 // positions only within what it has given out itself, and keeps its own state in the slot, which nobody else writes.
 
 import {
+  CALL_ASKED,
+  CALL_STACK,
   CHANNEL_BYTES,
   PART_CALLS,
   PART_CAPACITY,
@@ -157,6 +159,11 @@ export function slotOf(fd: i32): Slot {
 
 export function channelOf(fd: i32): usize {
   return channels + usize(u32(fd)) * CHANNEL_BYTES;
+}
+
+/** SEAT_STATUS of a call that stack `index` is asked for. */
+export function askedOf(index: u32): u32 {
+  return u32(CALL_ASKED) | ((index + 1) << CALL_STACK);
 }
 
 /** Adds one to a counter of this part (PART_COUNT_*). */

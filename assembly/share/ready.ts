@@ -140,17 +140,29 @@ export function readyTell(share: usize, watchers: u64, fd: u32, events: u32): vo
     const e = readyAt(share, index);
     const watch = watchOf(e, fd);
     if ((atomic.load<u32>(watch, WATCH_MASK) & events) == 0) continue;
-    if (atomic.load<u32>(watch, WATCH_EVENTS) & EPOLLEXCLUSIVE) {
-      // The first epoll that has a sleeper takes the event; the others hear of it only when there is none.
-      if (exclusiveServed) continue;
-      exclusiveServed = atomic.load<u32>(e, READY_WAITERS) != 0;
-    }
+    const isExclusive = (atomic.load<u32>(watch, WATCH_EVENTS) & EPOLLEXCLUSIVE) != 0;
+    if (isExclusive && exclusiveServed) continue;
     readySet(e, fd);
-    wakeEpolls |= u64(1) << index;
+    // The first epoll whose sleeper wakes takes the event; the others hear of it only when there is none. To be counted
+    // among the sleepers is not enough: one that has died still is.
+    if (isExclusive) exclusiveServed = wakeSleepers(e) != 0 || mainSleeps(e);
+    else wakeEpolls |= u64(1) << index;
     const above = atomic.load<u64>(e, READY_WATCHERS);
     if (above != 0 && atomic.load<u32>(e, READY_USED) != 0) readyTell(share, above, epollSlot(share, index), EPOLLIN);
     if (atomic.load<u32>(e, READY_POLLERS) != 0) wakePollers = true;
   }
+}
+
+/** Wakes those who sleep on an epoll; how many there were. */
+function wakeSleepers(e: usize): u32 {
+  if (atomic.load<u32>(e, READY_WAITERS) == 0) return 0;
+  atomic.add<u32>(e, 1, READY_SEQUENCE);
+  return u32(atomic.notify(e + READY_SEQUENCE, -1));
+}
+
+/** The main thread sleeps on its own bell; it counts itself among the sleepers and among those who poll. */
+function mainSleeps(e: usize): bool {
+  return atomic.load<u32>(e, READY_WAITERS) != 0 && atomic.load<u32>(e, READY_POLLERS) != 0;
 }
 
 /** Number of an epoll among the descriptors of a share. */
@@ -164,10 +176,7 @@ export function readyWake(share: usize): u32 {
   while (wakeEpolls != 0) {
     const index = u32(ctz(wakeEpolls));
     wakeEpolls &= wakeEpolls - 1;
-    const e = readyAt(share, index);
-    if (atomic.load<u32>(e, READY_WAITERS) == 0) continue;
-    atomic.add<u32>(e, 1, READY_SEQUENCE);
-    woken += u32(atomic.notify(e + READY_SEQUENCE, -1));
+    woken += wakeSleepers(readyAt(share, index));
   }
   if (!wakePollers) return woken;
   wakePollers = false;

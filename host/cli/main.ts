@@ -18,6 +18,7 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   packetdrill: () => import("./packetdrill.ts"),
   explore: () => import("./explore.ts"),
   soak: () => import("./soak.ts"),
+  torture: () => import("./torture.ts"),
   doctor: () => import("./doctor.ts"),
 };
 

@@ -17,6 +17,7 @@ import { createClientCalls } from "./calls.ts";
 import { createClientConnection } from "./connection.ts";
 import { createDatagrams } from "./datagrams.ts";
 import { Link } from "./link.ts";
+import { type ClientListenOptions, ClientListener } from "./listener.ts";
 import { createClientMultiplex } from "./multiplex.ts";
 import type { ClientPlace } from "./place.ts";
 import { createClientTransfer } from "./transfer.ts";
@@ -83,6 +84,14 @@ export class HostClient {
     }
     if (signal?.aborted === true) throw abortError(signal.reason);
     return look();
+  }
+
+  /**
+   * Listens on a port with every stack of the host: one listening socket that all of them serve.
+   * @throws {OribiError} ERR_ORIBI_LISTEN when a stack refuses
+   */
+  listen(options: ClientListenOptions): ClientListener {
+    return new ClientListener(this.#link, this.posix, options);
   }
 
   /** Ends this thread's access, not the host's descriptors. To be called when many threads come and go. */

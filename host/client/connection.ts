@@ -51,6 +51,12 @@ const O_RDWR = 2;
 /** A lingering close asks so often whether the peer has taken all, microseconds. */
 const LINGER_MICROS = 2000;
 
+/** A socket of a certain stack: the host's descriptor, or a negative errno. */
+export function socketOn(link: Link, stack: number, domain: number, type: number, protocol: number): number {
+  const fd = link.seat.call(stack, CALL_SOCKET, domain, type, protocol);
+  return fd < 0 ? fd : link.descriptor(stack, fd);
+}
+
 /** Makes the calls of one thread. */
 export function createClientConnection(link: Link, context: PosixContext<ContextCore>): ConnectionCalls {
   const { core, channel, seat } = link;
@@ -58,9 +64,7 @@ export function createClientConnection(link: Link, context: PosixContext<Context
   let next = seat.turn;
 
   function socket(domain: number, type: number, protocol = 0): number {
-    const stack = next++ % link.stacks;
-    const fd = seat.call(stack, CALL_SOCKET, domain, type, protocol);
-    return fd < 0 ? fd : link.descriptor(stack, fd);
+    return socketOn(link, next++ % link.stacks, domain, type, protocol);
   }
 
   function bind(fd: number, where: SocketAddress | string | number, port?: number): number {

@@ -50,7 +50,7 @@ export function createDatagrams(link: Link, context: PosixContext<ContextCore>):
     if (length > EXCHANGE_DATA_BYTES) return -EMSGSIZE;
     let deadline: number | undefined;
     while (true) {
-      const n = sendNow(fd, at, part, buffer, flags, address, port, ttl, tos);
+      const n = sendNow(fd, at, part, stack, buffer, flags, address, port, ttl, tos);
       if (n !== -EAGAIN || flags & MSG_DONTWAIT) return n;
       deadline ??= link.deadline(at, true);
       const waited = link.wait(at, stack, true, deadline);
@@ -62,6 +62,7 @@ export function createDatagrams(link: Link, context: PosixContext<ContextCore>):
     fd: number,
     at: number,
     part: number,
+    stack: number,
     buffer: Bytes,
     flags: number,
     address: number,
@@ -80,11 +81,13 @@ export function createDatagrams(link: Link, context: PosixContext<ContextCore>):
       }
       const n = core.clientSendTo(part, at, seat.turn, dataAt, length, flags, address, port, ttl, tos);
       if (n === CLIENT_BUSY) {
-        link.awaitTurn(
+        const waited = link.awaitTurn(
           () => core.clientTurn(at),
           () => core.clientSent(at),
           (holder, sent) => core.clientFree(part, at, holder, sent),
+          stack,
         );
+        if (waited < 0) return waited;
       } else if (n === CLIENT_NO_BUFFER) {
         return link.call(fd, CALL_SENDTO, dataAt, length, flags, address, port, ttl, tos);
       } else if (n !== CLIENT_ASK) {

@@ -26,6 +26,7 @@ import {
   READY_POLLERS,
   SHARE_POLL_SEQUENCE,
   SHARE_POLL_WAITERS,
+  TURN_STACK,
 } from "../../assembly/layout.ts";
 import { adoptModules, instantiateStack, instantiateVeth, type StackExports } from "../core.ts";
 import type { Clock } from "../clock.ts";
@@ -36,7 +37,10 @@ import { type Background, type Futex, futexSleep, futexSleepAsync, LOOK_MILLIS }
 
 /** Rounds of a spin; one takes some nanoseconds, so an adaptive thread spins some tens of microseconds. */
 const SPIN_ROUNDS = { busy: 20_000, adaptive: 4000, lowPower: 0 } as const;
-/** A turn that is held for longer than this is that of a dead thread: what is done in a turn takes microseconds. */
+/**
+ * Where it cannot be told whether a thread lives, a turn that is held for longer than this is that of a dead one: what
+ * is done in a turn takes microseconds.
+ */
 const TURN_MILLIS_MAX = 1000;
 
 /** What a channel's words tell a call that waits. */
@@ -155,7 +159,8 @@ export class Link {
       if (!this.seat.isServed(stack)) return -ENETDOWN;
       if (this.#background !== undefined) {
         if (!this.#serve(this.#background, [at + CHANNEL_POLLERS], isReady, deadline)) return -EDEADLK;
-      } else if (!isBusy) futexSleep(this.words, futexOf(at, sending), isReady, this.#millis(deadline));
+      } else if (!isBusy)
+        futexSleep(this.words, futexOf(at, sending), this.seat.waits, isReady, this.#millis(deadline));
     }
     return this.word(at, CHANNEL_GENERATION) === generation ? 0 : -EBADF;
   }
@@ -167,7 +172,8 @@ export class Link {
       if (this.now() >= deadline) return 0;
       if (this.#background !== undefined) {
         if (!this.#serve(this.#background, pollers, isReady, deadline)) return isReady() ? 0 : -EDEADLK;
-      } else if (this.place.poll !== "busy") futexSleep(this.words, futex, isReady, this.#millis(deadline));
+      } else if (this.place.poll !== "busy")
+        futexSleep(this.words, futex, this.seat.waits, isReady, this.#millis(deadline));
     }
   }
 
@@ -231,19 +237,31 @@ export class Link {
   /**
    * Waits while it is another thread's turn; takes that of a dead one away.
    * @param turns changes when the holder has taken another turn: then it is alive
+   * @param stack whose turn it may be as well
+   * @returns 0, or -ENETDOWN when it is the turn of the stack, whose thread is dead: it stays so until a restart
    */
-  awaitTurn(turnOf: () => number, turns: () => number, free: (holder: number, turn: number) => void): void {
+  awaitTurn(
+    turnOf: () => number,
+    turns: () => number,
+    free: (holder: number, turn: number) => void,
+    stack: number,
+  ): number {
     const holder = turnOf();
     const before = turns();
     const isSame = (): boolean => turnOf() === holder && turns() === before;
-    if (holder === 0) return;
-    for (let i = 0; i < 1000; i++) if (!isSame()) return;
+    if (holder === 0) return 0;
+    for (let i = 0; i < 1000; i++) if (!isSame()) return 0;
     const begun = performance.now();
     while (isSame()) {
       Atomics.wait(pause, 0, 0, 1);
-      const isOver = performance.now() - begun > TURN_MILLIS_MAX;
-      if ((isOver || this.seat.isDead(holder)) && isSame()) return free(holder, before);
+      if (holder === TURN_STACK) {
+        if (!this.seat.isServed(stack) && isSame()) return -ENETDOWN;
+        continue;
+      }
+      const isOver = performance.now() - begun > TURN_MILLIS_MAX && !this.seat.canTell(holder);
+      if ((isOver || this.seat.isDead(holder)) && isSame()) free(holder, before);
     }
+    return 0;
   }
 
   /** Does the state of a channel have one of these bits? */

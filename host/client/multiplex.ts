@@ -38,6 +38,7 @@ export function createClientMultiplex(link: Link, context: PosixContext<ContextC
         () => core.shareEpollTurn(share, epfd),
         () => core.shareEpollTurns(share, epfd),
         (holder) => core.shareEpollFree(share, epfd, holder),
+        0,
       );
     }
     const result = action();

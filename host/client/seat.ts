@@ -5,6 +5,7 @@ import {
   CALL_ANSWERED,
   CALL_ASKED,
   CALL_IDLE,
+  CALL_STACK,
   CALL_UNDER_WAY,
   ENETDOWN,
   ENOBUFS,
@@ -21,10 +22,12 @@ import {
   SEAT_TAKEN,
   SEAT_THREAD,
   SEAT_TURN,
+  SEAT_WAITS,
   SHARE_SEAT_COUNT,
   SHARE_SEATS,
   THREAD_RUNNING,
   THREAD_STATE,
+  TURN_STACK,
 } from "../../assembly/layout.ts";
 import type { StackExports } from "../core.ts";
 import { OribiError } from "../errors.ts";
@@ -69,7 +72,7 @@ export class Seat {
     const seats = this.#words[(place.share + SHARE_SEATS) / 4] as number;
     const count = this.#words[(place.share + SHARE_SEAT_COUNT) / 4] as number;
     const addressOf = (index: number): number => (seats >>> 0) + index * SEAT_BYTES;
-    const index = take(this.#words, addressOf, count);
+    const index = take(this.#words, addressOf, count, (dead) => core.seatRetire(place.share, dead) !== 0);
     if (index < 0) {
       const advice = "Give HostOptions.share.threads a larger number, or close() clients that are not used any more.";
       throw new OribiError(
@@ -87,6 +90,11 @@ export class Seat {
     Atomics.store(this.#words, this.#at + SEAT_STATUS / 4, CALL_IDLE);
   }
 
+  /** Index of the word that says in which count of sleepers this thread is, in case it dies in its sleep. */
+  get waits(): number {
+    return this.#at + SEAT_WAITS / 4;
+  }
+
   /** Does the thread of a stack run? */
   isServed(stack: number): boolean {
     return Atomics.load(this.#words, ((this.#place.blocks[stack] as number) + THREAD_STATE) / 4) === THREAD_RUNNING;
@@ -94,6 +102,7 @@ export class Seat {
 
   /** Has the thread ended that has taken this turn? */
   isDead(turn: number): boolean {
+    if (turn === TURN_STACK) return false;
     const base = this.address - this.#index * SEAT_BYTES;
     const at = (base + ((turn & 0xffff) - 1) * SEAT_BYTES) / 4;
     if (Atomics.load(this.#words, at + SEAT_TURN / 4) !== turn) return true;
@@ -128,6 +137,12 @@ export class Seat {
     return this.isServed(stack) ? -ETIMEDOUT : -ENETDOWN;
   }
 
+  /** True when it can be told for certain whether the thread lives that has taken this turn. */
+  canTell(turn: number): boolean {
+    const at = this.address + ((turn & 0xffff) - 1 - this.#index) * SEAT_BYTES;
+    return turn !== TURN_STACK && Atomics.load(this.#words, (at + SEAT_THREAD) / 4) !== 0;
+  }
+
   /** Sleeps until the call is answered. False: it was given up. */
   #await(stack: number, status: number): boolean {
     const words = this.#words;
@@ -144,7 +159,7 @@ export class Seat {
       const left = end - performance.now();
       if (left <= 0 || !this.isServed(stack)) {
         // One that the stack has not begun with is taken back.
-        now = Atomics.compareExchange(words, status, CALL_ASKED, CALL_IDLE);
+        now = Atomics.compareExchange(words, status, CALL_ASKED | ((stack + 1) << CALL_STACK), CALL_IDLE);
         if (now !== CALL_ANSWERED) break;
       }
       Atomics.wait(words, status, now, Math.min(left, LOOK_MILLIS));
@@ -164,8 +179,16 @@ export class Seat {
   }
 }
 
-/** Index of a seat that is this thread's from now on; -1: there is none. */
-function take(words: Int32Array, addressOf: (index: number) => number, count: number): number {
+/**
+ * Index of a seat that is this thread's from now on; -1: there is none.
+ * @param retire takes back what the dead thread of a seat has left; false: a stack is busy with a call of it
+ */
+function take(
+  words: Int32Array,
+  addressOf: (index: number) => number,
+  count: number,
+  retire: (index: number) => boolean,
+): number {
   const own = ownThread();
   for (let index = 0; index < count; index++) {
     const at = addressOf(index) / 4;
@@ -176,9 +199,10 @@ function take(words: Int32Array, addressOf: (index: number) => number, count: nu
   for (let index = 0; index < count; index++) {
     const at = addressOf(index) / 4;
     const holder = Atomics.load(words, at + SEAT_THREAD / 4);
-    // What the stack is busy with for a dead caller is left to it.
-    if (isThreadAlive(holder) || Atomics.load(words, at + SEAT_STATUS / 4) === CALL_UNDER_WAY) continue;
-    if (Atomics.compareExchange(words, at + SEAT_THREAD / 4, holder, own) === holder) return index;
+    if (isThreadAlive(holder)) continue;
+    if (Atomics.compareExchange(words, at + SEAT_THREAD / 4, holder, own) !== holder) continue;
+    if (retire(index)) return index;
+    Atomics.store(words, at + SEAT_THREAD / 4, holder);
   }
   return -1;
 }

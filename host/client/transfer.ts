@@ -5,12 +5,14 @@ import {
   CALL_RECVFROM,
   CALL_SEND,
   CALL_TAKE_ERROR,
+  CHANNEL_GENERATION,
   CHANNEL_KIND,
   CLIENT_ASK,
   CLIENT_BUSY,
   CLIENT_NO_BUFFER,
   CLIENT_SCATTERED,
   EAGAIN,
+  EBADF,
   EOPNOTSUPP,
   EPIPE,
   EXCHANGE_DATA_BYTES,
@@ -79,7 +81,7 @@ export function createClientTransfer(link: Link, context: PosixContext<ContextCo
     const { length } = buffer;
     let deadline: number | undefined;
     while (true) {
-      const n = sendSome(fd, at, part, done === 0 ? buffer : buffer.subarray(done), flags);
+      const n = sendSome(fd, at, part, stack, done === 0 ? buffer : buffer.subarray(done), flags);
       if (n > 0) {
         done += n;
         if (done === length) return done;
@@ -95,11 +97,13 @@ export function createClientTransfer(link: Link, context: PosixContext<ContextCo
   }
 
   /** What can be sent at once, or why nothing can. */
-  function sendSome(fd: number, at: number, part: number, buffer: Bytes, flags: number): number {
+  function sendSome(fd: number, at: number, part: number, stack: number, buffer: Bytes, flags: number): number {
     while (true) {
       const n = sendPart(at, part, buffer, flags);
-      if (n === CLIENT_BUSY) awaitTurn(at, part);
-      else if (n === CLIENT_NO_BUFFER) return sendByCall(fd, buffer, flags);
+      if (n === CLIENT_BUSY) {
+        const waited = awaitTurn(at, part, stack);
+        if (waited < 0) return waited;
+      } else if (n === CLIENT_NO_BUFFER) return sendByCall(fd, buffer, flags);
       else if (n !== CLIENT_ASK) return n;
       else {
         // Without a byte: why nothing can be sent.
@@ -127,11 +131,12 @@ export function createClientTransfer(link: Link, context: PosixContext<ContextCo
     }
   }
 
-  function awaitTurn(at: number, part: number): void {
-    link.awaitTurn(
+  function awaitTurn(at: number, part: number, stack: number): number {
+    return link.awaitTurn(
       () => core.clientTurn(at),
       () => core.clientSent(at),
       (holder, sent) => core.clientFree(part, at, holder, sent),
+      stack,
     );
   }
 
@@ -212,6 +217,7 @@ export function createClientTransfer(link: Link, context: PosixContext<ContextCo
 
   /** A stream's bytes from where they lie, without another copy. */
   function recvPieces(at: number, part: number, buffer: Bytes, length: number, flags: number): number {
+    const life = link.word(at, CHANNEL_GENERATION);
     while (true) {
       const from = core.clientPosition(at);
       const unread = core.clientUnread(at, from);
@@ -226,7 +232,10 @@ export function createClientTransfer(link: Link, context: PosixContext<ContextCo
         done += piece;
       }
       if (flags & MSG_PEEK ? core.clientPosition(at) === from && done === n : done === n) {
-        if (flags & MSG_PEEK || core.clientTake(part, at, from, n) !== 0) return n;
+        const isTaken = flags & MSG_PEEK || core.clientTake(part, at, from, n) !== 0;
+        // Closed meanwhile, its memory may have been used for something else already.
+        if (link.word(at, CHANNEL_GENERATION) !== life) return -EBADF;
+        if (isTaken) return n;
       }
     }
   }

@@ -4,7 +4,8 @@
 //   the waiter: WAITERS += 1, n = SEQUENCE, look, wait while SEQUENCE = n, WAITERS -= 1
 //   the stack:  publish, if WAITERS: SEQUENCE += 1 and notify all
 //
-// A waiter that dies leaves WAITERS too high: the stack then notifies in vain, which costs little and loses nothing.
+// A waiter that dies leaves WAITERS too high: the stack then notifies in vain, which costs little and loses nothing,
+// until the waiter's seat, which says where it slept, is taken back.
 
 /** A word that threads sleep on, and the word that counts them; indices of 32-bit words in the network's memory. */
 export interface Futex {
@@ -28,11 +29,23 @@ export interface Background {
 /** The longest sleep before a waiter looks whether the stack's thread still runs, milliseconds. */
 export const LOOK_MILLIS = 500;
 
-/** Sleeps on a futex unless `isReady`; returns when it is notified, or after `millis`. */
-export function futexSleep(words: Int32Array, futex: Futex, isReady: () => boolean, millis: number): void {
+/**
+ * Sleeps on a futex unless `isReady`; returns when it is notified, or after `millis`.
+ * @param waits index of the word that is to say meanwhile where this thread sleeps
+ */
+export function futexSleep(
+  words: Int32Array,
+  futex: Futex,
+  waits: number,
+  isReady: () => boolean,
+  millis: number,
+): void {
   Atomics.add(words, futex.waiters, 1);
+  // Behind the addition, and taken back before the subtraction: what it says has certainly been added.
+  Atomics.store(words, waits, futex.waiters * 4);
   const sequence = Atomics.load(words, futex.sequence);
   if (!isReady()) Atomics.wait(words, futex.sequence, sequence, millis);
+  Atomics.store(words, waits, 0);
   Atomics.sub(words, futex.waiters, 1);
 }
 
