@@ -97,14 +97,7 @@ export * from "./share/client-epoll";
 export { shareBeat, shareDeadline, shareJoin, sharePending } from "./share/beat";
 export { partBytes, partInit } from "./share/part";
 export { partClose, partFail, partReset } from "./share/reset";
-export {
-  buffersFree,
-  buffersLost,
-  seatRetire,
-  seatTurns,
-  seatWindow,
-  shareOpenFrom,
-} from "./share/reclaim";
+export { buffersFree, buffersLost, seatRetire, seatTurns, seatWindow, shareOpenFrom } from "./share/reclaim";
 export { readyBytes, readyInit } from "./share/ready";
 export { arpAdd, arpDump, arpRemove } from "./net/arp";
 export { arpAddressState, arpProbe } from "./net/arp-address";

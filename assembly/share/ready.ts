@@ -133,7 +133,7 @@ export function pollersDue(): void {
 
 /** Notes `events` of descriptor `fd` in the epolls of `watchers`, and in those that watch these. */
 export function readyTell(share: usize, watchers: u64, fd: u32, events: u32): void {
-  let exclusiveServed = false;
+  let exclusiveServed: bool = false;
   while (watchers != 0) {
     const index = u32(ctz(watchers));
     watchers &= watchers - 1;

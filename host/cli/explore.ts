@@ -1,6 +1,7 @@
 // `oribi explore`: every fate of the first frames of small connections, and the replay of any one history.
 // Read first: host/explore/explorer.ts; host/explore/scenario.ts (the worlds).
 
+import { rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { EVERYDAY, exploreAll, FULL, type Mode, type Row, worldNamed } from "../explore/batch.ts";
@@ -163,7 +164,12 @@ function violationText({ world, fates, kind, message }: Violation): string {
 /** Lives one history with a capture. */
 async function capture(world: string, fates: string, out: string, debug: boolean): Promise<Replay & { path: string }> {
   const path = resolve(join(out, `oribi-${world}-${fates}.pcapng`));
-  return { path, ...(await replay(worldNamed(world), fates, path, debug)) };
+  try {
+    return { path, ...(await replay(worldNamed(world), fates, path, debug)) };
+  } catch (error) {
+    rmSync(path, { force: true }); // of a history that cannot be
+    throw error;
+  }
 }
 
 async function replayOne(world: string, fates: string, { out, json, debug }: Common, io: Io): Promise<number> {
