@@ -22,6 +22,7 @@ import {
   EPOLLOUT,
   ETIMEDOUT,
   type Host,
+  type HostStack,
   type HostOptions,
   type Network,
   SHUT_WR,
@@ -323,6 +324,25 @@ describe("hosts with separate threads", function () {
     ok(all.client.posix.send(again.c, Buffer.from("again")));
     expect(all.server.posix.recv(again.s, Buffer.alloc(9))).to.equal(5);
     ok(all.client.posix.close(c));
+  });
+
+  it("make new sockets on the stacks that run, when another one has been killed", async () => {
+    const { net, server } = lab({ stacks: 2 });
+    const [first, second] = server.stacks as [HostStack, HostStack];
+    const stacksOf = (): Set<number> => {
+      const fds = Array.from({ length: 4 }, () => ok(server.posix.socket(AF_INET, SOCK_STREAM)));
+      for (const fd of fds) ok(server.posix.close(fd));
+      return new Set(fds.map((fd) => fd % 2));
+    };
+    expect(stacksOf()).to.deep.equal(new Set([0, 1]));
+    net.kill(first);
+    while (net.stackEntry(first).state === "running") await new Promise((resolve) => setTimeout(resolve, 1));
+    expect(stacksOf()).to.deep.equal(new Set([1]));
+    net.kill(second);
+    while (net.stackEntry(second).state === "running") await new Promise((resolve) => setTimeout(resolve, 1));
+    refused(server.posix.socket(AF_INET, SOCK_STREAM), ENETDOWN);
+    await net.restart(first);
+    expect(stacksOf()).to.deep.equal(new Set([0]));
   });
 
   it("survive positions that cannot be: only the connection itself suffers", () => {
