@@ -273,8 +273,18 @@ export class Lab {
     if (this.isSeparate) this.#open(side, index);
     else this.talk(side, index);
     const { board } = this;
-    if (side === at.SERVER) await this.until("a listener", () => board.get(board.listener(index)) !== 0);
+    if (side === at.SERVER) await this.#listening(victim);
     board.add(at.DOWN, -1);
+  }
+
+  /** The server's stack listens again; its thread may not end before. */
+  async #listening({ side, index }: Victim): Promise<void> {
+    let end: { reason: unknown } | undefined;
+    if (!this.isSeparate) void this.#talkingOf(side, index).gone.then((reason) => (end = { reason }));
+    await this.until("a listener", () => {
+      if (end !== undefined) throw new TortureFailure(`the thread of stack ${index} has ended: ${String(end.reason)}`);
+      return this.board.get(this.board.listener(index)) !== 0;
+    });
   }
 
   /** Every thread has looked at the lives of the stacks: none still means an old descriptor. */

@@ -144,7 +144,7 @@ function full(p: Port, q: RxQueue, reason: u32, b: Burst): i32 {
   return b.mayBlock != 0 && !queueIsStalled(b, q) ? BUSY : drop(p, reason);
 }
 
-/** The RX queue for a frame: by the director, then by RSS; what neither knows goes to queue 0. */
+/** The RX queue for a frame: by the director, then by RSS; what neither knows goes to the first queue that is open. */
 function steer(p: Port, f: Frame, b: Burst): RxQueue {
   let queue: u32 = 0;
   f.rss = 0;
@@ -161,7 +161,17 @@ function steer(p: Port, f: Frame, b: Burst): RxQueue {
     }
     if (f.l4 != 0 && directorCount(p.director) != 0) queue = direct(p, f, queue);
   }
-  return changetype<RxQueue>(p.rxQueues + queue * RXQ_BYTES);
+  const q = changetype<RxQueue>(p.rxQueues + queue * RXQ_BYTES);
+  return q.size != 0 || f.rssFlags != 0 ? q : firstOpen(p, q);
+}
+
+/** A host whose first stack is dead still answers ARP: `closed`, or the first queue that somebody serves. */
+function firstOpen(p: Port, closed: RxQueue): RxQueue {
+  for (let i: u32 = 0; i < p.queues; i++) {
+    const q = changetype<RxQueue>(p.rxQueues + i * RXQ_BYTES);
+    if (q.size != 0) return q;
+  }
+  return closed;
 }
 
 /** What the addresses at `at` add to the hash; frames that one thread sends often have the same. */
