@@ -166,11 +166,14 @@ function pass(at: usize, by: i32): void {
   }
 }
 
-/** Frees the slot of the flow. */
+/**
+ * Frees the slot of the flow. Nobody else writes there while it is in use, and nothing waits for it to be free: a plain
+ * store will do, and does not have the thread wait for all its stores before.
+ */
 function give(g: Group, slot: usize): void {
-  const passed = u32(atomic.load<u64>(slot) >> PASSED_SHIFT) & (PROBES_MAX - 1);
-  atomic.store<u64>(slot, 0);
-  unpass(g, passed);
+  const passed = u32(load<u64>(slot) >> PASSED_SHIFT) & (PROBES_MAX - 1);
+  store<u64>(slot, 0);
+  if (passed != 0) unpass(g, passed);
 }
 
 /** Enters a flow for this stack: CLAIM_*. */

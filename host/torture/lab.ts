@@ -222,6 +222,8 @@ export class Lab {
     const isDead = (): boolean => this.net.stackEntry(stack).state !== "running";
     const begun = performance.now();
     await this.until(describeVictim(victim), () => {
+      // A safepoint of the manager may have let it go on.
+      if (how === "hang" && this.isSeparate && !isDead()) this.#freeze(victim);
       // Nothing need come to the poisoned place.
       if (how === "trap" && performance.now() - begun > TRAP_MILLIS) this.net.kill(stack);
       return isDead();
@@ -255,7 +257,8 @@ export class Lab {
   #freeze({ side, index }: Victim): void {
     const block = (this.hosts[side] as Host).client().blocks[index] as number;
     const words = new Int32Array(this.net.memory.buffer, block, THREAD_BYTES / 4);
-    Atomics.or(words, THREAD_STOP / 4, NEVER << THREAD_SAFEPOINT_SHIFT);
+    const frozen = NEVER << THREAD_SAFEPOINT_SHIFT;
+    if ((Atomics.load(words, THREAD_STOP / 4) & frozen) !== frozen) Atomics.or(words, THREAD_STOP / 4, frozen);
   }
 
   /** Brings a victim back. */
