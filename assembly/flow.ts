@@ -1,15 +1,15 @@
 // The 4-tuple table: connections and TIME-WAIT records by addresses and ports. Open addressing with linear probing
 // and backward-shift deletion (no tombstones), at most half full, so that a look-up stays O(1) at a million entries.
 
+import { FLOW_SLOTS } from "./layout";
 import { flowHash } from "./hash";
 import { stack } from "./stack";
 import { flowForget } from "./steer/flows";
 import { Socket } from "./socket/socket";
 
-/** Offsets in the table. */
+/** Offsets in the table; from FLOW_SLOTS on: {hash u32, object u32} each. */
 const FLOW_MASK: usize = 0;
 const FLOW_COUNT: usize = 4;
-const FLOW_SLOTS: usize = 64; // {hash u32, object u32} each
 /** Behind the slots: those of the flows that something was sent on last, by the lowest bits of their hash. */
 const RECENT: u32 = 64;
 

@@ -625,6 +625,8 @@ export const STACK_DEAD: i32 = 2; // its thread is gone, what it had is being ta
 export const STACK_RECLAIMED: i32 = 3; // nothing is left of it; it may be started again
 /** Offset in an arena: time of the stack's latest beat, f64, microseconds. */
 export const STACK_NOW: i32 = 8;
+export const STACK_FLOW_TABLE: i32 = 36; // address: the mask of its slots, then from FLOW_SLOTS on the slots of 8 bytes
+export const FLOW_SLOTS: i32 = 64;
 
 // ---- NICs: a port's region (veth). The handle of a port is the region's address -----------------------------------
 /** Words that the host fills in before portInit(); the rest of the header is the datapath's own. */

@@ -1,7 +1,7 @@
 // One stack: the head of its arena, and what each instance caches of it (pointers and the time of this poll).
 // Everything that must survive lies in the arena; attach() rebuilds the cached pointers from it.
 
-import { CFG_WORDS, MIB_COUNT, POOL_COUNT, STACK_NOW, SYSCTL_COUNT } from "./layout";
+import { CFG_WORDS, MIB_COUNT, POOL_COUNT, STACK_FLOW_TABLE, STACK_NOW, SYSCTL_COUNT } from "./layout";
 import { POOL_BYTES, Pool } from "./memory/pool";
 
 export const STACK_MAGIC: u32 = 0x4f524942; // "ORIB"
@@ -83,6 +83,7 @@ const COUNTERS_AT: u32 = (SYSCTLS_AT + SYSCTL_COUNT * 4 + 63) & ~63;
 /** First byte behind the fixed head of an arena. */
 export const STACK_HEAD_BYTES: u32 = (COUNTERS_AT + MIB_COUNT * 8 + 255) & ~255;
 if (offsetof<Stack>() > POOLS_AT || offsetof<Stack>("now") != STACK_NOW) ERROR("Stack layout");
+if (offsetof<Stack>("flowTable") != STACK_FLOW_TABLE) ERROR("Stack layout");
 if (CFG_WORDS * 4 > 240) ERROR("Stack configuration");
 
 /** This instance's stack. */

@@ -5,15 +5,14 @@
 import { Worker } from "node:worker_threads";
 import {
   AF_INET,
+  FLOW_SLOTS,
   SO_KEEPALIVE,
   SO_REUSEADDR,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOCK_STREAM,
   SOL_SOCKET,
-  THREAD_BYTES,
-  THREAD_SAFEPOINT_SHIFT,
-  THREAD_STOP,
+  STACK_FLOW_TABLE,
 } from "../../assembly/layout.ts";
 import type { Host } from "../host.ts";
 import type { HostStack } from "../host-stack.ts";
@@ -42,11 +41,10 @@ const HANG = "1500ms";
 /** A victim is to be dead after so long, milliseconds; a trap needs the stack to come to the trapped place. */
 const DEATH_MILLIS = 30_000;
 const TRAP_MILLIS = 1500;
+const HANG_MILLIS = 10_000;
 const ASK_MILLIS = 2;
 /** Where the directory of pools lies in an arena (assembly/stack.ts); the first one is that of packets. */
 const POOLS_AT = 256;
-/** A safepoint that never comes. */
-const NEVER = 0x7fff;
 const COMMANDS: Partial<Record<How, number>> = {
   throw: at.COMMAND_THROW,
   exit: at.COMMAND_EXIT,
@@ -216,16 +214,15 @@ export class Lab {
     }
     if (how === "trap") this.#poison(stack);
     else if (command !== undefined) Atomics.store(board.words, board.command(side, index), command);
-    else if (how === "hang") this.#freeze(victim);
+    else if (how === "hang") this.#entangle(stack);
     else this.net.kill(stack);
     if (this.#keepsStack(victim)) return void (await this.#within(describeVictim(victim), this.#ended(victim)));
     const isDead = (): boolean => this.net.stackEntry(stack).state !== "running";
     const begun = performance.now();
     await this.until(describeVictim(victim), () => {
-      // A safepoint of the manager may have let it go on.
-      if (how === "hang" && this.isSeparate && !isDead()) this.#freeze(victim);
       // Nothing need come to the poisoned place.
-      if (how === "trap" && performance.now() - begun > TRAP_MILLIS) this.net.kill(stack);
+      const isLate = performance.now() - begun > (how === "hang" ? HANG_MILLIS : TRAP_MILLIS);
+      if ((how === "trap" || how === "hang") && isLate) this.net.kill(stack);
       return isDead();
     });
     if (!this.isSeparate) await this.#within(describeVictim(victim), this.#ended(victim));
@@ -253,12 +250,12 @@ export class Lab {
     new Uint32Array(this.net.memory.buffer, stack.place.base + POOLS_AT, 1)[0] = stack.place.base;
   }
 
-  /** Has a separate stack's thread stand still for ever. */
-  #freeze({ side, index }: Victim): void {
-    const block = (this.hosts[side] as Host).client().blocks[index] as number;
-    const words = new Int32Array(this.net.memory.buffer, block, THREAD_BYTES / 4);
-    const frozen = NEVER << THREAD_SAFEPOINT_SHIFT;
-    if ((Atomics.load(words, THREAD_STOP / 4) & frozen) !== frozen) Atomics.or(words, THREAD_STOP / 4, frozen);
+  /** The table of its flows has no free slot: who next looks for a flow that is not in it looks for ever. */
+  #entangle({ stack }: HostStack): void {
+    const { buffer } = this.net.memory;
+    const [table] = new Uint32Array(buffer, stack.place.base + STACK_FLOW_TABLE, 1) as unknown as [number];
+    const [mask] = new Uint32Array(buffer, table, 1) as unknown as [number];
+    new Uint32Array(buffer, table + FLOW_SLOTS, (mask + 1) * 2).fill(1);
   }
 
   /** Brings a victim back. */
