@@ -50,7 +50,6 @@ import {
   CA_OPEN,
   CA_RECOVERY,
   Flight,
-  TF_CWND_LIMITED,
   TF_ECN,
   TF_LOSS_PROBE,
   TF_PROBING,
@@ -307,7 +306,7 @@ function takeLastAck(t: Tcb, f: Flight, ack: u32): void {
   f.progressMillis = nowMillis;
   sampleRtt(t, f, true);
   congestionAvoid(t, f, ackedSegments);
-  t.tflags &= ~(TF_LOSS_PROBE | TF_REO_TIMER | TF_PROBING | TF_CWND_LIMITED);
+  t.tflags &= ~(TF_LOSS_PROBE | TF_REO_TIMER | TF_PROBING);
   t.armed &= ~u8(ARMED_RTO);
   if (hasUnsent(t)) tcpOutput(t);
 }
@@ -344,7 +343,6 @@ function settle(t: Tcb, f: Flight, flag: u32, priorOut: u32, priorDelivered: u32
   }
   if (rexmit == REXMIT_LOST) retransmitLost(t, f);
   if (rexmit != 0 || hasUnsent(t)) tcpOutput(t);
-  if (inFlight(f) < t.cwnd) t.tflags &= ~TF_CWND_LIMITED;
 }
 
 /** An ACK while nothing is in flight: the window may have opened (RFC 9293 3.8.6.1). */
@@ -373,7 +371,10 @@ function mayRaise(t: Tcb, f: Flight, flag: u32, delivered: u32): bool {
 
 /** SACK blocks on an ACK below SND.UNA still tell what arrived. */
 function staleSack(t: Tcb, f: Flight, una: u32): void {
-  if (f.packetsOut == 0) return;
+  if (f.packetsOut == 0) {
+    lateDsack(t, f, una);
+    return;
+  }
   const priorDelivered = f.delivered;
   const priorLost = f.lostSegments;
   sackClear();

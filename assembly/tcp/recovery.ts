@@ -14,7 +14,7 @@ import { mtuProbeLost } from "./mtu-probe";
 import { currentMss } from "./output";
 import { RACK_DSACK_SEEN, rackMarkLost, usesRack } from "./rack";
 import { SACK_DATA, SACK_DSACK, SACK_ORIGINAL } from "./sack";
-import { inFlight, markLost } from "./scoreboard";
+import { inFlight, markLost, scoreboardSplit } from "./scoreboard";
 import { segHasTs, segTsEcr } from "./segment";
 import { seqGe, seqGt } from "./sequence";
 import {
@@ -279,10 +279,18 @@ function forgetSacks(f: Flight): void {
   }
 }
 
-/** Without SACK: the first segment that is not marked yet is lost (RFC 6582). */
-function newRenoMarkLost(f: Flight, advanced: bool): void {
+/**
+ * Without SACK: "the first unacknowledged segment" is lost, and no more is known (RFC 6582 3.2): of several that left
+ * together the first alone. A partial ACK tells of the next one.
+ */
+function newRenoMarkLost(t: Tcb, f: Flight, flag: u32): void {
+  const isNew = t.caState < CA_RECOVERY && f.sackedOut >= f.reordering;
+  if (!isNew && !(t.caState == CA_RECOVERY && flag & ACK_ADVANCED)) return;
   const s = changetype<TxSeg>(f.segHead);
-  if (f.segHead != 0 && (advanced || f.sackedOut >= f.reordering)) markLost(f, s);
+  const mss = currentMss(t);
+  if (s.flags & TS_LOST) return;
+  if (s.pcount > 1 && s.endSeq - s.seq > mss && !scoreboardSplit(f, s, s.seq + mss, mss)) return;
+  markLost(f, s);
 }
 
 /** Looks for lost segments. */
@@ -292,7 +300,7 @@ function identifyLoss(t: Tcb, f: Flight, flag: u32): void {
     const micros = rackMarkLost(t, f);
     if (micros > 0) armReorderingTimer(t, micros);
   } else if (!hasSack(t)) {
-    newRenoMarkLost(f, t.caState >= CA_RECOVERY && (flag & ACK_ADVANCED) != 0);
+    newRenoMarkLost(t, f, flag);
   } else {
     sackMarkLost(f);
   }

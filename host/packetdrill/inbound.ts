@@ -13,6 +13,7 @@ const TTL = 255;
 /** Window of injected segments where the script writes none. */
 const WINDOW = 65535;
 const SYN = 2;
+const ACK = 16;
 const ICMP_ECHO_REPLY = 0;
 const ICMP_ECHO = 8;
 
@@ -59,7 +60,7 @@ function segment(event: PacketEvent, tcp: TcpPacket, ip: Ipv4Fields, connection:
     source: connection.remotePort,
     destination: connection.localPort,
     sequence,
-    ack: tcp.ack === undefined ? 0 : connection.local.toWire(tcp.ack, isSyn),
+    ack: tcp.ack === undefined && (tcp.flags & ACK) === 0 ? 0 : connection.local.toWire(tcp.ack ?? 0, isSyn),
     flags: tcp.flags,
     window: tcp.window ?? WINDOW,
     urgent: tcp.urgent ?? 0,

@@ -159,6 +159,7 @@ class ScriptRun {
     const surroundings = new Surroundings(world, { directory: dirname(this.#file) });
     for (const command of settings.initScripts) surroundings.run(command, 0);
     for (const { command, line } of script.init) surroundings.run(command, line);
+    surroundings.assumeReceiveBuffer(script);
     const runner = new Runner(script, settings, world, {
       shell: (command, line) => surroundings.run(command, line),
     });
