@@ -38,7 +38,18 @@ import { fastopenStrayFin, fastopenStrayReset } from "./fastopen-client";
 import { ackSoon, resetSegment } from "./input";
 import { sendAck } from "./output";
 import { flightOf } from "./scoreboard";
-import { segAck, segDataLen, segFlags, segHasTs, segLength, segSeq, segTos, segTrimFront, segTsVal } from "./segment";
+import {
+  segAck,
+  segDataLen,
+  segFlags,
+  segHasTs,
+  segLength,
+  segMbuf,
+  segSeq,
+  segTos,
+  segTrimFront,
+  segTsVal,
+} from "./segment";
 import { expandSndBuf, hasSendSpace } from "./send-space";
 import { seqGe, seqGt, seqLe, seqLt } from "./sequence";
 import { EV_FIN, EV_FIN_ACKED, mayReceive, setState } from "./state";
@@ -326,8 +337,15 @@ export function received(t: Tcb, bytes: u32): void {
   if (bytes > 0) socketNotify(t, EPOLLIN);
 }
 
+/** A larger segment than any before, or several that a NIC has put together: then it says how large each was. */
+function growRcvMss(t: Tcb, bytes: u32): void {
+  const each = u32(segMbuf.tsoMss);
+  const size = each != 0 ? min(each, bytes) : bytes;
+  if (size > u32(t.rcvMss)) t.rcvMss = u16(min(size, u32(t.advMss)));
+}
+
 function noteSegment(t: Tcb, bytes: u32): void {
-  if (bytes > u32(t.rcvMss)) t.rcvMss = u16(min(bytes, u32(t.advMss)));
+  if (bytes > u32(t.rcvMss)) growRcvMss(t, bytes);
   const since = nowMillis - t.lastRcvMillis;
   if (t.tflags & TF_QUICKACK) {
     enterQuickAck(t);

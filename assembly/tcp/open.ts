@@ -226,7 +226,7 @@ function tupleIsFree(t: Tcb, address: u32, port: u32, localPort: u32): bool {
   if (w.kind != KIND_TIME_WAIT || !timeWaitReusable(w, (t.flags & SF_BOUND_PORT) != 0)) return false;
   // Sequence numbers and timestamps go on above those of the past (RFC 6191).
   t.iss = max<u32>(w.sndNxt + 65535 + 2, 1);
-  t.tsRecent = w.tsRecent;
+  if (!(t.flags & SF_BOUND_PORT)) t.tsRecent = w.tsRecent;
   timeWaitFree(w);
   return flowClaim(IPPROTO_TCP, t.localAddress, address, ports);
 }
