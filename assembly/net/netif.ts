@@ -210,7 +210,7 @@ export function netifSetMtu(index: u32, mtu: u32): i32 {
   return 0;
 }
 
-/** The MSS that connections over an interface announce (a route's advmss), bytes; 0: what the MTU allows. 0, -ENODEV. */
+/** The MSS that SYNs over an interface announce (a route's advmss), bytes; 0: what the MTU allows. 0 or -ENODEV. */
 export function netifSetAdvMss(index: u32, mss: u32): i32 {
   if (index == 0 || index >= stack.netifCount) return -ENODEV;
   netifAt(index).advMss = mss;

@@ -186,7 +186,7 @@ function connectionConflict(s: Socket, address: u32, port: u32): bool {
   return false;
 }
 
-/** Lowest port that the stack chooses for a socket: of ip_local_port_range, or IP_LOCAL_PORT_RANGE where that lies in it. */
+/** Lowest port that the stack chooses for a socket: IP_LOCAL_PORT_RANGE counts where it lies in ip_local_port_range. */
 export function portRangeLow(s: Socket): u32 {
   const low = sysctl(SYSCTL_PORT_RANGE_LOW);
   const own = s.extra != 0 ? changetype<SocketExtra>(s.extra).portRange & 0xffff : 0;

@@ -76,7 +76,7 @@ import { PAWS_DAYS_COARSE } from "./time-wait";
 import { ATO_MIN_MILLIS, armTimer, keepIdle } from "./timers";
 import { hasUnsent, tcpOutput } from "./transmit";
 import { urgentInput } from "./urgent";
-import { growWindow, measureRcvRtt, newWindow, openWindow } from "./window";
+import { growWindow, measureRcvMss, measureRcvRtt, newWindow, openWindow, tuneOutOfOrder } from "./window";
 
 /** The current segment belongs to `t`, whose state is ESTABLISHED or later. Frees `t` when that ends it. */
 export function establishedInput(t: Tcb): void {
@@ -292,8 +292,10 @@ function outOfOrder(t: Tcb): void {
   const f = flightOf(t);
   if (f !== null) {
     f.rcvOutOfOrder++;
+    if (segDataLen > u32(t.rcvMss)) growRcvMss(t, segDataLen);
     growWindow(t, segDataLen);
     if (!(t.shut & SHUT_READ)) islandInsert(t, f);
+    if (f.islandTail != 0) tuneOutOfOrder(t, f, changetype<Island>(f.islandTail).endSeq);
   }
   // "A TCP receiver SHOULD send an immediate duplicate ACK when an out-of-order segment arrives" (RFC 5681 4.2)
   enterQuickAck(t);
@@ -340,8 +342,8 @@ export function received(t: Tcb, bytes: u32): void {
 /** A larger segment than any before, or several that a NIC has put together: then it says how large each was. */
 function growRcvMss(t: Tcb, bytes: u32): void {
   const each = u32(segMbuf.tsoMss);
-  const size = each != 0 ? min(each, bytes) : bytes;
-  if (size > u32(t.rcvMss)) t.rcvMss = u16(min(size, u32(t.advMss)));
+  const unit = min(each != 0 ? min(each, bytes) : bytes, u32(t.advMss));
+  if (unit > u32(t.rcvMss)) measureRcvMss(t, unit, each != 0 ? bytes : unit);
 }
 
 function noteSegment(t: Tcb, bytes: u32): void {
