@@ -9,7 +9,7 @@ import { nowMicros, nowMillis, sysctl } from "../stack";
 import { congestionAvoid } from "./congestion";
 import { chronoUpdate } from "./chronograph";
 import { cubicRtt } from "./cubic";
-import { noteShutWindow } from "./give-up";
+import { noteShutWindow, untilUserTimeout } from "./give-up";
 import { currentMss } from "./output";
 import { RACK_REORDER_SEEN, probeAcked, rackAdvance, rackUpdateReoWnd, updateMinRtt, usesRack } from "./rack";
 import {
@@ -26,7 +26,7 @@ import {
   prrUpdate,
   undoLate,
 } from "./recovery";
-import { rttSample } from "./rtt";
+import { backedOffRto, rttSample } from "./rtt";
 import {
   SACK_DSACK,
   SACK_ORIGINAL,
@@ -62,7 +62,7 @@ import {
   TxSeg,
   sndQueue,
 } from "./tcb";
-import { disarmTimer, keepAnswered, rearmRto } from "./timers";
+import { armTimer, disarmTimer, keepAnswered, rearmRto } from "./timers";
 import { hasUnsent, restartAfterIdle, retransmitLost, tcpOutput, unsentBytes } from "./transmit";
 
 /** What tcpAck() says of the segment. */
@@ -353,6 +353,9 @@ function afterIdleAck(t: Tcb): void {
       t.backoff = 0;
       t.tflags &= ~TF_PROBING;
       disarmTimer(t, ARMED_RTO);
+    } else {
+      // The window is still shut: the next probe counts from this answer (Linux: tcp_ack_probe).
+      armTimer(t, ARMED_RTO, untilUserTimeout(t, backedOffRto(t)));
     }
   }
   tcpOutput(t);

@@ -14,6 +14,7 @@ import {
   MIB_TCP_DUP_SEGS,
   MIB_TCP_ECN_CE_RECEIVED,
   MIB_TCP_OUT_OF_WINDOW,
+  MIB_TCP_PAWS_OLD_ACKS,
   MIB_TCP_PAWS_REJECTED,
   MIB_TCP_RCV_PRUNED,
   RST,
@@ -112,6 +113,11 @@ export function establishedInput(t: Tcb): void {
 function acceptable(t: Tcb): bool {
   if (t.tflags & TF_TIMESTAMPS && segHasTs && i32(segTsVal - t.tsRecent) < 0 && !(segFlags & RST)) {
     if (nowCoarse - t.tsRecentCoarse < PAWS_DAYS_COARSE && !isHarmless(t)) {
+      if ((segFlags & (ACK | SYN)) == ACK && segLength() == 0 && seqLt(segSeq, t.rcvNxt)) {
+        // A pure ACK that data has overtaken is usual and tells nothing: no answer (Linux: PAWSOldAck).
+        count(MIB_TCP_PAWS_OLD_ACKS);
+        return false;
+      }
       count(MIB_TCP_PAWS_REJECTED);
       noteDuplicate(t, segSeq + segLength());
       dupAck(t);

@@ -35,6 +35,10 @@ import {
   TxSeg,
 } from "./tcb";
 import { armReorderingTimer } from "./timers";
+import { hasUnsent } from "./transmit";
+
+/** How long what looks like reneging may last at least, before all that was SACKed counts as lost. */
+const RENEGING_MIN_MICROS: u32 = 10000;
 
 /** What an ACK did: the low bits are SACK_*. */
 export const ACK_ADVANCED: u32 = 16; // SND.UNA moved
@@ -326,7 +330,7 @@ function processLoss(t: Tcb, f: Flight, flag: u32, duplicates: u32): u32 {
       if (flag & SACK_DATA || duplicates > 0) f.frto = 0;
     } else if (flag & ACK_ADVANCED && !recovered) {
       f.highSeq = t.sndNxt;
-      if (t.sndUna + t.sndBytes != t.sndNxt && seqGt(t.sndUna + t.sndWnd, t.sndNxt)) return REXMIT_NEW;
+      if (hasUnsent(t) && seqGt(t.sndUna + t.sndWnd, t.sndNxt)) return REXMIT_NEW;
       f.frto = 0;
     }
   }
@@ -352,8 +356,9 @@ function isReneging(t: Tcb, f: Flight): bool {
  */
 export function fastRetransmitAlert(t: Tcb, f: Flight, acked: u32, duplicates: u32, flag: u32): u32 {
   if (flag & ACK_ECE) f.priorSsthresh = 0;
-  if (isReneging(t, f)) {
-    armReorderingTimer(t, 10000);
+  if (flag & ACK_ADVANCED && isReneging(t, f)) {
+    // Half a round trip may still clear it up.
+    armReorderingTimer(t, max<u32>(t.srtt8 >>> 4, RENEGING_MIN_MICROS));
     return REXMIT_NONE;
   }
   if (t.caState == CA_OPEN) {
