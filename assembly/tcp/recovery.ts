@@ -14,7 +14,7 @@ import { mtuProbeLost } from "./mtu-probe";
 import { currentMss } from "./output";
 import { RACK_DSACK_SEEN, rackMarkLost, usesRack } from "./rack";
 import { SACK_DATA, SACK_DSACK, SACK_ORIGINAL } from "./sack";
-import { inFlight, markLost, scoreboardSplit } from "./scoreboard";
+import { inFlight, markLost, scoreboardSplit, timeRestore } from "./scoreboard";
 import { segHasTs, segTsEcr } from "./segment";
 import { seqGe, seqGt } from "./sequence";
 import {
@@ -93,11 +93,13 @@ function mayUndo(t: Tcb, f: Flight): bool {
 /** Takes the window reduction back. */
 function undoReduction(t: Tcb, f: Flight, unmarkLost: bool): void {
   if (unmarkLost) {
+    let near: u32 = 0;
     for (let at = f.segHead; at != 0; at = changetype<TxSeg>(at).next) {
       const s = changetype<TxSeg>(at);
       if (s.flags & TS_LOST) {
         s.flags &= ~u8(TS_LOST);
         f.lostOut -= s.pcount;
+        near = timeRestore(f, s, near);
       }
     }
     f.retransHint = 0;
