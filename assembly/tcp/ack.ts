@@ -94,8 +94,6 @@ let ackedRetrans: bool = false;
 /** Something sent once only, and before the timeout, was acknowledged: the timeout was spurious (RFC 5682). */
 let ackedOriginal: bool = false;
 let newlyDelivered: u32 = 0;
-/** Microseconds since the oldest of the retransmissions that were acknowledged. */
-let retransAge: u32 = 0;
 
 /** `priorHigh` is the highest sequence that had been SACKed before this ACK, or SND.UNA. */
 function cleanScoreboard(t: Tcb, f: Flight, una: u32, priorHigh: u32): void {
@@ -115,8 +113,6 @@ function cleanScoreboard(t: Tcb, f: Flight, una: u32, priorHigh: u32): void {
     if (pcount == 0) break;
     const flags = u32(s.flags);
     if (flags & TS_EVER_RETRANS) {
-      const age = nowMicros - s.sentMicros;
-      if (!ackedRetrans || age > retransAge) retransAge = age;
       ackedRetrans = true;
     } else if (!(flags & TS_SACKED)) {
       if (!hasSample) firstSample = s.sentMicros;
@@ -186,8 +182,6 @@ function sampleRtt(t: Tcb, f: Flight, advanced: bool): void {
     updateMinRtt(t, f, nowMicros - sackSampleMicros);
   } else if (advanced && ackedRetrans && segHasTs && segTsEcr != 0) {
     const delta = nowMillis + t.tsOffset - segTsEcr;
-    // An echo older than the retransmission repeats what an earlier segment had carried: it measures nothing.
-    if (delta > retransAge / 1000 + 1) return;
     rttSample(t, max<u32>(delta, 1) * 1000);
   } else {
     return;
@@ -323,6 +317,8 @@ function rackUpdate(t: Tcb, f: Flight, ack: u32, flag: u32): void {
 /** Decides on recovery, the window's growth, the timer, and sends what may go. */
 function settle(t: Tcb, f: Flight, flag: u32, priorOut: u32, priorDelivered: u32, priorLost: u32): void {
   let rexmit: u32 = 0;
+  // Something has arrived: RACK's timer runs on only if this ACK, too, leaves something to wait for.
+  if (flag & ACK_ADVANCED) t.tflags &= ~TF_REO_TIMER;
   const dubious = !(flag & ACK_NOT_DUP) || (flag & ACK_ALERT) != 0 || t.caState != CA_OPEN;
   if (dubious) {
     const duplicates = flag & (ACK_ADVANCED | ACK_NOT_DUP | SACK_DSACK) ? 0 : 1;

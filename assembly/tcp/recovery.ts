@@ -149,6 +149,11 @@ function tryUndoLoss(t: Tcb, f: Flight, spurious: bool): bool {
   count(MIB_TCP_SPURIOUS_RTOS);
   t.retransmits = 0;
   t.backoff = 0;
+  if (t.sndUna == f.highSeq && !hasSack(t)) {
+    // The state stays, but what is sent next and lost is another matter.
+    if (f.retransOut == 0) t.retransStampMillis = 0;
+    return true;
+  }
   if (spurious || hasSack(t)) t.caState = u8(CA_OPEN);
   return true;
 }
