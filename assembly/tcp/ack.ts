@@ -38,7 +38,7 @@ import {
 } from "./sack";
 import { marksAcked } from "./marks";
 import { mtuAcked } from "./mtu-probe";
-import { flightOf, inFlight, scoreboardShift, scoreboardTrimHead } from "./scoreboard";
+import { flightOf, scoreboardShift, scoreboardTrimHead } from "./scoreboard";
 import { segAck, segDataLen, segFlags, segHasTs, segSackCount, segSeq, segTsEcr, segWindow } from "./segment";
 import { seqGe, seqGt, seqLe, seqLt } from "./sequence";
 import { soloAck, soloIsPlain } from "./solo";
