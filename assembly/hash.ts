@@ -84,3 +84,21 @@ export function flowHash(localAddress: u32, remoteAddress: u32, ports: u32): u32
   h = (h + ports) * 0xd6e8feb86659fd93;
   return u32(h >> 32) ^ u32(h);
 }
+
+/**
+ * The same in 64 bits, one to one for the remote address and the ports of one local address: two flows of it never have
+ * the same. The steps are those of MurmurHash3's finalizer (A. Appleby), each of which can be undone.
+ */
+export function flowHash64(localAddress: u32, remoteAddress: u32, ports: u32): u64 {
+  const k0 = u64(stack.secret2) | (u64(stack.secret3) << 32);
+  return mix64(mix64((u64(remoteAddress) | (u64(ports) << 32)) ^ k0) ^ u64(localAddress));
+}
+
+function mix64(value: u64): u64 {
+  let h = value;
+  h ^= h >> 33;
+  h *= 0xff51afd7ed558ccd;
+  h ^= h >> 33;
+  h *= 0xc4ceb9fe1a85ec53;
+  return h ^ (h >> 33);
+}

@@ -702,7 +702,9 @@ export const TXQ_NO_CARRIER: i32 = 4;
 export const TXQ_PAUSES: i32 = 5; // bursts that flow control cut short
 export const TXQ_TSO_PACKETS: i32 = 6;
 export const TXQ_TSO_SEGMENTS: i32 = 7;
-export const TXQ_COUNT: i32 = 8;
+export const TXQ_FORWARDED: i32 = 8; // frames that the bridge took, while the port is plugged in there
+export const TXQ_FLOODED: i32 = 9;
+export const TXQ_COUNT: i32 = 10;
 
 /** A doorbell: a sleeping thread waits on the first word; the second is not 0 while it sleeps or is about to. */
 export const DOORBELL_SEQUENCE: i32 = 0;
@@ -754,7 +756,7 @@ export const SLOT_PORT: i32 = 0; // address of the port, or 0
 export const SLOT_PVID: i32 = 4; // VLAN of untagged frames that come in, 0 = they are dropped
 export const SLOT_UNTAGGED: i32 = 8; // VLAN that leaves without its tag, 0 = none
 export const SLOT_TAGGED: i32 = 16; // 4,096 bits: VLANs that come and leave with a tag
-export const SLOT_FORWARDED: i32 = 640; // u64: frames from this port; BRIDGE_FORWARDED has those of unplugged ports
+export const SLOT_FORWARDED: i32 = 640; // u64: frames out of links; TXQ_* have others, BRIDGE_* those of gone ports
 export const SLOT_FLOODED: i32 = 648; // u64, likewise
 /** One learned address: {key u64, slot u32, last seen u32 in milliseconds}. */
 export const MAC_ENTRY_BYTES: i32 = 16;

@@ -16,6 +16,7 @@ import {
 } from "../host/index.ts";
 import { createPosix, type Posix } from "../host/posix/posix.ts";
 import { Stack, type StackPlace } from "../host/stack.ts";
+import { pinThread } from "../host/threads/affinity.ts";
 import { begin, fail, listen, ok } from "./pair.ts";
 
 /** What a thread is given. */
@@ -29,21 +30,32 @@ export interface Share {
   connections: number;
   words: Int32Array;
   threads: number;
+  /** Cores that the thread is kept on; none: any. */
+  cpus: readonly number[];
   /** The network's time when the threads were started, microseconds. */
   micros: number;
 }
 
-/** A batch of requests, or of connections; the answer is how long it took, milliseconds. */
+/** A batch of so many requests, or connections, for each thread: it ends for all when it ends for the first. */
 export interface Order {
   kind: "requests" | "connections";
   amount: number;
 }
 
-/** Words that the threads share: how many listen, are connected, are done. */
+/** What a thread has done of a batch while all of them worked. */
+export interface Report {
+  done: number;
+  millis: number;
+}
+
+/** Words that the threads share: how many listen, are connected, have come to the end; and whether one is through. */
 export const WORDS = 4;
 const LISTENING = 0;
 const CONNECTED = 1;
 const DONE = 2;
+const THROUGH = 3;
+/** A batch is done in so many pieces, between which a thread looks whether another one is through. */
+const PIECES = 32;
 const BYTES = 64;
 /** Where requests are answered; where a byte is sent and the connection closed. */
 const ECHO = 7;
@@ -52,6 +64,7 @@ const BYTE = 19;
 if (parentPort !== null) run(workerData as Share);
 
 function run(share: Share): void {
+  pinThread(share.cpus);
   adoptModules(share.modules);
   const veth = instantiateVeth(share.memory);
   veth.identify(share.id);
@@ -85,13 +98,18 @@ function run(share: Share): void {
   parentPort?.on("message", ({ kind, amount }: Order) => {
     together(LISTENING);
     const begun = performance.now();
-    work[kind](amount, serve);
+    let done = 0;
+    while (done < amount && Atomics.load(words, THROUGH) === 0) {
+      work[kind](amount / PIECES, serve);
+      done += amount / PIECES;
+    }
     const millis = performance.now() - begun;
+    Atomics.store(words, THROUGH, 1);
     Atomics.add(words, DONE, 1);
     while (Atomics.load(words, DONE) < threads) serve();
-    parentPort?.postMessage(millis);
+    parentPort?.postMessage({ done, millis } satisfies Report);
   });
-  parentPort?.postMessage(0);
+  parentPort?.postMessage("ready");
 }
 
 /** Listens at the server's stack; the function serves what is ready there: new connections, requests. */

@@ -1,7 +1,7 @@
 // The separate model as a network sets it up: the share of a host, its stacks' threads, and what others attach to.
 // Read first: DESIGN.md section 4; share.ts; client/client.ts.
 
-import { THREAD_BYTES, THREAD_RUNNING, THREAD_STATE } from "../assembly/layout.ts";
+import { THREAD_BEATS, THREAD_BYTES, THREAD_RUNNING, THREAD_STATE } from "../assembly/layout.ts";
 import { HostClient } from "./client/client.ts";
 import type { ClientPlace } from "./client/place.ts";
 import { type Background, LOOK_MILLIS } from "./client/waiting.ts";
@@ -118,6 +118,8 @@ function backgroundOf(network: SeparateNetwork): Background {
 
 /** The block of a thread that is this one: always there. */
 function ownBlock(memory: SharedMemory, at: number): number {
-  new Int32Array(memory.buffer, at, THREAD_BYTES / 4)[THREAD_STATE / 4] = THREAD_RUNNING;
+  const words = new Int32Array(memory.buffer, at, THREAD_BYTES / 4);
+  words[THREAD_STATE / 4] = THREAD_RUNNING;
+  words[THREAD_BEATS / 4] = 1;
   return at;
 }

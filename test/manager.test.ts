@@ -11,6 +11,7 @@ import {
   type Host,
   type HostStack,
   type Network,
+  SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOCK_STREAM,
   type UserVbridge,
@@ -115,6 +116,26 @@ describe("a stack that traps on the main thread", () => {
     net.settle();
     ok(dead.posix.accept4(again, null, SOCK_NONBLOCK));
     expect(dead.counters().tcp.passiveOpens, "figures start anew").to.equal(1);
+    expect(await net.audit()).to.deep.equal(CLEAN);
+  });
+
+  it("as the first of its host, leaves it to the others to answer whoever asks for the host's address", async () => {
+    const { net, server, client, bridge } = lab({ stacks: 2 }, {}, { time: "virtual" });
+    net.settle();
+    const [dead, other] = server.stacks as [HostStack, HostStack];
+    const from = listener(other.posix, 80);
+    new Uint32Array(net.memory.buffer, dead.stack.place.base + POOLS_AT, 1)[0] = dead.stack.place.base;
+    // To ports that nobody has: one of the answers would be the dead stack's.
+    const asker = ok(client.posix.socket(AF_INET, SOCK_DGRAM, 0));
+    for (let port = 1; port <= 16; port++) ok(client.posix.sendto(asker, pattern(1), 0, { address: SERVER, port }));
+    expect(() => net.settle()).to.throw(CoreTrap);
+    expect(net.stackEntry(dead).state).to.equal("reclaimed");
+    const late = net.host("late", { bridge, address: "10.0.0.3/24" });
+    const fd = ok(late.posix.socket(AF_INET, SOCK_STREAM, 0));
+    expect(late.posix.connect(fd, { address: SERVER, port: 80 })).to.equal(0);
+    net.settle();
+    ok(other.posix.accept4(from, null, SOCK_NONBLOCK));
+    expect(late.counters().arp.inReplies).to.be.above(0);
     expect(await net.audit()).to.deep.equal(CLEAN);
   });
 });

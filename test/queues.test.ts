@@ -20,7 +20,7 @@ import {
 } from "../host/index.ts";
 import type { HostOptions } from "../host/network.ts";
 import { seedOf, chance } from "./support/chance.ts";
-import { datagramSocket, listener, ok, pattern } from "./support/sockets.ts";
+import { datagramSocket, listener, ok, pattern, readAll as readText } from "./support/sockets.ts";
 
 const SMALL = { connections: 2048, timeWaits: 2048, sockets: 64 };
 const SERVER = "10.0.0.1";
@@ -366,6 +366,47 @@ describe("a host with several stacks", () => {
     hosts.net.settle();
     const buffer = Buffer.alloc(200);
     for (const [i, { posix }] of hosts.server.stacks.entries()) expect(posix.recv(fds[i]!, buffer)).to.equal(99);
+  });
+
+  it("finds each of many flows that share their first bucket in the flow table, and forgets them all", () => {
+    const hosts = twoHosts({ stacks: 2, rules: 1, rssTypes: [], stack: { ...SMALL, sockets: 512 } });
+    const { net, server, client } = hosts;
+    // All arrive at the first stack; all belong to the second.
+    const owner = server.stacks[1]!;
+    const other = server.stacks[0]!;
+    const flows: { fd: number; local: number; remote: number }[] = [];
+    const add = (local: number): void => {
+      // The exclusive or of the ports is always the same.
+      const remote = local ^ 0x4000;
+      const fd = datagramSocket(owner.posix, local);
+      ok(owner.posix.connect(fd, { address: "10.0.0.2", port: remote }));
+      flows.push({ fd, local, remote });
+    };
+    for (let i = 0; i < 300; i++) add(20_000 + i);
+    const entries = (): number => other.stack.core.flowEntries(owner.index);
+    expect(entries()).to.equal(300);
+    const { clashes, noEntry } = server.counters().steer;
+    expect({ clashes, noEntry }).to.deep.equal({ clashes: 0, noEntry: 0 });
+    const unconnected = datagramSocket(other.posix, 20_000);
+    const reach = (): void => {
+      for (const { fd, local, remote } of flows) {
+        const by = datagramSocket(client.posix, remote);
+        ok(client.posix.sendto(by, Buffer.from(`to ${local}`), 0, { address: SERVER, port: local }));
+        net.settle();
+        expect(readText(owner.posix, fd)).to.equal(`to ${local}`);
+        ok(client.posix.close(by));
+      }
+    };
+    reach();
+    expect(server.counters().steer.out).to.be.at.least(300);
+    // Those in the middle of a search go, others come in their place.
+    for (const { fd } of flows.splice(0, 250)) ok(owner.posix.close(fd));
+    reach();
+    for (let i = 0; i < 100; i++) add(30_000 + i);
+    reach();
+    for (const { fd } of flows.splice(0)) ok(owner.posix.close(fd));
+    ok(other.posix.close(unconnected));
+    expect(entries()).to.equal(0);
   });
 
   it("takes SYN cookies back wherever they arrive", () => {

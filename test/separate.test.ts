@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { createHash } from "node:crypto";
 import { Worker } from "node:worker_threads";
 import { expect } from "chai";
-import { CALL_SETSOCKOPT, CHANNEL_CONSUMED, CHANNEL_TX } from "../assembly/layout.ts";
+import { CALL_SETSOCKOPT, CHANNEL_CONSUMED, CHANNEL_TX, THREAD_BEATS, THREAD_BYTES } from "../assembly/layout.ts";
 import {
   AF_INET,
   attachHost,
@@ -22,6 +22,7 @@ import {
   EPOLLOUT,
   ETIMEDOUT,
   type Host,
+  type HostStack,
   type HostOptions,
   type Network,
   SHUT_WR,
@@ -325,6 +326,25 @@ describe("hosts with separate threads", function () {
     ok(all.client.posix.close(c));
   });
 
+  it("make new sockets on the stacks that run, when another one has been killed", async () => {
+    const { net, server } = lab({ stacks: 2 });
+    const [first, second] = server.stacks as [HostStack, HostStack];
+    const stacksOf = (): Set<number> => {
+      const fds = Array.from({ length: 4 }, () => ok(server.posix.socket(AF_INET, SOCK_STREAM)));
+      for (const fd of fds) ok(server.posix.close(fd));
+      return new Set(fds.map((fd) => fd % 2));
+    };
+    expect(stacksOf()).to.deep.equal(new Set([0, 1]));
+    net.kill(first);
+    while (net.stackEntry(first).state === "running") await new Promise((resolve) => setTimeout(resolve, 1));
+    expect(stacksOf()).to.deep.equal(new Set([1]));
+    net.kill(second);
+    while (net.stackEntry(second).state === "running") await new Promise((resolve) => setTimeout(resolve, 1));
+    refused(server.posix.socket(AF_INET, SOCK_STREAM), ENETDOWN);
+    await net.restart(first);
+    expect(stacksOf()).to.deep.equal(new Set([0]));
+  });
+
   it("survive positions that cannot be: only the connection itself suffers", () => {
     const all = lab();
     const first = connect(all, 80);
@@ -380,6 +400,25 @@ describe("hosts with separate threads", function () {
     const alone = attachHost(host.client());
     refused(alone.posix.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK), ETIMEDOUT);
     expect(host.posix.socket(AF_INET, SOCK_STREAM), "the call that was given up is not carried out").to.equal(3);
+    alone.close();
+  });
+
+  it("count the time for an answer from the start of the stack's thread on", () => {
+    const net = createNetwork({ time: "virtual" });
+    made.push(net);
+    const host = net.host("a", { address: "10.0.0.1/24", threads: "separate", share: { callTimeout: 30 } });
+    const place = host.client();
+    const alone = attachHost(place);
+    const words = new Int32Array(net.memory.buffer, place.blocks[0]!, THREAD_BYTES / 4);
+    Atomics.store(words, THREAD_BEATS / 4, 0);
+    const begin = `
+      const { workerData: words } = require("node:worker_threads");
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+      Atomics.store(words, ${THREAD_BEATS / 4}, 1);`;
+    workers.push(new Worker(begin, { eval: true, workerData: words }));
+    const begun = performance.now();
+    refused(alone.posix.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK), ETIMEDOUT);
+    expect(performance.now() - begun).to.be.at.least(300);
     alone.close();
   });
 

@@ -27,6 +27,8 @@ import {
   SLOT_PVID,
   SLOT_TAGGED,
   SLOT_UNTAGGED,
+  TXQ_FLOODED,
+  TXQ_FORWARDED,
 } from "../assembly/layout.ts";
 import { bytesAt, readCounter, readWord, VethError, type VethModule, viewOf, writeWord } from "./module.ts";
 import {
@@ -41,6 +43,7 @@ import {
   formatMac,
 } from "./options.ts";
 import type { Port } from "./port.ts";
+import { readTxCounter } from "./xstats.ts";
 
 export interface BridgeOptions {
   name?: string;
@@ -75,7 +78,7 @@ export interface MacEntry {
   vlan: number;
   /** Which of the bridge's ports it is behind. */
   slot: number;
-  /** Milliseconds, modulo 2^32, of the time base of the polls. */
+  /** Milliseconds, modulo 2^32, of the time base of the polls; up to a 256th of the aging time old. */
   seenMillis: number;
 }
 
@@ -236,6 +239,10 @@ export class UserVbridge {
     for (let slot = 0; slot < this.#word(BRIDGE_USED); slot++) {
       counters.forwarded += readCounter(this.#module, this.#slotAddress(slot) + SLOT_FORWARDED);
       counters.flooded += readCounter(this.#module, this.#slotAddress(slot) + SLOT_FLOODED);
+      const port = readWord(this.#module, this.#slotAddress(slot) + SLOT_PORT);
+      if (port === 0) continue;
+      counters.forwarded += readTxCounter(this.#module, port, TXQ_FORWARDED);
+      counters.flooded += readTxCounter(this.#module, port, TXQ_FLOODED);
     }
     return counters;
   }

@@ -120,3 +120,13 @@ export function readXstats(module: VethModule, handle: number): Xstats {
     add("rx_good_bytes", bytes);
   }
 }
+
+/** A counter of all TX queues of a port, TXQ_*. */
+export function readTxCounter(module: VethModule, handle: number, counter: number): number {
+  const tx = readWord(module, handle + PORT_TX_QUEUES);
+  let sum = 0;
+  for (let queue = 0; queue < readWord(module, handle + PORT_TX_COUNT); queue++) {
+    sum += readCounter(module, tx + queue * TXQ_BYTES + counter * 8);
+  }
+  return sum;
+}

@@ -32,7 +32,7 @@ import { extentPut } from "../memory/extent";
 import { Mbuf, mbufFree } from "../memory/mbuf";
 import { trainEnd, trainTake } from "../tcp/train-input";
 import { group } from "../steer/group";
-import { handOver, handOverEnd, softTake, steerBegin, steerEnd } from "../steer/hand-over";
+import { handOver, handOverEnd, softPending, softTake, steerBegin, steerEnd } from "../steer/hand-over";
 import { rulesLearn } from "../steer/rules";
 import { count, countBy, stack } from "../stack";
 import { macOf } from "../wire/ethernet";
@@ -233,7 +233,7 @@ export function netifRx(most: u32): u32 {
     const last = nif.queue + nif.queues;
     for (let queue = nif.queue; queue < last; queue++) frames += receiveBurst(nif, queue, limit);
   }
-  return group == 0 ? frames : frames + receiveSoft(limit);
+  return softPending() ? frames + receiveSoft(limit) : frames;
 }
 
 /** Receives what other stacks of the host have handed over: a burst, as from a queue of the NIC. */

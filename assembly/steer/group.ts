@@ -27,7 +27,7 @@ import {
 } from "../layout";
 import { mpscBytes, mpscInit } from "../memory/ring";
 import { stack } from "../stack";
-import { BUCKET_BYTES, bucketsFor } from "./table";
+import { bucketsFor, tableAttach, tableBytes } from "./table";
 
 @unmanaged
 export class Group {
@@ -76,10 +76,12 @@ export const PORTS_BYTES: u32 = 2 * 65536 * 8;
 export let group: usize = 0;
 export let self: u32 = 0;
 export let selfBit: u64 = 0;
+/** Software queue of this stack, when there is a group. */
+export let softOwn: usize = 0;
 
 /** Bytes of the block of a host. */
 export function groupBytes(stacks: u32, softSlots: u32, flows: u32): u32 {
-  return TABLE_AT + bucketsFor(flows) * BUCKET_BYTES + PORTS_BYTES + stacks * softBytes(softSlots);
+  return TABLE_AT + tableBytes(bucketsFor(flows)) + PORTS_BYTES + stacks * softBytes(softSlots);
 }
 
 function softBytes(slots: u32): u32 {
@@ -93,7 +95,7 @@ export function groupInit(base: u32): void {
   const buckets = bucketsFor(g.flows);
   g.mask = buckets - 1;
   g.table = base + TABLE_AT;
-  g.ports = g.table + buckets * BUCKET_BYTES;
+  g.ports = g.table + tableBytes(buckets);
   g.softs = g.ports + PORTS_BYTES;
   g.softBytes = softBytes(g.softSlots);
   for (let i: u32 = 0; i < g.stacks; i++) mpscInit(g.softs + i * g.softBytes, g.softSlots);
@@ -106,6 +108,8 @@ export function groupAttach(): void {
   self = stack.groupIndex;
   selfBit = u64(1) << self;
   assert(group == 0 || groupOf().magic == GROUP_MAGIC);
+  softOwn = group == 0 ? 0 : softAt(self);
+  tableAttach();
 }
 
 /** The block; there is one. */

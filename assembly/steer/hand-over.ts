@@ -29,7 +29,7 @@ import { packetCopyFrom } from "../net/packet";
 import { count } from "../stack";
 import { ETHER_BYTES } from "../wire/ethernet";
 import { IPV4_BYTES } from "../wire/ipv4";
-import { aliveMask, Group, group, groupOf, memberAt, self, selfBit, softAt } from "./group";
+import { aliveMask, Group, group, groupOf, memberAt, self, selfBit, softAt, softOwn } from "./group";
 import { pick, portMask } from "./ports";
 import { tableOwner } from "./table";
 
@@ -52,6 +52,11 @@ export function steerBegin(m: Mbuf): void {
   hops = (flags / RX_HOP) & HOPS_MAX;
   mayLeave = hops < HOPS_MAX && (flags & RX_COPY) == 0;
   target = NOBODY;
+}
+
+/** The NIC itself has brought the packet in hand to this stack: what its flow still sends will come here, too. */
+export function steerBrought(): bool {
+  return group == 0 || hops == 0;
 }
 
 /** Its way is over; true when it goes to another stack: handOver() it. */
@@ -181,7 +186,7 @@ export function handOverEnd(): void {
 
 /** The oldest packet that others have handed to this stack, or null; user3 is the interface it came by. */
 export function softTake(): Mbuf | null {
-  const at = mpscPop(softAt(self));
+  const at = mpscPop(softOwn);
   if (at == 0) return null;
   count(MIB_STEER_IN);
   return changetype<Mbuf>(at);
@@ -189,5 +194,5 @@ export function softTake(): Mbuf | null {
 
 /** Do packets wait that others have handed over? */
 export function softPending(): bool {
-  return group != 0 && !mpscIsEmpty(softAt(self));
+  return group != 0 && !mpscIsEmpty(softOwn);
 }

@@ -35,6 +35,7 @@ import { publishedAccepts } from "../share/publish";
 import { count, nowMillis, stack, sysctl } from "../stack";
 import { cookieNote, cookiesNoted } from "../steer/cookies";
 import { flowAttract, flowClaim } from "../steer/flows";
+import { steerBrought } from "../steer/hand-over";
 import { portClose, portOpen } from "../steer/ports";
 import { Timer } from "../timer";
 import { release, tcpAbort, tcpDone } from "./close";
@@ -217,7 +218,7 @@ export function childOf(t: Tcb, local: u32, remote: u32, ports: u32): Tcb | null
     release(child);
     return null;
   }
-  flowAttract(changetype<Netif>(child.netif), IPPROTO_TCP, local, remote, ports);
+  if (!steerBrought()) flowAttract(changetype<Netif>(child.netif), IPPROTO_TCP, local, remote, ports);
   flowAdd(child);
   child.tflags |= TF_IN_FLOW;
   if (sysctl(SYSCTL_TCP_ECN) != 0 && (segFlags & (ECE | CWR)) == (ECE | CWR)) child.tflags |= TF_ECN;

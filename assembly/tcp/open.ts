@@ -198,7 +198,7 @@ function open(t: Tcb): bool {
   t.sndUna = t.iss;
   t.sndNxt = t.iss + 1;
   t.sndSml = t.sndNxt;
-  flowAttract(changetype<Netif>(t.netif), IPPROTO_TCP, t.localAddress, t.remoteAddress, ports);
+  if (!portIsHome) flowAttract(changetype<Netif>(t.netif), IPPROTO_TCP, t.localAddress, t.remoteAddress, ports);
   flowAdd(t);
   t.tflags |= TF_IN_FLOW;
   setState(t, EV_ACTIVE_OPEN);
@@ -236,9 +236,13 @@ function comesHome(t: Tcb, nif: Netif, address: u32, port: u32, candidate: u32):
   return netifServes(nif, netifQueueOf(nif, IPPROTO_TCP, address, t.localAddress, port, candidate));
 }
 
+/** The port that choosePort() has chosen brings answers here by itself. */
+let portIsHome: bool = false;
+
 function choosePort(t: Tcb, nif: Netif, address: u32, port: u32): i32 {
   t.iss = 0;
   t.tsRecent = 0;
+  portIsHome = false;
   if (t.flags & SF_BOUND_PORT) {
     if (!tupleIsFree(t, address, port, t.localPort)) return -EADDRINUSE;
     t.remoteAddress = address;
@@ -260,6 +264,7 @@ function choosePort(t: Tcb, nif: Netif, address: u32, port: u32): i32 {
       if (pass == 0 && !comesHome(t, nif, address, port, candidate)) continue;
       if (bindPortTaken(IPPROTO_TCP, candidate) || portTakenElsewhere(IPPROTO_TCP, candidate)) continue;
       if (!tupleIsFree(t, address, port, candidate)) continue;
+      portIsHome = pass == 0;
       t.localPort = u16(candidate);
       t.remoteAddress = address;
       t.remotePort = u16(port);

@@ -25,6 +25,7 @@ import {
   EALREADY,
   EBADF,
   EINPROGRESS,
+  ENETDOWN,
   EINVAL,
   ENOTTY,
   EPOLLERR,
@@ -63,8 +64,13 @@ export function createClientConnection(link: Link, context: PosixContext<Context
   /** The stack that gets the next socket: threads begin with different ones. */
   let next = seat.turn;
 
+  /** One that has just died makes way for the next; -ENETDOWN says that none runs. */
   function socket(domain: number, type: number, protocol = 0): number {
-    return socketOn(link, next++ % link.stacks, domain, type, protocol);
+    let fd = -ENETDOWN;
+    for (let i = 0; i < link.stacks && fd === -ENETDOWN; i++) {
+      fd = socketOn(link, next++ % link.stacks, domain, type, protocol);
+    }
+    return fd;
   }
 
   function bind(fd: number, where: SocketAddress | string | number, port?: number): number {

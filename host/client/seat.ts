@@ -25,6 +25,7 @@ import {
   SEAT_WAITS,
   SHARE_SEAT_COUNT,
   SHARE_SEATS,
+  THREAD_BEATS,
   THREAD_RUNNING,
   THREAD_STATE,
   TURN_STACK,
@@ -37,6 +38,8 @@ import { isThreadAlive, ownThread } from "./thread-id.ts";
 
 /** A caller that sleeps looks so often whether the stack's thread still runs, milliseconds. */
 const LOOK_MILLIS = 200;
+/** A thread that has only just been started may take so long until it serves, milliseconds. */
+const START_MILLIS = 60_000;
 /** Steps that a caller makes with what it serves before it sleeps. */
 const STEPS_MAX = 100;
 /** Lives of a seat are counted to here, so that a turn is never that of the stack (-1). */
@@ -143,11 +146,17 @@ export class Seat {
     return turn !== TURN_STACK && Atomics.load(this.#words, (at + SEAT_THREAD) / 4) !== 0;
   }
 
+  /** Is the thread of a stack just beginning? That takes as long as the machine lets it. */
+  #isStarting(stack: number): boolean {
+    return Atomics.load(this.#words, ((this.#place.blocks[stack] as number) + THREAD_BEATS) / 4) === 0;
+  }
+
   /** Sleeps until the call is answered. False: it was given up. */
   #await(stack: number, status: number): boolean {
     const words = this.#words;
     const sleeping = this.#at + SEAT_SLEEPING / 4;
-    const end = performance.now() + this.#place.callTimeout;
+    const begun = performance.now();
+    let end = begun + this.#place.callTimeout;
     // What this thread serves may be what the answer waits for.
     for (let i = 0; this.#background !== undefined && i < STEPS_MAX; i++) {
       this.#background.step();
@@ -156,7 +165,9 @@ export class Seat {
     Atomics.store(words, sleeping, 1);
     let now = Atomics.load(words, status);
     while (now !== CALL_ANSWERED) {
-      const left = end - performance.now();
+      const time = performance.now();
+      if (this.#isStarting(stack)) end = Math.max(end, Math.min(time + this.#place.callTimeout, begun + START_MILLIS));
+      const left = end - time;
       if (left <= 0 || !this.isServed(stack)) {
         // One that the stack has not begun with is taken back.
         now = Atomics.compareExchange(words, status, CALL_ASKED | ((stack + 1) << CALL_STACK), CALL_IDLE);

@@ -66,6 +66,11 @@ function assertAllowed(cpus: readonly number[]): void {
   throw new OribiError("ERR_ORIBI_AFFINITY", `This process may not use core ${none}. ${has}`);
 }
 
+/** The cores that this process may use and keep threads on; none where it cannot. */
+export function usableCores(): readonly number[] {
+  return affinityIsMissing() === undefined ? [...allowedCores()] : [];
+}
+
 function allowedCores(): Set<number> {
   const line = /^Cpus_allowed_list:\s*(.*)$/m.exec(readFileSync("/proc/self/status", "latin1"));
   return new Set(listOf(line?.[1] ?? ""));

@@ -243,12 +243,12 @@ export class End {
       const word = (index: number): number => Atomics.load(this.#words, client + index);
       // One that has delivered everything leaves no end of the server behind: this one has not, and was judged itself.
       if (word(at.AT_LIFE) !== this.get(at.AT_LIFE) || word(at.AT_ABORTED) === this.get(at.AT_LIFE)) return true;
-      return word(at.AT_INCARNATION) !== board.get(board.incarnation(at.CLIENT, word(at.AT_STACK)));
+      return board.isEnding(at.CLIENT, word(at.AT_STACK), word(at.AT_INCARNATION));
     }
     if (this.get(at.AT_ABORTED) === this.get(at.AT_LIFE)) return true;
     const served = this.get(at.AT_SERVED);
     if (served === 0) return board.get(at.KILLS) !== this.get(at.AT_KILLS) || board.get(at.DOWN) > 0;
-    return this.get(at.AT_SERVER_INCARNATION) !== board.get(board.incarnation(at.SERVER, served - 1));
+    return board.isEnding(at.SERVER, served - 1, this.get(at.AT_SERVER_INCARNATION));
   }
 
   /** What must not be. */

@@ -5,6 +5,7 @@
 import { Worker } from "node:worker_threads";
 import {
   AF_INET,
+  SO_KEEPALIVE,
   SO_REUSEADDR,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
@@ -23,15 +24,19 @@ import { Board } from "./board.ts";
 import { abort } from "./end.ts";
 import type { How, Plan, PlanOptions, Victim } from "./plan.ts";
 import { BACKLOG, COMMON_PORT, PORT, type Role } from "./role.ts";
-import { keepAlive } from "./talker.ts";
 
 const SHARED_THREAD = new URL("./shared-thread.js", import.meta.url);
 const BUSINESS_THREAD = new URL("./business-thread.js", import.meta.url);
 /**
  * A flood of SYNs after each kill is no attack: without cookies, whose connections a server may know nothing of when
  * the last ACK of their handshake is lost, every connection that stands for the client stands for the server, too.
+ * Silent peers are asked after two seconds: one that was killed answers with a reset, once it runs again. That is said
+ * here and not with TCP_KEEPIDLE, which needs memory that a socket may not get.
  */
-const SYSCTLS = { tcp_fin_timeout: 2, tcp_syncookies: 0, tcp_max_syn_backlog: BACKLOG, somaxconn: BACKLOG };
+const SYSCTLS = {
+  ...{ tcp_fin_timeout: 2, tcp_syncookies: 0, tcp_max_syn_backlog: BACKLOG, somaxconn: BACKLOG },
+  ...{ tcp_keepalive_time: 2, tcp_keepalive_intvl: 2, tcp_keepalive_probes: 100 },
+};
 /** A thread that hangs is found after so long. */
 const HANG = "1500ms";
 /** A victim is to be dead after so long, milliseconds; a trap needs the stack to come to the trapped place. */
@@ -150,7 +155,7 @@ export class Lab {
     const { board } = this;
     if (side === at.SERVER) {
       const fd = this.#socketOn(posix, index, SOCK_STREAM);
-      keepAlive(posix, fd);
+      this.#must("setsockopt", posix.setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, 1));
       this.#must("bind", posix.bind(fd, { port: PORT }));
       this.#must("listen", posix.listen(fd, BACKLOG));
       Atomics.store(board.words, board.listener(index), fd + 1);
@@ -217,6 +222,8 @@ export class Lab {
     const isDead = (): boolean => this.net.stackEntry(stack).state !== "running";
     const begun = performance.now();
     await this.until(describeVictim(victim), () => {
+      // A safepoint of the manager may have let it go on.
+      if (how === "hang" && this.isSeparate && !isDead()) this.#freeze(victim);
       // Nothing need come to the poisoned place.
       if (how === "trap" && performance.now() - begun > TRAP_MILLIS) this.net.kill(stack);
       return isDead();
@@ -250,7 +257,8 @@ export class Lab {
   #freeze({ side, index }: Victim): void {
     const block = (this.hosts[side] as Host).client().blocks[index] as number;
     const words = new Int32Array(this.net.memory.buffer, block, THREAD_BYTES / 4);
-    Atomics.or(words, THREAD_STOP / 4, NEVER << THREAD_SAFEPOINT_SHIFT);
+    const frozen = NEVER << THREAD_SAFEPOINT_SHIFT;
+    if ((Atomics.load(words, THREAD_STOP / 4) & frozen) !== frozen) Atomics.or(words, THREAD_STOP / 4, frozen);
   }
 
   /** Brings a victim back. */
@@ -268,8 +276,18 @@ export class Lab {
     if (this.isSeparate) this.#open(side, index);
     else this.talk(side, index);
     const { board } = this;
-    if (side === at.SERVER) await this.until("a listener", () => board.get(board.listener(index)) !== 0);
+    if (side === at.SERVER) await this.#listening(victim);
     board.add(at.DOWN, -1);
+  }
+
+  /** The server's stack listens again; its thread may not end before. */
+  async #listening({ side, index }: Victim): Promise<void> {
+    let end: { reason: unknown } | undefined;
+    if (!this.isSeparate) void this.#talkingOf(side, index).gone.then((reason) => (end = { reason }));
+    await this.until("a listener", () => {
+      if (end !== undefined) throw new TortureFailure(`the thread of stack ${index} has ended: ${String(end.reason)}`);
+      return this.board.get(this.board.listener(index)) !== 0;
+    });
   }
 
   /** Every thread has looked at the lives of the stacks: none still means an old descriptor. */

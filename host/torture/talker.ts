@@ -10,16 +10,12 @@ import {
   EPOLLHUP,
   EPOLLIN,
   EPOLLOUT,
-  IPPROTO_TCP,
   MSG_DONTWAIT,
   POLLNVAL,
   SO_KEEPALIVE,
   SOCK_NONBLOCK,
   SOCK_STREAM,
   SOL_SOCKET,
-  TCP_KEEPCNT,
-  TCP_KEEPIDLE,
-  TCP_KEEPINTVL,
 } from "../../assembly/layout.ts";
 import type { EpollEvent, Posix } from "../posix/posix.ts";
 import { Dice } from "../simulate/dice.ts";
@@ -29,9 +25,6 @@ import { End } from "./end.ts";
 import { BYTES_MAX, KEYS, wrongByte } from "./pattern.ts";
 import type { Role } from "./role.ts";
 
-/** Silent peers are asked after so many seconds: one that was killed answers with a reset, once it runs again. */
-const KEEP_SECONDS = 2;
-const KEEP_COUNT = 100;
 /** Connections that are begun, granted something to send, buried, and looked at by the oracle, in one turn at most. */
 const BEGIN_MAX = 4;
 const GRANT_MAX = 8;
@@ -214,7 +207,7 @@ export class Talker {
     end.set(at.AT_UP, dice.log(1, this.#role.bytesMax) - 1);
     end.set(at.AT_DOWN, dice.log(1, this.#role.bytesMax) - 1);
     end.set(at.AT_STATE, at.OPENING);
-    keepAlive(this.#posix, fd);
+    this.#posix.setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     this.#posix.connect(fd, { address, port });
     end.set(at.AT_BUSY, 0);
     end.wants = EPOLLOUT;
@@ -325,12 +318,4 @@ export class Talker {
     const { side, thread } = this.#role;
     return `side ${side} thread ${thread} id ${end.get(at.AT_ID)} fd ${end.fd} stack ${end.get(at.AT_STACK)}`;
   }
-}
-
-/** Has a socket ask after a silent peer. */
-export function keepAlive(posix: Posix, fd: number): void {
-  posix.setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-  posix.setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEP_SECONDS);
-  posix.setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEP_SECONDS);
-  posix.setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEP_COUNT);
 }

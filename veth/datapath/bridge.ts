@@ -25,6 +25,8 @@ import {
   SLOT_PVID,
   SLOT_TAGGED,
   SLOT_UNTAGGED,
+  TXQ_FLOODED,
+  TXQ_FORWARDED,
 } from "../../assembly/layout";
 import { Burst, burstFrame, burstMillis, VIEW_EGRESS } from "./burst";
 import { Frame, frameRetag, frameTci } from "./frame";
@@ -40,7 +42,7 @@ import {
   macTouch,
   NO_SLOT,
 } from "./mac-table";
-import { Port, portAt, portForgetReceivers, portIsPlugged } from "./port";
+import { Port, portAt, portForgetReceivers, portIsPlugged, portTakeCounter } from "./port";
 import { DROPPED, TAKEN } from "./receive";
 import { spinLock, spinUnlock } from "./spin";
 import { arrive } from "./wire";
@@ -135,7 +137,7 @@ export function bridgeDetach(base: u32, handle: u32): i32 {
   p.bridge = 0;
   atomic.store<u32>(changetype<usize>(slotAt(br, p.slot)), 0);
   macForget(br.macTable, br.entries - 1, p.slot);
-  retireCounters(br, changetype<usize>(slotAt(br, p.slot)));
+  retireCounters(br, changetype<usize>(slotAt(br, p.slot)), p);
   changed(br);
   spinUnlock(base + LOCK);
   return 0;
@@ -207,22 +209,24 @@ export function bridgeRemember(br: Bridge, f: Frame, b: Burst): void {
 export function bridgeStillSends(br: Bridge, b: Burst): bool {
   if (br.generation != b.generation || b.source == 0 || b.target == 0) return false;
   const millis = burstMillis(b);
-  macTouch(b.source, millis);
+  macTouch(b.source, millis, br.agingMillis);
   return !macIsOld(b.target, millis, br.agingMillis);
 }
 
-/** Adds what a burst from slot `from` has forwarded to the slot's counters, which other ports' threads leave alone. */
+/** Adds what a burst out of a link of slot `from` has forwarded to the slot's counters: any thread may poll a link. */
 export function bridgeCommit(br: Bridge, from: u32, b: Burst): void {
   const slot = changetype<usize>(slotAt(br, from));
   if (b.forwarded != 0) atomic.add<u64>(slot, b.forwarded, SLOT_FORWARDED);
   if (b.flooded != 0) atomic.add<u64>(slot, b.flooded, SLOT_FLOODED);
 }
 
-/** Moves a slot's counters to the bridge's, when its port goes. */
-function retireCounters(br: Bridge, slot: usize): void {
+/** Moves a slot's counters to the bridge's, and those of the port that was in it. */
+function retireCounters(br: Bridge, slot: usize, p: Port): void {
   const counters = changetype<usize>(br) + BRIDGE_COUNTERS;
-  atomic.add<u64>(counters + BRIDGE_FORWARDED * 8, atomic.xchg<u64>(slot, 0, SLOT_FORWARDED));
-  atomic.add<u64>(counters + BRIDGE_FLOODED * 8, atomic.xchg<u64>(slot, 0, SLOT_FLOODED));
+  const forwarded = portTakeCounter(p, TXQ_FORWARDED) + atomic.xchg<u64>(slot, 0, SLOT_FORWARDED);
+  const flooded = portTakeCounter(p, TXQ_FLOODED) + atomic.xchg<u64>(slot, 0, SLOT_FLOODED);
+  atomic.add<u64>(counters + BRIDGE_FORWARDED * 8, forwarded);
+  atomic.add<u64>(counters + BRIDGE_FLOODED * 8, flooded);
 }
 
 /** Makes every thread ask the table again. */

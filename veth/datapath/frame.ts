@@ -10,6 +10,8 @@ export const TX_WORK: u32 = TX_L4_CSUM | TX_IP_CSUM | TX_TSO | TX_VLAN_INSERT;
 export const HEADERS_MAX: u32 = 18 + 60 + 60;
 /** Ethernet header without tags. */
 export const ETHER_BYTES: u32 = 14;
+/** Shortest frame with TCP over IPv4 without options. */
+const PLAIN_TCP: u32 = ETHER_BYTES + 40;
 /** 802.1Q and IPv4 ethertypes as they lie in memory. */
 const TYPE_VLAN: u32 = 0x0081;
 const TYPE_IPV4: u32 = 0x0008;
@@ -87,6 +89,23 @@ export function frameBuffer(f: Frame): usize {
 /** Finds the headers. Once is enough: ask `parsed` first. */
 export function frameParse(f: Frame): void {
   f.parsed = 1;
+  const head = usize(f.head);
+  // Most frames are TCP over IPv4 without tag, options and fragments: type, version, offset and protocol at once.
+  if (min(f.headLen, f.len) >= PLAIN_TCP && (load<u32>(head, 12) & 0xffffff) == (TYPE_IPV4 | 0x450000)) {
+    const end = ETHER_BYTES + bswap16(load<u16>(head, 16));
+    if ((load<u32>(head, 20) & 0xff00ff3f) == (<u32>IPPROTO_TCP) << 24 && end >= PLAIN_TCP && end <= f.len) {
+      f.l3 = ETHER_BYTES;
+      f.l4Start = ETHER_BYTES + 20;
+      f.l4 = ETHER_BYTES + 20;
+      f.protocol = IPPROTO_TCP;
+      f.end = end;
+      return;
+    }
+  }
+  parseAny(f);
+}
+
+function parseAny(f: Frame): void {
   while (!parse(f) && f.headLen < f.len && f.headLen < HEADERS_MAX) frameGather(f);
 }
 
@@ -97,22 +116,18 @@ function parse(f: Frame): bool {
   const head = usize(f.head);
   const have = min(f.headLen, f.len);
   let ip: u32 = ETHER_BYTES;
-  let l4: u32 = ETHER_BYTES + 20;
-  // Most frames are IPv4 without tag and options: the type, the version and the header's length in one look.
-  if (have < l4 || (load<u32>(head, 12) & 0xffffff) != (TYPE_IPV4 | 0x450000)) {
-    let type = u32(load<u16>(head, 12));
-    if (type == TYPE_VLAN) {
-      if (have < 18) return false;
-      type = u32(load<u16>(head, 16));
-      ip = 18;
-    }
-    if (type != TYPE_IPV4) return true;
-    if (have < ip + 20) return false;
-    const version = u32(load<u8>(head + ip));
-    l4 = ip + ((version & 15) << 2);
-    if (version >>> 4 != 4 || l4 < ip + 20) return true;
-    if (have < l4) return false;
+  let type = u32(load<u16>(head, 12));
+  if (type == TYPE_VLAN) {
+    if (have < 18) return false;
+    type = u32(load<u16>(head, 16));
+    ip = 18;
   }
+  if (type != TYPE_IPV4) return true;
+  if (have < ip + 20) return false;
+  const version = u32(load<u8>(head + ip));
+  const l4 = ip + ((version & 15) << 2);
+  if (version >>> 4 != 4 || l4 < ip + 20) return true;
+  if (have < l4) return false;
   const protocol = u32(load<u8>(head + ip, 9));
   const end = ip + bswap16(load<u16>(head + ip, 2));
   f.l3 = ip;

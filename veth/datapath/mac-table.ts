@@ -18,6 +18,8 @@ class MacEntry {
 if (offsetof<MacEntry>() != MAC_ENTRY_BYTES) ERROR("MacEntry layout");
 
 const WAYS: u32 = 8;
+/** An entry says to within aging / 256 when its address was seen. */
+const SEEN_SHIFT: u32 = 8;
 const BUSY: u64 = 0xffffffffffffffff;
 /** Slot of an entry whose port is gone. */
 export const NO_SLOT: u32 = 0xffffffff;
@@ -38,10 +40,14 @@ export function macFind(table: usize, mask: u32, key: u64, millis: u32, aging: u
   return atomic.load<u64>(e) == key ? i32(slot) : -1;
 }
 
-/** Notes that the address of an entry was seen again. */
-export function macTouch(e: usize, millis: u32): void {
+/**
+ * Notes that the address of an entry was seen again. It is exact to a part of the aging time, so that the threads of
+ * busy queues do not take the entry from one another all the time.
+ */
+export function macTouch(e: usize, millis: u32, aging: u32): void {
   const entry = changetype<MacEntry>(e);
-  if (entry.seen != millis) entry.seen = millis;
+  const since = i32(millis - entry.seen);
+  if (abs<i32>(since) > i32(aging >>> SEEN_SHIFT)) entry.seen = millis;
 }
 
 /** Notes that an address was seen behind a slot. */
@@ -50,7 +56,7 @@ export function macLearn(table: usize, mask: u32, key: u64, slot: u32, millis: u
   if (e == 0) return insert(table, mask, key, slot, millis, aging);
   const entry = changetype<MacEntry>(e);
   const before = entry.slot;
-  macTouch(e, millis);
+  macTouch(e, millis, aging);
   if (before == slot) return MAC_KNOWN;
   entry.slot = slot;
   return before == NO_SLOT ? MAC_LEARNED : MAC_MOVED;

@@ -92,6 +92,8 @@ export class Port {
   trunk: u32;
   /** Caches of freed mbufs: one for each RX queue, for each TX queue's thread (memory/rx-cache.ts). */
   caches: u32;
+  /** Goes up with each new RSS key, see hashAddresses() in receive.ts. */
+  rssGeneration: u32;
 }
 if (offsetof<Port>("mac") != PORT_MAC || offsetof<Port>("capture") != PORT_CAPTURE) ERROR("Port layout");
 if (offsetof<Port>("linkOut") != PORT_LINK_OUT || offsetof<Port>("linkIn") != PORT_LINK_IN) ERROR("Port layout");
@@ -211,6 +213,13 @@ export function rxPoolIsShort(q: RxQueue): void {
 /** Makes the senders forget which port takes their frames: what this one is plugged into has changed. */
 export function portForgetReceivers(p: Port): void {
   for (let i: u32 = 0; i < p.txCount; i++) changetype<Burst>(p.txQueues + i * TXQ_BYTES + TXQ_BURST).receiver = 0;
+}
+
+/** Takes a counter of all TX queues, TXQ_*: their sum, and they begin anew. */
+export function portTakeCounter(p: Port, counter: u32): u64 {
+  let sum: u64 = 0;
+  for (let i: u32 = 0; i < p.txCount; i++) sum += atomic.xchg<u64>(p.txQueues + i * TXQ_BYTES + counter * 8, 0);
+  return sum;
 }
 
 /** TX_* flags that capabilities allow. */

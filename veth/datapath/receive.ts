@@ -144,7 +144,7 @@ function full(p: Port, q: RxQueue, reason: u32, b: Burst): i32 {
   return b.mayBlock != 0 && !queueIsStalled(b, q) ? BUSY : drop(p, reason);
 }
 
-/** The RX queue for a frame: by the director, then by RSS; what neither knows goes to queue 0. */
+/** The RX queue for a frame: by the director, then by RSS; what neither knows goes to the first queue that is open. */
 function steer(p: Port, f: Frame, b: Burst): RxQueue {
   let queue: u32 = 0;
   f.rss = 0;
@@ -154,26 +154,49 @@ function steer(p: Port, f: Frame, b: Burst): RxQueue {
     const type: u32 = f.l4 == 0 ? 0 : f.protocol == IPPROTO_TCP ? RSS_TCP_IPV4 : RSS_UDP_IPV4;
     if ((p.rssTypes & (type | RSS_IPV4)) != 0) {
       let hash = hashAddresses(p, usize(f.head) + f.l3 + 12, b);
-      if ((p.rssTypes & type) != 0) hash ^= rssHashPorts(p.rssTable, usize(f.head) + f.l4);
+      if ((p.rssTypes & type) != 0) hash ^= hashPorts(p, usize(f.head) + f.l4, b);
       f.rss = hash;
       f.rssFlags = RX_RSS_HASH;
       queue = u32(load<u8>(changetype<usize>(p) + PORT_RETA + retaIndex(hash)));
     }
     if (f.l4 != 0 && directorCount(p.director) != 0) queue = direct(p, f, queue);
   }
-  return changetype<RxQueue>(p.rxQueues + queue * RXQ_BYTES);
+  const q = changetype<RxQueue>(p.rxQueues + queue * RXQ_BYTES);
+  return q.size != 0 || f.rssFlags != 0 ? q : firstOpen(p, q);
 }
 
-/** What the addresses at `at` add to the hash; frames of a burst often have the same. */
+/** A host whose first stack is dead still answers ARP: `closed`, or the first queue that somebody serves. */
+function firstOpen(p: Port, closed: RxQueue): RxQueue {
+  for (let i: u32 = 0; i < p.queues; i++) {
+    const q = changetype<RxQueue>(p.rxQueues + i * RXQ_BYTES);
+    if (q.size != 0) return q;
+  }
+  return closed;
+}
+
+/** What the addresses at `at` add to the hash; frames that one thread sends often have the same. */
 function hashAddresses(p: Port, at: usize, b: Burst): u32 {
   const addresses = load<u64>(at);
   const port = u32(changetype<usize>(p));
-  if (b.rssPort != port || b.rssAddresses != addresses) {
+  if (b.rssPort != port || b.rssAddresses != addresses || b.rssGeneration != p.rssGeneration) {
     b.rssPort = port;
+    b.rssGeneration = p.rssGeneration;
     b.rssAddresses = addresses;
     b.rssPart = rssHashAddresses(p.rssTable, at);
+    b.rssKnowsPorts = 0;
   }
   return b.rssPart;
+}
+
+/** The same for the ports at `at`; the addresses have been hashed. */
+function hashPorts(p: Port, at: usize, b: Burst): u32 {
+  const ports = load<u32>(at);
+  if (b.rssKnowsPorts == 0 || b.rssPorts != ports) {
+    b.rssKnowsPorts = 1;
+    b.rssPorts = ports;
+    b.rssPortsPart = rssHashPorts(p.rssTable, at);
+  }
+  return b.rssPortsPart;
 }
 
 function direct(p: Port, f: Frame, otherwise: u32): u32 {

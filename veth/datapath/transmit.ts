@@ -10,6 +10,8 @@ import {
   TX_VLAN_INSERT,
   TXQ_BYTES,
   TXQ_ERRORS,
+  TXQ_FLOODED,
+  TXQ_FORWARDED,
   TXQ_NO_CARRIER,
   TXQ_OVERSIZE,
   TXQ_PACKETS,
@@ -60,10 +62,17 @@ function sendPackets(port: u32, queue: u32, packets: usize, count: u32, now: f64
     done++;
   }
   burstClose(b);
-  wireCommit(p, b);
+  if ((b.forwarded | b.flooded) != 0) commit(p, t, b);
   txCount(t, TXQ_PACKETS, done);
   txCount(t, TXQ_TX_BYTES, bytes);
   return done;
+}
+
+/** Counts what the bridge has taken of a burst: queue by queue, so that threads do not write the same words. */
+function commit(p: Port, t: usize, b: Burst): void {
+  if (p.bridge == 0) return wireCommit(p, b);
+  txCount(t, TXQ_FORWARDED, b.forwarded);
+  txCount(t, TXQ_FLOODED, b.flooded);
 }
 
 /** Moves what is due in the port's links. */

@@ -46,7 +46,7 @@ export function land(p: Port, f: Frame, b: Burst): i32 {
   return p.eswitch != 0 && p.func == ESWITCH_UPLINK ? eswitchReceive(p, f, b) : receive(p, f, b);
 }
 
-/** Ends a burst of port `p`: the bridge counts what it did. */
+/** Ends a burst that no TX queue counts: what came out of a link, what a NIC's own switch or a trunk has taken. */
 export function wireCommit(sender: Port, b: Burst): void {
   const p = sender.eswitch == 0 ? sender : eswitchPort(sender.eswitch);
   if ((b.forwarded | b.flooded) == 0) return;
