@@ -126,8 +126,9 @@ function failureOf(run: ScriptRun, error: unknown): ScriptResult {
     worlds.clear();
     return run.result("failed", run.line, `the stack broke down: ${error.message}`);
   }
+  // A mistake of the runner's own is this script's alone: those after it still run.
   worlds.clear();
-  throw error;
+  return run.result("failed", run.line, `the runner broke down: ${String(error)}`);
 }
 
 class ScriptRun {
