@@ -240,7 +240,8 @@ function retransmissionTimeout(t: Tcb, f: Flight): bool {
   if (t.retransmits < 255) t.retransmits++;
   const head = changetype<TxSeg>(f.segHead);
   if (retransmit(t, f, head, 1) == 0) {
-    // No memory or no route now: not a backed-off RTO.
+    // No memory or no route now: not a backed-off RTO, but silence all the same (Linux: the first attempt is stamped).
+    if (t.retransStampMillis == 0) t.retransStampMillis = max<u32>(nowMillis, 1);
     armTimer(t, ARMED_RTO, untilUserTimeout(t, RESOURCE_PROBE_MILLIS));
     return true;
   }
