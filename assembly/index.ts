@@ -101,7 +101,7 @@ export { buffersFree, buffersLost, seatRetire, seatTurns, seatWindow, shareOpenF
 export { readyBytes, readyInit } from "./share/ready";
 export { arpAdd, arpDump, arpRemove } from "./net/arp";
 export { arpAddressState, arpProbe } from "./net/arp-address";
-export { netifAdd, netifSetAddress, netifSetMtu } from "./net/netif";
+export { netifAdd, netifSetAddress, netifSetAdvMss, netifSetMtu } from "./net/netif";
 export { routeAdd, routeDump, routeRemove } from "./net/route";
 export { extents } from "./extents";
 export { countersAt } from "./stack";

@@ -291,6 +291,8 @@ export const IP_MTU_DISCOVER: i32 = 10;
 export const IP_RECVERR: i32 = 11;
 export const IP_MTU: i32 = 14;
 export const IP_FREEBIND: i32 = 15;
+export const IP_BIND_ADDRESS_NO_PORT: i32 = 24;
+export const IP_LOCAL_PORT_RANGE: i32 = 51;
 export const IP_MULTICAST_IF: i32 = 32;
 export const IP_MULTICAST_TTL: i32 = 33;
 export const IP_MULTICAST_LOOP: i32 = 34;
@@ -494,7 +496,8 @@ export const MIB_MBUF_L2_ALLOCS: i32 = 139; // mbufs that came from the L2 pool
 export const MIB_MBUF_ALLOC_FAILURES: i32 = 140; // packets for which neither pool had an mbuf
 export const MIB_MBUF_TX_WAITS: i32 = 141; // connections that waited for mbufs
 export const MIB_MBUF_CACHE_SWEEPS: i32 = 142; // caches switched off and swept, for their pool was short
-export const MIB_COUNT: i32 = 143;
+export const MIB_TCP_PAWS_OLD_ACKS: i32 = 143; // pure ACKs that newer segments overtook, dropped without an answer
+export const MIB_COUNT: i32 = 144;
 
 // ---- Kinds of objects that the flow table, the timing wheel and descriptors point at (the byte at offset 16) ------
 export const KIND_FREE: i32 = 0;
@@ -579,6 +582,7 @@ export const SYSCTL_TCP_ECN_FALLBACK: i32 = 85; // 1: no ECN on a SYN that is se
 export const SYSCTL_TCP_THIN_LINEAR_TIMEOUTS: i32 = 86; // 1: few segments in flight are sent again at even distances
 export const SYSCTL_TCP_WORKAROUND_SIGNED_WINDOWS: i32 = 87; // 1: windows below 32,768 without scaling
 export const SYSCTL_IP_NO_PMTU_DISC: i32 = 88; // 1: sockets begin with IP_PMTUDISC_DONT
+export const SYSCTL_TCP_TW_REUSE_DELAY: i32 = 89; // ms
 export const SYSCTL_COUNT: i32 = 128;
 
 /** Bits of tcp_fastopen. */

@@ -42,6 +42,8 @@ export interface StackControlExports {
   netifSetAddress: (index: number, address: number, mask: number) => number;
   /** Changes an interface's MTU: 0 or a negative errno. */
   netifSetMtu: (index: number, mtu: number) => number;
+  /** What SYNs over an interface announce, bytes; 0: what its MTU allows. 0 or a negative errno. */
+  netifSetAdvMss: (index: number, mss: number) => number;
   routeAdd: (destination: number, mask: number, gateway: number, netif: number) => number;
   /** Removes a route: 0 or a negative errno. */
   routeRemove: (destination: number, mask: number) => number;

@@ -156,7 +156,8 @@ describe("tunables of loss recovery", () => {
       [0, 4],
     ] as const) {
       const h = stackHarness({ sysctls: { ...PLAIN, TCP_FRTO: frto, TCP_EARLY_RETRANS: 0 } });
-      const { peer, fd } = opened(h, { mss: 1000, sackPermitted: true });
+      // Without a round trip to go by, RACK would take the ACK of the original for that of the retransmission.
+      const { peer, fd } = opened(h, { mss: 1000, sackPermitted: true }, { roundTripMillis: 30 });
       h.send(fd, pattern(100));
       h.advance(30);
       peer.say(".", { seq: 1, ack: 101 });

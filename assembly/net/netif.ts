@@ -80,10 +80,12 @@ export class Netif {
   txBeat: u32;
   /** The NIC's queue by which packets leave. */
   outQueue: u32;
+  /** MSS that SYNs announce, at most; 0: what the MTU allows. */
+  advMss: u32;
 }
 
 /** Bytes kept for one Netif. */
-const NETIF_BYTES: u32 = 80;
+const NETIF_BYTES: u32 = 88;
 if (offsetof<Netif>() > NETIF_BYTES) ERROR("Netif layout");
 
 /** Offsets in the memory of the interfaces. */
@@ -205,6 +207,13 @@ export function netifSetMtu(index: u32, mtu: u32): i32 {
   if (mtu < MTU_MIN || mtu > MTU_MAX) return -EINVAL;
   netifAt(index).mtu = mtu;
   stack.routeGeneration++;
+  return 0;
+}
+
+/** The MSS that SYNs over an interface announce (a route's advmss), bytes; 0: what the MTU allows. 0 or -ENODEV. */
+export function netifSetAdvMss(index: u32, mss: u32): i32 {
+  if (index == 0 || index >= stack.netifCount) return -ENODEV;
+  netifAt(index).advMss = mss;
   return 0;
 }
 

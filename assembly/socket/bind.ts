@@ -89,6 +89,12 @@ export function bindPortTaken(protocol: u32, port: u32): bool {
 export function bindSocket(s: Socket, protocol: u32, address: u32, port: u32): i32 {
   assert((s.flags & SF_BOUND_PORT) == 0);
   if (!bindableAddress(s, address)) return -EADDRNOTAVAIL;
+  if (port == 0 && s.extra != 0 && changetype<SocketExtra>(s.extra).bindNoPort != 0) {
+    // connect() will choose the port, knowing the other end.
+    s.localAddress = address;
+    if (address != INADDR_ANY) s.flags |= u16(SF_BOUND_ADDRESS);
+    return 0;
+  }
   if (port == 0) {
     port = ephemeralPort(s, protocol, address);
     if (port == 0) return -EADDRINUSE;
@@ -180,10 +186,24 @@ function connectionConflict(s: Socket, address: u32, port: u32): bool {
   return false;
 }
 
+/** Lowest port that the stack chooses for a socket: IP_LOCAL_PORT_RANGE counts where it lies in ip_local_port_range. */
+export function portRangeLow(s: Socket): u32 {
+  const low = sysctl(SYSCTL_PORT_RANGE_LOW);
+  const own = s.extra != 0 ? changetype<SocketExtra>(s.extra).portRange & 0xffff : 0;
+  return own >= low && own <= sysctl(SYSCTL_PORT_RANGE_HIGH) ? own : low;
+}
+
+/** Highest port that the stack chooses for a socket. */
+export function portRangeHigh(s: Socket): u32 {
+  const high = sysctl(SYSCTL_PORT_RANGE_HIGH);
+  const own = s.extra != 0 ? changetype<SocketExtra>(s.extra).portRange >>> 16 : 0;
+  return own != 0 && own >= portRangeLow(s) && own <= high ? own : high;
+}
+
 /** A port of the ephemeral range that nobody has bound with an overlapping address, or 0. */
 function ephemeralPort(s: Socket, protocol: u32, address: u32): u32 {
-  const low = sysctl(SYSCTL_PORT_RANGE_LOW);
-  const range = sysctl(SYSCTL_PORT_RANGE_HIGH) - low + 1;
+  const low = portRangeLow(s);
+  const range = portRangeHigh(s) - low + 1;
   // RFC 6056 section 3.3.1: random start, then the next ones in turn.
   const start = keyedHash(address, protocol, stack.portHint++) % range;
   for (let i: u32 = 0; i < range; i++) {

@@ -9,8 +9,10 @@ import {
   ENOTCONN,
   EPROTO,
   IP_ADD_MEMBERSHIP,
+  IP_BIND_ADDRESS_NO_PORT,
   IP_DROP_MEMBERSHIP,
   IP_FREEBIND,
+  IP_LOCAL_PORT_RANGE,
   IP_MTU,
   IP_MTU_DISCOVER,
   IP_MULTICAST_IF,
@@ -79,6 +81,14 @@ function setInt(s: Socket, name: i32, v: i32, length: u32): i32 {
       extra.freeBind = u32(v != 0);
       return 0;
     }
+    case IP_BIND_ADDRESS_NO_PORT: {
+      const extra = extraOf(s);
+      if (extra === null) return -ENOBUFS;
+      extra.bindNoPort = u32(v != 0);
+      return 0;
+    }
+    case IP_LOCAL_PORT_RANGE:
+      return setPortRange(s, u32(v), length);
     case IP_PKTINFO:
       return setControl(s, CMSG_PKTINFO, v != 0);
     case IP_RECVTTL:
@@ -111,6 +121,10 @@ export function ipGetOption(s: Socket, name: i32, value: usize, length: u32): i3
       return give(value, length, i32(ipv4Mtu(routeNetif, s.remoteAddress)));
     case IP_FREEBIND:
       return give(value, length, has ? i32(extra.freeBind) : 0);
+    case IP_BIND_ADDRESS_NO_PORT:
+      return give(value, length, has ? i32(extra.bindNoPort) : 0);
+    case IP_LOCAL_PORT_RANGE:
+      return giveInt(value, length, has ? i32(extra.portRange) : 0);
     case IP_PKTINFO:
       return give(value, length, i32(has && (extra.control & CMSG_PKTINFO) != 0));
     case IP_RECVTTL:
@@ -135,6 +149,17 @@ function give(value: usize, length: u32, v: i32): i32 {
     return 1;
   }
   return giveInt(value, length, v);
+}
+
+/** IP_LOCAL_PORT_RANGE: the lowest port in the lower half, the highest in the upper one; 0 for either: no limit. */
+function setPortRange(s: Socket, range: u32, length: u32): i32 {
+  const low = range & 0xffff;
+  const high = range >>> 16;
+  if (length != 4 || (low != 0 && high != 0 && low > high)) return -EINVAL;
+  const extra = extraOf(s);
+  if (extra === null) return -ENOBUFS;
+  extra.portRange = range;
+  return 0;
 }
 
 function setControl(s: Socket, bit: u32, on: bool): i32 {

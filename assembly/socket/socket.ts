@@ -82,6 +82,10 @@ export class SocketExtra {
   control: u32;
   /** IP_FREEBIND: bind() takes addresses that this host does not have (yet). */
   freeBind: u32;
+  /** IP_LOCAL_PORT_RANGE: lowest port, and highest in the upper half; 0: ip_local_port_range counts. */
+  portRange: u32;
+  /** IP_BIND_ADDRESS_NO_PORT: bind() to port 0 leaves the port to connect(). */
+  bindNoPort: u32;
   /** SO_MARK */
   socketMark: u32;
   /** TCP_NOTSENT_LOWAT, bytes; 0: tcp_notsent_lowat counts. */

@@ -9,7 +9,7 @@ import { nowMicros, nowMillis, sysctl } from "../stack";
 import { congestionAvoid } from "./congestion";
 import { chronoUpdate } from "./chronograph";
 import { cubicRtt } from "./cubic";
-import { noteShutWindow } from "./give-up";
+import { noteShutWindow, untilUserTimeout } from "./give-up";
 import { currentMss } from "./output";
 import { RACK_REORDER_SEEN, probeAcked, rackAdvance, rackUpdateReoWnd, updateMinRtt, usesRack } from "./rack";
 import {
@@ -26,7 +26,7 @@ import {
   prrUpdate,
   undoLate,
 } from "./recovery";
-import { rttSample } from "./rtt";
+import { backedOffRto, rttSample } from "./rtt";
 import {
   SACK_DSACK,
   SACK_ORIGINAL,
@@ -38,7 +38,7 @@ import {
 } from "./sack";
 import { marksAcked } from "./marks";
 import { mtuAcked } from "./mtu-probe";
-import { flightOf, inFlight, scoreboardShift, scoreboardTrimHead } from "./scoreboard";
+import { flightOf, scoreboardShift, scoreboardTrimHead } from "./scoreboard";
 import { segAck, segDataLen, segFlags, segHasTs, segSackCount, segSeq, segTsEcr, segWindow } from "./segment";
 import { seqGe, seqGt, seqLe, seqLt } from "./sequence";
 import { soloAck, soloIsPlain } from "./solo";
@@ -50,7 +50,6 @@ import {
   CA_OPEN,
   CA_RECOVERY,
   Flight,
-  TF_CWND_LIMITED,
   TF_ECN,
   TF_LOSS_PROBE,
   TF_PROBING,
@@ -63,7 +62,7 @@ import {
   TxSeg,
   sndQueue,
 } from "./tcb";
-import { disarmTimer, keepAnswered, rearmRto } from "./timers";
+import { armTimer, disarmTimer, keepAnswered, rearmRto } from "./timers";
 import { hasUnsent, restartAfterIdle, retransmitLost, tcpOutput, unsentBytes } from "./transmit";
 
 /** What tcpAck() says of the segment. */
@@ -95,8 +94,6 @@ let ackedRetrans: bool = false;
 /** Something sent once only, and before the timeout, was acknowledged: the timeout was spurious (RFC 5682). */
 let ackedOriginal: bool = false;
 let newlyDelivered: u32 = 0;
-/** Microseconds since the oldest of the retransmissions that were acknowledged. */
-let retransAge: u32 = 0;
 
 /** `priorHigh` is the highest sequence that had been SACKed before this ACK, or SND.UNA. */
 function cleanScoreboard(t: Tcb, f: Flight, una: u32, priorHigh: u32): void {
@@ -116,8 +113,6 @@ function cleanScoreboard(t: Tcb, f: Flight, una: u32, priorHigh: u32): void {
     if (pcount == 0) break;
     const flags = u32(s.flags);
     if (flags & TS_EVER_RETRANS) {
-      const age = nowMicros - s.sentMicros;
-      if (!ackedRetrans || age > retransAge) retransAge = age;
       ackedRetrans = true;
     } else if (!(flags & TS_SACKED)) {
       if (!hasSample) firstSample = s.sentMicros;
@@ -187,8 +182,6 @@ function sampleRtt(t: Tcb, f: Flight, advanced: bool): void {
     updateMinRtt(t, f, nowMicros - sackSampleMicros);
   } else if (advanced && ackedRetrans && segHasTs && segTsEcr != 0) {
     const delta = nowMillis + t.tsOffset - segTsEcr;
-    // An echo older than the retransmission repeats what an earlier segment had carried: it measures nothing.
-    if (delta > retransAge / 1000 + 1) return;
     rttSample(t, max<u32>(delta, 1) * 1000);
   } else {
     return;
@@ -307,7 +300,7 @@ function takeLastAck(t: Tcb, f: Flight, ack: u32): void {
   f.progressMillis = nowMillis;
   sampleRtt(t, f, true);
   congestionAvoid(t, f, ackedSegments);
-  t.tflags &= ~(TF_LOSS_PROBE | TF_REO_TIMER | TF_PROBING | TF_CWND_LIMITED);
+  t.tflags &= ~(TF_LOSS_PROBE | TF_REO_TIMER | TF_PROBING);
   t.armed &= ~u8(ARMED_RTO);
   if (hasUnsent(t)) tcpOutput(t);
 }
@@ -324,6 +317,8 @@ function rackUpdate(t: Tcb, f: Flight, ack: u32, flag: u32): void {
 /** Decides on recovery, the window's growth, the timer, and sends what may go. */
 function settle(t: Tcb, f: Flight, flag: u32, priorOut: u32, priorDelivered: u32, priorLost: u32): void {
   let rexmit: u32 = 0;
+  // Something has arrived: RACK's timer runs on only if this ACK, too, leaves something to wait for.
+  if (flag & ACK_ADVANCED) t.tflags &= ~TF_REO_TIMER;
   const dubious = !(flag & ACK_NOT_DUP) || (flag & ACK_ALERT) != 0 || t.caState != CA_OPEN;
   if (dubious) {
     const duplicates = flag & (ACK_ADVANCED | ACK_NOT_DUP | SACK_DSACK) ? 0 : 1;
@@ -344,7 +339,6 @@ function settle(t: Tcb, f: Flight, flag: u32, priorOut: u32, priorDelivered: u32
   }
   if (rexmit == REXMIT_LOST) retransmitLost(t, f);
   if (rexmit != 0 || hasUnsent(t)) tcpOutput(t);
-  if (inFlight(f) < t.cwnd) t.tflags &= ~TF_CWND_LIMITED;
 }
 
 /** An ACK while nothing is in flight: the window may have opened (RFC 9293 3.8.6.1). */
@@ -355,6 +349,9 @@ function afterIdleAck(t: Tcb): void {
       t.backoff = 0;
       t.tflags &= ~TF_PROBING;
       disarmTimer(t, ARMED_RTO);
+    } else {
+      // The window is still shut: the next probe counts from this answer (Linux: tcp_ack_probe).
+      armTimer(t, ARMED_RTO, untilUserTimeout(t, backedOffRto(t)));
     }
   }
   tcpOutput(t);
@@ -373,7 +370,10 @@ function mayRaise(t: Tcb, f: Flight, flag: u32, delivered: u32): bool {
 
 /** SACK blocks on an ACK below SND.UNA still tell what arrived. */
 function staleSack(t: Tcb, f: Flight, una: u32): void {
-  if (f.packetsOut == 0) return;
+  if (f.packetsOut == 0) {
+    lateDsack(t, f, una);
+    return;
+  }
   const priorDelivered = f.delivered;
   const priorLost = f.lostSegments;
   sackClear();

@@ -2,6 +2,7 @@
 
 import { CC_CUBIC } from "../layout";
 import { cubicAvoid, cubicReset, cubicSsthresh } from "./cubic";
+import { seqGe } from "./sequence";
 import { CA_CWR, CA_RECOVERY, Flight, TF_CWND_LIMITED, Tcb } from "./tcb";
 
 export const SSTHRESH_INFINITE: u32 = 0x7fffffff;
@@ -13,8 +14,20 @@ export function inSlowStart(t: Tcb): bool {
 
 /** The window stopped the sender lately: only then does it grow (RFC 7661's spirit, Linux's tcp_is_cwnd_limited). */
 function isLimited(t: Tcb, f: Flight): bool {
-  if (inSlowStart(t)) return t.cwnd < 2 * f.maxPacketsOut;
-  return (t.tflags & TF_CWND_LIMITED) != 0;
+  return (t.tflags & TF_CWND_LIMITED) != 0 || (inSlowStart(t) && t.cwnd < 2 * f.maxPacketsOut);
+}
+
+/**
+ * Something was sent, or the window forbade it (`isStopped`). That it did is remembered until something is sent a round
+ * trip later and it did not; else how much was in flight at most (Linux: tcp_cwnd_validate).
+ */
+export function validateWindow(t: Tcb, f: Flight, isStopped: bool): void {
+  const isRoundOver = seqGe(t.sndUna, f.limitedSeq);
+  if (!isStopped && !isRoundOver && (t.tflags & TF_CWND_LIMITED || f.packetsOut <= f.maxPacketsOut)) return;
+  if (isStopped) t.tflags |= TF_CWND_LIMITED;
+  else t.tflags &= ~TF_CWND_LIMITED;
+  f.maxPacketsOut = f.packetsOut;
+  f.limitedSeq = t.sndNxt;
 }
 
 /** New data was acknowledged, `acked` segments of it, outside of recovery. */

@@ -75,7 +75,7 @@ function forget(t: Tcb): void {
   t.rttvar4 = 0;
   t.caState = 0;
   t.cwndCount = 0;
-  t.dupAcks = 0;
+  t.rcvRatio = 0;
   t.probes = 0;
   t.keepProbes = 0;
   t.quickAcks = 0;

@@ -14,6 +14,7 @@ import {
   MIB_TCP_DUP_SEGS,
   MIB_TCP_ECN_CE_RECEIVED,
   MIB_TCP_OUT_OF_WINDOW,
+  MIB_TCP_PAWS_OLD_ACKS,
   MIB_TCP_PAWS_REJECTED,
   MIB_TCP_RCV_PRUNED,
   RST,
@@ -38,7 +39,18 @@ import { fastopenStrayFin, fastopenStrayReset } from "./fastopen-client";
 import { ackSoon, resetSegment } from "./input";
 import { sendAck } from "./output";
 import { flightOf } from "./scoreboard";
-import { segAck, segDataLen, segFlags, segHasTs, segLength, segSeq, segTos, segTrimFront, segTsVal } from "./segment";
+import {
+  segAck,
+  segDataLen,
+  segFlags,
+  segHasTs,
+  segLength,
+  segMbuf,
+  segSeq,
+  segTos,
+  segTrimFront,
+  segTsVal,
+} from "./segment";
 import { expandSndBuf, hasSendSpace } from "./send-space";
 import { seqGe, seqGt, seqLe, seqLt } from "./sequence";
 import { EV_FIN, EV_FIN_ACKED, mayReceive, setState } from "./state";
@@ -65,7 +77,7 @@ import { PAWS_DAYS_COARSE } from "./time-wait";
 import { ATO_MIN_MILLIS, armTimer, keepIdle } from "./timers";
 import { hasUnsent, tcpOutput } from "./transmit";
 import { urgentInput } from "./urgent";
-import { growWindow, measureRcvRtt, newWindow, openWindow } from "./window";
+import { growWindow, measureRcvMss, measureRcvRtt, newWindow, openWindow, tuneOutOfOrder } from "./window";
 
 /** The current segment belongs to `t`, whose state is ESTABLISHED or later. Frees `t` when that ends it. */
 export function establishedInput(t: Tcb): void {
@@ -101,6 +113,11 @@ export function establishedInput(t: Tcb): void {
 function acceptable(t: Tcb): bool {
   if (t.tflags & TF_TIMESTAMPS && segHasTs && i32(segTsVal - t.tsRecent) < 0 && !(segFlags & RST)) {
     if (nowCoarse - t.tsRecentCoarse < PAWS_DAYS_COARSE && !isHarmless(t)) {
+      if ((segFlags & (ACK | SYN)) == ACK && segLength() == 0 && seqLt(segSeq, t.rcvNxt)) {
+        // A pure ACK that data has overtaken is usual and tells nothing: no answer (Linux: PAWSOldAck).
+        count(MIB_TCP_PAWS_OLD_ACKS);
+        return false;
+      }
       count(MIB_TCP_PAWS_REJECTED);
       noteDuplicate(t, segSeq + segLength());
       dupAck(t);
@@ -281,8 +298,10 @@ function outOfOrder(t: Tcb): void {
   const f = flightOf(t);
   if (f !== null) {
     f.rcvOutOfOrder++;
+    if (segDataLen > u32(t.rcvMss)) growRcvMss(t, segDataLen);
     growWindow(t, segDataLen);
     if (!(t.shut & SHUT_READ)) islandInsert(t, f);
+    if (f.islandTail != 0) tuneOutOfOrder(t, f, changetype<Island>(f.islandTail).endSeq);
   }
   // "A TCP receiver SHOULD send an immediate duplicate ACK when an out-of-order segment arrives" (RFC 5681 4.2)
   enterQuickAck(t);
@@ -326,8 +345,15 @@ export function received(t: Tcb, bytes: u32): void {
   if (bytes > 0) socketNotify(t, EPOLLIN);
 }
 
+/** A larger segment than any before, or several that a NIC has put together: then it says how large each was. */
+function growRcvMss(t: Tcb, bytes: u32): void {
+  const each = u32(segMbuf.tsoMss);
+  const unit = min(each != 0 ? min(each, bytes) : bytes, u32(t.advMss));
+  if (unit > u32(t.rcvMss)) measureRcvMss(t, unit, each != 0 ? bytes : unit);
+}
+
 function noteSegment(t: Tcb, bytes: u32): void {
-  if (bytes > u32(t.rcvMss)) t.rcvMss = u16(min(bytes, u32(t.advMss)));
+  if (bytes > u32(t.rcvMss)) growRcvMss(t, bytes);
   const since = nowMillis - t.lastRcvMillis;
   if (t.tflags & TF_QUICKACK) {
     enterQuickAck(t);

@@ -52,7 +52,7 @@ export function tcpInfo(t: Tcb, value: usize, length: u32): i32 {
   sequenceInfo(t, value);
   if (t.flight != 0) {
     const f = changetype<Flight>(t.flight);
-    flightInfo(f, value);
+    flightInfo(t, f, value);
     historyInfo(t, f, value);
   } else {
     store<u32>(value, u32(t.state == TCP_SYN_SENT || (t.tflags & TF_SOLO) != 0), 24);
@@ -136,7 +136,7 @@ function receivedBytes(t: Tcb): u64 {
   return u64(t.rcvNxt - t.irs - 1 - u32((t.tflags & TF_FIN_RECEIVED) != 0));
 }
 
-function flightInfo(f: Flight, value: usize): void {
+function flightInfo(t: Tcb, f: Flight, value: usize): void {
   store<u32>(value, f.packetsOut, 24);
   store<u32>(value, f.sackedOut, 28);
   store<u32>(value, f.lostOut, 32);
@@ -151,7 +151,9 @@ function flightInfo(f: Flight, value: usize): void {
   store<u64>(value, u64(busy + window + buffer) * 1000, 168);
   store<u64>(value, u64(window) * 1000, 176);
   store<u64>(value, u64(buffer) * 1000, 184);
-  store<u32>(value, f.delivered, 192);
+  // The SYN counts as well, once it was acknowledged.
+  const isOpen = t.state != TCP_SYN_SENT && t.state != TCP_SYN_RECEIVED;
+  store<u32>(value, f.delivered + u32(isOpen), 192);
 }
 
 function historyInfo(t: Tcb, f: Flight, value: usize): void {

@@ -14,8 +14,6 @@ import {
   MIB_TCP_ACTIVE_OPENS,
   SYN,
   SYSCTL_IP_DEFAULT_TTL,
-  SYSCTL_PORT_RANGE_HIGH,
-  SYSCTL_PORT_RANGE_LOW,
   SYSCTL_TCP_CONGESTION,
   SYSCTL_TCP_INIT_CWND,
   SYSCTL_TCP_INIT_RTO,
@@ -36,7 +34,7 @@ import { keyedHash } from "../hash";
 import { Netif, netifQueueOf, netifServes } from "../net/netif";
 import { defaultPmtuDiscover, ipv4Mtu } from "../net/pmtu";
 import { isBroadcast, routeLookup, routeNetif, routeSource } from "../net/route";
-import { bindPortTaken } from "../socket/bind";
+import { bindPortTaken, portRangeHigh, portRangeLow } from "../socket/bind";
 import { SF_RCVBUF_LOCKED, SF_BOUND_ADDRESS, SF_BOUND_PORT } from "../socket/socket";
 import { count, nowCoarse, nowMicros, nowMillis, stack, sysctl } from "../stack";
 import { flowAttract, flowClaim, flowForget } from "../steer/flows";
@@ -86,9 +84,10 @@ export function initialFlags(): u32 {
   );
 }
 
-/** The MSS to announce: the interface's MTU less both headers, or what TCP_MAXSEG says if that is less. */
+/** The MSS to announce: the route's, or the MTU less both headers, or what TCP_MAXSEG says if that is less. */
 function announcedMss(t: Tcb): u32 {
-  const mss = changetype<Netif>(t.netif).mtu - 40;
+  const nif = changetype<Netif>(t.netif);
+  const mss = nif.advMss != 0 ? nif.advMss : nif.mtu - 40;
   return min(t.userMss != 0 ? min(mss, u32(t.userMss)) : mss, 65495);
 }
 
@@ -224,9 +223,10 @@ function tupleIsFree(t: Tcb, address: u32, port: u32, localPort: u32): bool {
   const found = flowFind(t.localAddress, address, ports);
   if (found == 0) return flowClaim(IPPROTO_TCP, t.localAddress, address, ports);
   const w = changetype<TimeWait>(found);
-  if (w.kind != KIND_TIME_WAIT || !timeWaitReusable(w)) return false;
+  if (w.kind != KIND_TIME_WAIT || !timeWaitReusable(w, (t.flags & SF_BOUND_PORT) != 0)) return false;
   // Sequence numbers and timestamps go on above those of the past (RFC 6191).
   t.iss = max<u32>(w.sndNxt + 65535 + 2, 1);
+  if (!(t.flags & SF_BOUND_PORT)) t.tsRecent = w.tsRecent;
   timeWaitFree(w);
   return flowClaim(IPPROTO_TCP, t.localAddress, address, ports);
 }
@@ -241,6 +241,7 @@ let portIsHome: bool = false;
 
 function choosePort(t: Tcb, nif: Netif, address: u32, port: u32): i32 {
   t.iss = 0;
+  t.tsRecent = 0;
   portIsHome = false;
   if (t.flags & SF_BOUND_PORT) {
     if (!tupleIsFree(t, address, port, t.localPort)) return -EADDRINUSE;
@@ -248,8 +249,8 @@ function choosePort(t: Tcb, nif: Netif, address: u32, port: u32): i32 {
     t.remotePort = u16(port);
     return 0;
   }
-  const low = sysctl(SYSCTL_PORT_RANGE_LOW);
-  const high = sysctl(SYSCTL_PORT_RANGE_HIGH);
+  const low = portRangeLow(t);
+  const high = portRangeHigh(t);
   if (high < low) return -EINVAL;
   const range = high - low + 1;
   // RFC 6056 algorithm 3: an offset that only this host knows, and a counter

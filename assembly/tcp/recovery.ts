@@ -14,7 +14,7 @@ import { mtuProbeLost } from "./mtu-probe";
 import { currentMss } from "./output";
 import { RACK_DSACK_SEEN, rackMarkLost, usesRack } from "./rack";
 import { SACK_DATA, SACK_DSACK, SACK_ORIGINAL } from "./sack";
-import { inFlight, markLost } from "./scoreboard";
+import { inFlight, markLost, scoreboardSplit, timeRestore } from "./scoreboard";
 import { segHasTs, segTsEcr } from "./segment";
 import { seqGe, seqGt } from "./sequence";
 import {
@@ -35,6 +35,10 @@ import {
   TxSeg,
 } from "./tcb";
 import { armReorderingTimer } from "./timers";
+import { hasUnsent } from "./transmit";
+
+/** How long what looks like reneging may last at least, before all that was SACKed counts as lost. */
+const RENEGING_MIN_MICROS: u32 = 10000;
 
 /** What an ACK did: the low bits are SACK_*. */
 export const ACK_ADVANCED: u32 = 16; // SND.UNA moved
@@ -89,11 +93,13 @@ function mayUndo(t: Tcb, f: Flight): bool {
 /** Takes the window reduction back. */
 function undoReduction(t: Tcb, f: Flight, unmarkLost: bool): void {
   if (unmarkLost) {
+    let near: u32 = 0;
     for (let at = f.segHead; at != 0; at = changetype<TxSeg>(at).next) {
       const s = changetype<TxSeg>(at);
       if (s.flags & TS_LOST) {
         s.flags &= ~u8(TS_LOST);
         f.lostOut -= s.pcount;
+        near = timeRestore(f, s, near);
       }
     }
     f.retransHint = 0;
@@ -143,6 +149,11 @@ function tryUndoLoss(t: Tcb, f: Flight, spurious: bool): bool {
   count(MIB_TCP_SPURIOUS_RTOS);
   t.retransmits = 0;
   t.backoff = 0;
+  if (t.sndUna == f.highSeq && !hasSack(t)) {
+    // The state stays, but what is sent next and lost is another matter.
+    if (f.retransOut == 0) t.retransStampMillis = 0;
+    return true;
+  }
   if (spurious || hasSack(t)) t.caState = u8(CA_OPEN);
   return true;
 }
@@ -279,10 +290,18 @@ function forgetSacks(f: Flight): void {
   }
 }
 
-/** Without SACK: the first segment that is not marked yet is lost (RFC 6582). */
-function newRenoMarkLost(f: Flight, advanced: bool): void {
+/**
+ * Without SACK: "the first unacknowledged segment" is lost, and no more is known (RFC 6582 3.2): of several that left
+ * together the first alone. A partial ACK tells of the next one.
+ */
+function newRenoMarkLost(t: Tcb, f: Flight, flag: u32): void {
+  const isNew = t.caState < CA_RECOVERY && f.sackedOut >= f.reordering;
+  if (!isNew && !(t.caState == CA_RECOVERY && flag & ACK_ADVANCED)) return;
   const s = changetype<TxSeg>(f.segHead);
-  if (f.segHead != 0 && (advanced || f.sackedOut >= f.reordering)) markLost(f, s);
+  const mss = currentMss(t);
+  if (s.flags & TS_LOST) return;
+  if (s.pcount > 1 && s.endSeq - s.seq > mss && !scoreboardSplit(f, s, s.seq + mss, mss)) return;
+  markLost(f, s);
 }
 
 /** Looks for lost segments. */
@@ -292,7 +311,7 @@ function identifyLoss(t: Tcb, f: Flight, flag: u32): void {
     const micros = rackMarkLost(t, f);
     if (micros > 0) armReorderingTimer(t, micros);
   } else if (!hasSack(t)) {
-    newRenoMarkLost(f, t.caState >= CA_RECOVERY && (flag & ACK_ADVANCED) != 0);
+    newRenoMarkLost(t, f, flag);
   } else {
     sackMarkLost(f);
   }
@@ -318,7 +337,7 @@ function processLoss(t: Tcb, f: Flight, flag: u32, duplicates: u32): u32 {
       if (flag & SACK_DATA || duplicates > 0) f.frto = 0;
     } else if (flag & ACK_ADVANCED && !recovered) {
       f.highSeq = t.sndNxt;
-      if (t.sndUna + t.sndBytes != t.sndNxt && seqGt(t.sndUna + t.sndWnd, t.sndNxt)) return REXMIT_NEW;
+      if (hasUnsent(t) && seqGt(t.sndUna + t.sndWnd, t.sndNxt)) return REXMIT_NEW;
       f.frto = 0;
     }
   }
@@ -344,8 +363,9 @@ function isReneging(t: Tcb, f: Flight): bool {
  */
 export function fastRetransmitAlert(t: Tcb, f: Flight, acked: u32, duplicates: u32, flag: u32): u32 {
   if (flag & ACK_ECE) f.priorSsthresh = 0;
-  if (isReneging(t, f)) {
-    armReorderingTimer(t, 10000);
+  if (flag & ACK_ADVANCED && isReneging(t, f)) {
+    // Half a round trip may still clear it up.
+    armReorderingTimer(t, max<u32>(t.srtt8 >>> 4, RENEGING_MIN_MICROS));
     return REXMIT_NONE;
   }
   if (t.caState == CA_OPEN) {

@@ -62,10 +62,12 @@ function dsack(t: Tcb, f: Flight, start: u32, end: u32, una: u32): u32 {
   // One that speaks of data older than the window, or of what was never sent, is nonsense.
   if (seqLe(end, start) || seqGt(end, t.sndNxt) || seqLt(start, una - max<u32>(t.maxSndWnd, 1))) return 0;
   count(MIB_TCP_DSACK_RECV);
-  f.dsackDups += max<u32>((end - start + u32(t.mss) - 1) / u32(t.mss), 1);
+  const segments = max<u32>((end - start + u32(t.mss) - 1) / u32(t.mss), 1);
+  f.dsackDups += segments;
+  // A needless retransmission has arrived as well; more of them than there were are the network's doing.
+  if (f.dsackDups <= f.totalRetrans) f.delivered += segments;
   f.rackFlags |= RACK_DSACK_SEEN;
   if (f.undoMarker != 0 && f.undoRetrans != 0 && f.undoRetrans != u32.MAX_VALUE && seqGe(start, f.undoMarker)) {
-    const segments = max<u32>((end - start + u32(t.mss) - 1) / u32(t.mss), 1);
     f.undoRetrans = f.undoRetrans > segments ? f.undoRetrans - segments : 0;
   }
   return SACK_DSACK;

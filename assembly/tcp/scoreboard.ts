@@ -147,6 +147,34 @@ export function timeRemove(f: Flight, s: TxSeg): void {
   else f.timeHead = s.timeNext;
 }
 
+/**
+ * Puts a segment that had been taken for lost back on the list by time, where its transmission belongs; `near` is one
+ * on it that was sent about then, or 0. Returns the segment, for the next call.
+ */
+export function timeRestore(f: Flight, s: TxSeg, near: u32): u32 {
+  const at = u32(changetype<usize>(s));
+  if (s.inTime) return at;
+  let before = near != 0 ? near : f.timeTail;
+  while (before != 0 && isSentLater(before, s)) before = changetype<TxSeg>(before).timePrev;
+  let after = before != 0 ? changetype<TxSeg>(before).timeNext : f.timeHead;
+  while (after != 0 && !isSentLater(after, s)) {
+    before = after;
+    after = changetype<TxSeg>(after).timeNext;
+  }
+  s.inTime = 1;
+  s.timePrev = before;
+  s.timeNext = after;
+  if (before != 0) changetype<TxSeg>(before).timeNext = at;
+  else f.timeHead = at;
+  if (after != 0) changetype<TxSeg>(after).timePrev = at;
+  else f.timeTail = at;
+  return at;
+}
+
+function isSentLater(at: u32, s: TxSeg): bool {
+  return i32(changetype<TxSeg>(at).sentMicros - s.sentMicros) > 0;
+}
+
 /** Takes the first segment (acknowledged) out with its counts. */
 export function scoreboardShift(f: Flight): void {
   const s = changetype<TxSeg>(f.segHead);

@@ -124,7 +124,8 @@ export class Tcb extends Socket {
   sndScale: u8;
   rcvScale: u8;
   caState: u8;
-  dupAcks: u8;
+  /** Share of the receive buffer that holds payload, of 256; 0 before it is known (window.ts). */
+  rcvRatio: u8;
   retransmits: u8;
   backoff: u8;
   probes: u8;

@@ -19,6 +19,7 @@ import {
   SYSCTL_TCP_RFC1337,
   SYSCTL_TCP_TIME_WAIT,
   SYSCTL_TCP_TW_REUSE,
+  SYSCTL_TCP_TW_REUSE_DELAY,
   TCP_TIME_WAIT,
 } from "../layout";
 import { flowRemove, flowReplace, portsOf } from "../flow";
@@ -43,14 +44,14 @@ export class TimeWait extends Socket {
   hasTs: u32;
   /** When an ACK was last sent in answer to one that could not be, ms, 0 = never. */
   answeredMillis: u32;
+  /** When the connection ended, ms. */
+  enteredMillis: u32;
 }
 export const TIME_WAIT_BYTES: u32 = 104;
 if (offsetof<TimeWait>() > TIME_WAIT_BYTES) ERROR("TimeWait layout");
 
 /** PAWS' memory of a timestamp ends after 24 days (RFC 7323 5.5), in units of nowCoarse. */
 export const PAWS_DAYS_COARSE: u32 = (24 * 24 * 3600 * 1000) >>> 6;
-/** A second, in the same units. */
-const SECOND_COARSE: u32 = 1024 >>> 6;
 
 let pool: Pool = changetype<Pool>(0);
 
@@ -84,6 +85,7 @@ export function enterTimeWait(t: Tcb): void {
   w.tsRecent = t.tsRecent;
   w.tsRecentCoarse = t.tsRecentCoarse;
   w.tsOffset = t.tsOffset;
+  w.enteredMillis = nowMillis;
   flowReplace(t, w);
   t.tflags &= ~TF_IN_FLOW;
   timerArm(w, nowMillis + sysctl(SYSCTL_TCP_TIME_WAIT));
@@ -166,7 +168,12 @@ function noteTs(w: TimeWait): void {
   w.tsRecentCoarse = nowCoarse;
 }
 
-/** May connect() take over the 4-tuple of this record? (tcp_tw_reuse: a second later timestamps tell old from new) */
-export function timeWaitReusable(w: TimeWait): bool {
-  return sysctl(SYSCTL_TCP_TW_REUSE) == 1 && w.hasTs != 0 && nowCoarse - w.tsRecentCoarse >= SECOND_COARSE;
+/**
+ * May connect() take over the 4-tuple of this record? Timestamps tell old from new: at once when the application has
+ * chosen the port itself, else with tcp_tw_reuse once the connection has been over for longer than tcp_tw_reuse_delay.
+ */
+export function timeWaitReusable(w: TimeWait, isBound: bool): bool {
+  if (w.hasTs == 0) return false;
+  if (isBound) return true;
+  return sysctl(SYSCTL_TCP_TW_REUSE) == 1 && nowMillis - w.enteredMillis > sysctl(SYSCTL_TCP_TW_REUSE_DELAY);
 }

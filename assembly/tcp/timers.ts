@@ -74,6 +74,8 @@ const THIN_RETRIES: u32 = 6;
 /** Idle time after which a connection gives its Flight back, ms; a second when the pool runs low. */
 const FLIGHT_IDLE_MILLIS: u32 = 30000;
 const FLIGHT_IDLE_SHORT_MILLIS: u32 = 1000;
+/** What Linux adds to short timeouts, ms (TCP_TIMEOUT_MIN_US). */
+const TIMEOUT_MIN_MILLIS: u32 = 2;
 /** When to try again what memory was missing for, ms (Linux: TCP_RESOURCE_PROBE_INTERVAL). */
 const RESOURCE_PROBE_MILLIS: u32 = 500;
 
@@ -121,7 +123,7 @@ export function scheduleLossProbe(t: Tcb, f: Flight): bool {
 /** RACK waits `micros` for reordered segments before it calls them lost. */
 export function armReorderingTimer(t: Tcb, micros: u32): void {
   t.tflags = (t.tflags & ~TF_LOSS_PROBE) | TF_REO_TIMER;
-  armTimer(t, ARMED_RTO, min((micros + 999) / 1000 + 1, backedOffRto(t)));
+  armTimer(t, ARMED_RTO, min((micros + 999) / 1000 + TIMEOUT_MIN_MILLIS, backedOffRto(t)));
 }
 
 function isDue(t: Tcb, which: u32, at: u32): bool {
@@ -238,8 +240,9 @@ function retransmissionTimeout(t: Tcb, f: Flight): bool {
   if (t.retransmits < 255) t.retransmits++;
   const head = changetype<TxSeg>(f.segHead);
   if (retransmit(t, f, head, 1) == 0) {
-    // No memory or no route now: not a backed-off RTO.
-    armTimer(t, ARMED_RTO, min<u32>(backedOffRto(t), RESOURCE_PROBE_MILLIS));
+    // No memory or no route now: not a backed-off RTO, but silence all the same (Linux: the first attempt is stamped).
+    if (t.retransStampMillis == 0) t.retransStampMillis = max<u32>(nowMillis, 1);
+    armTimer(t, ARMED_RTO, untilUserTimeout(t, RESOURCE_PROBE_MILLIS));
     return true;
   }
   if (f.undoMarker != 0) f.undoRetrans = f.undoRetrans == u32.MAX_VALUE ? 1 : f.undoRetrans + 1;

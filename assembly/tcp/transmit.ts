@@ -16,18 +16,18 @@ import {
 import { Chunk } from "../memory/chunk";
 import { txAvailable } from "../memory/tx-pool";
 import { Netif } from "../net/netif";
-import { SocketExtra } from "../socket/socket";
+import { SF_WANT_SPACE, SocketExtra } from "../socket/socket";
 import { countBy, nowMillis, sysctl } from "../stack";
 import { chronoUpdate } from "./chronograph";
-import { restartWindow } from "./congestion";
+import { restartWindow, validateWindow } from "./congestion";
 import { cubicIdle } from "./cubic";
 import { PROBE_NONE, PROBE_SENT, PROBE_WAIT, mtuBegin, mtuProbe } from "./mtu-probe";
 import { currentMss, sendSegment, tcpRoute } from "./output";
 import { recordLeft } from "./marks";
 import { backedOffRto } from "./rtt";
 import { flightOf, inFlight, scoreboardAdd, scoreboardSplit, timeAppend } from "./scoreboard";
-import { packetLeft } from "./send-space";
-import { seqGe, seqGt } from "./sequence";
+import { expandSndBuf, packetLeft } from "./send-space";
+import { seqGt } from "./sequence";
 import { soloSend } from "./solo";
 import { stampsSent } from "./stamps";
 import {
@@ -38,7 +38,6 @@ import {
   Flight,
   TF_CORK,
   TF_CORK_FLUSH,
-  TF_CWND_LIMITED,
   TF_FIN_QUEUED,
   TF_FIN_SENT,
   TF_LOSS_PROBE,
@@ -131,13 +130,13 @@ export function tcpOutput(t: Tcb): u32 {
     const n = sendNext(t, f, mss, tso);
     if (n == 0) break;
     sent += n;
+    // A writer waits while the window still has room: the send buffer may grow (Linux: tcp_check_space).
+    if (t.flags & SF_WANT_SPACE) expandSndBuf(t);
     if (sent >= most) break;
   }
+  const isStopped = inFlight(f) >= t.cwnd;
+  if (sent > 0 || isStopped) validateWindow(t, f, isStopped);
   if (sent > 0) {
-    if (f.packetsOut > f.maxPacketsOut || seqGe(t.sndUna, f.limitedSeq)) {
-      f.maxPacketsOut = f.packetsOut;
-      f.limitedSeq = t.sndNxt;
-    }
     if (t.tflags & TF_PROBING) {
       t.tflags &= ~TF_PROBING;
       disarmTimer(t, ARMED_RTO);
@@ -198,11 +197,7 @@ function sendNext(t: Tcb, f: Flight, mss: u32, tso: bool): u32 {
   const finWaits = (t.tflags & (TF_FIN_QUEUED | TF_FIN_SENT)) == TF_FIN_QUEUED;
   if (unsent == 0 && !finWaits) return 0;
   const pipe = inFlight(f);
-  if (pipe >= t.cwnd) {
-    t.tflags |= TF_CWND_LIMITED;
-    f.maxPacketsOut = max(f.maxPacketsOut, f.packetsOut);
-    return 0;
-  }
+  if (pipe >= t.cwnd) return 0;
   const room = i32(t.sndUna + t.sndWnd - t.sndNxt);
   const places = txRoom(t);
   if (places == 0) {

@@ -11,14 +11,53 @@ import { SF_RCVBUF_LOCKED, SHUT_READ, SocketExtra } from "../socket/socket";
 import { nowMicros, sysctl } from "../stack";
 import { Flight, TF_ACK_PENDING, TF_PINGPONG, TF_WSCALE, Tcb } from "./tcb";
 
-/** Share of a receive buffer that is announced as window: half, as Linux with tcp_adv_win_scale = 1. */
-export function windowSpace(rcvBuf: u32): u32 {
-  return rcvBuf >>> 1;
+/** Share of the receive buffer that is announced as window before the peer's segments are known: half. */
+const RATIO_DEFAULT: u32 = 128;
+
+function ratioOf(t: Tcb): u32 {
+  return t.rcvRatio != 0 ? u32(t.rcvRatio) : RATIO_DEFAULT;
 }
 
+/** Window that all of the receive buffer gives, bytes. */
+export function windowSpace(t: Tcb): u32 {
+  const ratio = ratioOf(t);
+  return (t.rcvBuf >>> 8) * ratio + (((t.rcvBuf & 255) * ratio) >>> 8);
+}
+
+/** Receive buffer that a window of `bytes` needs. */
+function spaceFor(t: Tcb, bytes: u32): u32 {
+  return u32(min<u64>((u64(bytes) << 8) / ratioOf(t), 1 << 30));
+}
+
+/**
+ * What a segment with `bytes` of payload occupies in Linux's receive buffer: its descriptor, and a power of two or
+ * whole pages for headers, lists and bytes.
+ */
+function occupies(bytes: u32): u32 {
+  const whole = bytes + HEADERS_BYTES + LISTS_BYTES;
+  if (whole <= PAGE_BYTES) return STRUCT_BYTES + (1 << (32 - clz<u32>(whole - 1)));
+  return STRUCT_BYTES + ((bytes + HEADERS_BYTES + LISTS_BYTES + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1));
+}
+
+/**
+ * Segments of `unit` bytes come, now `bytes` at once: how much of a buffer is payload is reckoned anew when their size
+ * changes (Linux: tcp_measure_rcv_mss, scaling_ratio).
+ */
+export function measureRcvMss(t: Tcb, unit: u32, bytes: u32): void {
+  t.rcvMss = u16(unit);
+  t.rcvRatio = u8(max(min<u32>((bytes << 8) / occupies(bytes), 255), 1));
+}
+
+/** What a connection is thought to read in its first round trip, segments (Linux: TCP_INIT_CWND). */
+const TUNE_SEGMENTS: u32 = 10;
 /** Unit of Tcb.rcvSsthresh as a shift, and its value for "no limit". */
 const SSTHRESH_SHIFT: u32 = 6;
 const SSTHRESH_NONE: u32 = 65535;
+/** Headers and their room, lists of pages, Linux's descriptor of a packet, and a page of memory, bytes. */
+const HEADERS_BYTES: u32 = 106;
+const LISTS_BYTES: u32 = 320;
+const STRUCT_BYTES: u32 = 256;
+const PAGE_BYTES: u32 = 4096;
 /** Payload that lets the window grow (Linux: tcp_event_data_recv). */
 const GROW_FROM_BYTES: u32 = 128;
 
@@ -29,7 +68,7 @@ export function windowClamp(t: Tcb): u32 {
 
 /** Window that an empty receive queue would give, bytes. */
 export function fullWindow(t: Tcb): u32 {
-  const space = windowSpace(t.rcvBuf);
+  const space = windowSpace(t);
   const clamp = windowClamp(t);
   return clamp != 0 ? min(space, clamp) : space;
 }
@@ -164,6 +203,18 @@ export function measureRcvRtt(t: Tcb, f: Flight): void {
   f.rcvRttStamp = nowMicros;
 }
 
+/** Lets the buffer grow until it gives a window of `bytes`, at most to tcp_rmem's. */
+function growRcvBuf(t: Tcb, bytes: u32): void {
+  t.rcvBuf = max(t.rcvBuf, min(spaceFor(t, bytes), sysctl(SYSCTL_TCP_RMEM_MAX)));
+}
+
+/** What waits behind a hole, up to `end`, does not take the room of what is to fill it, once accept() was called. */
+export function tuneOutOfOrder(t: Tcb, f: Flight, end: u32): void {
+  if (t.flags & SF_RCVBUF_LOCKED || t.parent != 0 || !sysctl(SYSCTL_TCP_MODERATE_RCVBUF)) return;
+  const space = f.tuneMicros != 0 ? f.tuneSpace : TUNE_SEGMENTS * u32(t.advMss);
+  growRcvBuf(t, min<u32>((space << 1) + (end - t.rcvNxt), 1 << 29));
+}
+
 /** Called after the application has read: lets the buffer grow to twice what it reads in a round trip. */
 export function tuneRcvBuf(t: Tcb, f: Flight): void {
   if (t.flags & SF_RCVBUF_LOCKED || !sysctl(SYSCTL_TCP_MODERATE_RCVBUF)) return;
@@ -171,16 +222,13 @@ export function tuneRcvBuf(t: Tcb, f: Flight): void {
   if (f.tuneMicros == 0) {
     f.tuneMicros = max<u32>(nowMicros, 1);
     f.tuneSeq = read;
-    f.tuneSpace = windowSpace(t.rcvBuf) >>> 1;
+    f.tuneSpace = windowSpace(t) >>> 1;
     return;
   }
   if (f.rcvRttMicros == 0 || nowMicros - f.tuneMicros < f.rcvRttMicros) return;
   const copied = read - f.tuneSeq;
   if (i32(copied) > 0 && copied > f.tuneSpace) {
-    const wanted = min<u32>((copied << 1) + 16 * u32(t.advMss), 1 << 30) << 1;
-    const most = sysctl(SYSCTL_TCP_RMEM_MAX);
-    const size = min(wanted, most);
-    if (size > t.rcvBuf) t.rcvBuf = size;
+    growRcvBuf(t, min<u32>((copied << 1) + 16 * u32(t.advMss), 1 << 29));
     f.tuneSpace = copied;
   }
   f.tuneSeq = read;

@@ -19,6 +19,9 @@ import { ScriptFailure } from "./failure.ts";
 import type { SyscallEvent, Value } from "./script.ts";
 import { compareNumber, isAny, itemsOf, membersOf, toNumber } from "./values.ts";
 
+/** Bytes of struct cmsghdr. */
+const CMSG_HEADER = 16;
+
 export const messageCalls: readonly (readonly [string, Call])[] = [
   ["sendmsg", sendmsg],
   ["recvmsg", recvmsg],
@@ -104,7 +107,7 @@ function compareControl(
   }
   for (const [i, item] of items.entries()) {
     const message = came[i] as ControlMessage;
-    const fields: Record<string, unknown> = { ...message, cmsg_data: message.data };
+    const fields: Record<string, unknown> = { ...message, cmsg_data: message.data, cmsg_len: controlBytes(message) };
     for (const [name, member] of membersOf(item, event.line, "struct cmsghdr")) {
       if (name === "cmsg_data" && typeof message.data === "object" && "ts" in message.data) {
         compareStamp(context, event, member.value, message.data.ts[0]);
@@ -113,6 +116,12 @@ function compareControl(
       compareField(event, member.value, fields[name], name);
     }
   }
+}
+
+/** Bytes of a control message in Linux: struct cmsghdr, and what it brings (an error comes with an address). */
+function controlBytes({ data }: ControlMessage): number {
+  if (typeof data !== "object") return CMSG_HEADER + 4;
+  return CMSG_HEADER + ("ts" in data ? 48 : "ee_errno" in data ? 32 : 12);
 }
 
 /** {scm_sec=0,scm_nsec=20000000}: the script's time, give or take its tolerance. */

@@ -51,10 +51,11 @@ function encode(value: Value, length: number | undefined, line: number): Uint8Ar
   }
   const struct = value.kind === "list" && value.items[0]?.kind === "struct" ? value.items[0] : value;
   if (struct.kind === "struct") return encodeStructure(struct, length, line);
-  const view = new DataView(new ArrayBuffer(Math.max(length ?? 4, 8)));
+  const size = checkLength(length ?? 4, line);
+  const view = new DataView(new ArrayBuffer(Math.max(size, 8)));
   const number = isAny(value) ? 0 : toNumber(value, line, "the value of the option");
   view.setBigInt64(0, BigInt(number), true);
-  return new Uint8Array(view.buffer, 0, checkLength(length ?? 4, line));
+  return new Uint8Array(view.buffer, 0, size);
 }
 
 function checkLength(length: number, line: number): number {

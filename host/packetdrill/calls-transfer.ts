@@ -57,8 +57,8 @@ function isOpen({ posix }: CallContext, fd: number): boolean {
 
 /** A buffer of zeros. */
 export function bufferOf(event: SyscallEvent, length: number): Uint8Array {
-  if (length <= BYTES_MAX) return new Uint8Array(length);
-  throw new ScriptFailure(event.line, `${event.name} of ${length} bytes: at most ${BYTES_MAX} in one call`);
+  if (length >= 0 && length <= BYTES_MAX) return new Uint8Array(length);
+  throw new ScriptFailure(event.line, `${event.name} of ${length} bytes: 0 to ${BYTES_MAX} in one call`);
 }
 
 function buffers(event: SyscallEvent): Uint8Array[] {

@@ -13,6 +13,7 @@ const TTL = 255;
 /** Window of injected segments where the script writes none. */
 const WINDOW = 65535;
 const SYN = 2;
+const ACK = 16;
 const ICMP_ECHO_REPLY = 0;
 const ICMP_ECHO = 8;
 
@@ -59,7 +60,7 @@ function segment(event: PacketEvent, tcp: TcpPacket, ip: Ipv4Fields, connection:
     source: connection.remotePort,
     destination: connection.localPort,
     sequence,
-    ack: tcp.ack === undefined ? 0 : connection.local.toWire(tcp.ack, isSyn),
+    ack: tcp.ack === undefined && (tcp.flags & ACK) === 0 ? 0 : connection.local.toWire(tcp.ack ?? 0, isSyn),
     flags: tcp.flags,
     window: tcp.window ?? WINDOW,
     urgent: tcp.urgent ?? 0,
@@ -82,15 +83,21 @@ function message(icmp: IcmpPacket, connection: Connection): Uint8Array {
   return icmpMessage(icmpType, icmpCode, icmp.mtu ?? 0, quote(icmp, connection));
 }
 
-/** "The internet header plus the first 64 bits of the original datagram's data" (RFC 792), a datagram of the stack. */
-function quote({ quoted }: IcmpPacket, connection: Connection): Uint8Array {
+/**
+ * "The internet header plus the first 64 bits of the original datagram's data" (RFC 792), a datagram of the stack. One
+ * that did not fit an MTU was larger than that, however little of it is written.
+ */
+function quote({ quoted, mtu = 0 }: IcmpPacket, connection: Connection): Uint8Array {
+  const protocol = PROTOCOL[quoted?.protocol ?? connection.protocol];
+  const headers = 20 + (protocol === PROTOCOL.tcp ? 20 : 8);
   const ip = {
     source: connection.localAddress,
     destination: connection.remoteAddress,
-    protocol: PROTOCOL[quoted?.protocol ?? connection.protocol],
+    protocol,
     tos: 0,
     ttl: 64,
     fragment: 0x4000,
+    totalLength: Math.min(Math.max(headers + (quoted?.payload ?? 0), mtu + 1), 65535),
   };
   const { localPort, remotePort } = connection;
   if (ip.protocol === PROTOCOL.udp) {

@@ -126,8 +126,9 @@ function failureOf(run: ScriptRun, error: unknown): ScriptResult {
     worlds.clear();
     return run.result("failed", run.line, `the stack broke down: ${error.message}`);
   }
+  // A mistake of the runner's own is this script's alone: those after it still run.
   worlds.clear();
-  throw error;
+  return run.result("failed", run.line, `the runner broke down: ${String(error)}`);
 }
 
 class ScriptRun {
@@ -159,6 +160,7 @@ class ScriptRun {
     const surroundings = new Surroundings(world, { directory: dirname(this.#file) });
     for (const command of settings.initScripts) surroundings.run(command, 0);
     for (const { command, line } of script.init) surroundings.run(command, line);
+    surroundings.assumeReceiveBuffer(script);
     const runner = new Runner(script, settings, world, {
       shell: (command, line) => surroundings.run(command, line),
     });

@@ -47,6 +47,7 @@ const SOURCES: Readonly<Record<string, Source>> = {
   TcpExtTCPDSACKOldSent: ["tcp", "dsackSent"],
   TcpExtBeyondWindow: ["tcp", "outOfWindow"],
   TcpExtPAWSEstab: ["tcp", "pawsRejected"],
+  TcpExtPAWSOldAck: ["tcp", "pawsOldAcks"],
   TcpExtTCPChallengeACK: ["tcp", "challengeAcks"],
   TcpExtTCPAbortOnData: ["tcp", "abortOnData"],
   TcpExtTCPAbortOnClose: ["tcp", "abortOnClose"],

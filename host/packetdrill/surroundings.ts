@@ -5,6 +5,7 @@ import { OribiError } from "../errors.ts";
 import { ScriptFailure, ScriptRefusal } from "./failure.ts";
 import { IDLE_SYSCTLS, isFixedSysctl } from "./surroundings-sysctl.ts";
 import { linuxCounter } from "./surroundings-counter.ts";
+import type { Script } from "./script.ts";
 import { interpretShell, type ShellContext, type ShellEffect } from "./shell.ts";
 import type { CounterEffect, LinkEffect, RouteEffect, SysctlEffect } from "./shell.ts";
 import type { World } from "./world.ts";
@@ -16,19 +17,33 @@ const RTO_MIN_MILLIS = 200;
 /** Metrics of routes that the stack does not have. */
 const MISSING_METRICS = [
   "initrwnd",
-  "advmss",
   "rttMicros",
   "rttvarMicros",
   "cwnd",
   "ssthresh",
   "window",
-  "reordering",
   "quickack",
-  "hoplimit",
   "fastopenNoCookie",
-  "congestionControl",
   "ecn",
 ] as const satisfies readonly (keyof RouteEffect)[];
+
+/** Least scale that a receive buffer as large as it is without tcp_rmem leaves room for. */
+const SCALE_MIN = 2;
+const SYN = 2;
+
+/** The window scale in the first SYN that the script wants from the stack, if it says. */
+function offeredScale({ events }: Script): number | undefined {
+  for (const event of events) {
+    if (event.type !== "packet" || event.direction !== "out" || event.transport.protocol !== "tcp") continue;
+    const { flags, options } = event.transport;
+    if (!(flags & SYN)) continue;
+    const option = options?.find(({ kind }) => kind === "wscale");
+    return option?.kind === "wscale" ? option.shift : undefined;
+  }
+  return undefined;
+}
+
+const settingOf = (name: string, value: string): SysctlEffect => ({ kind: "sysctl", name, value });
 
 /** Carries shell commands out for one script. */
 export class Surroundings {
@@ -37,6 +52,7 @@ export class Surroundings {
   readonly #mtu: number;
   /** The counters when nstat showed them last, by Linux's name. */
   #seen: ((name: string) => number) | undefined;
+  #hasReceiveBuffer = false;
 
   constructor(world: World, context: ShellContext) {
     this.#world = world;
@@ -86,6 +102,7 @@ export class Surroundings {
   #sysctl({ name, value }: SysctlEffect, line: number): void {
     // Asked first: each script sets many that the stack has not, and an error costs more than all of them.
     const short = name.replace(/^net\.(ipv4|core)\./, "");
+    this.#hasReceiveBuffer ||= short === "tcp_rmem";
     if (IDLE_SYSCTLS.has(short) || isFixedSysctl(short, value)) return;
     try {
       this.#world.stack.sysctl(name, value);
@@ -104,7 +121,24 @@ export class Surroundings {
     const { stack } = this.#world;
     stack.sysctl("tcp_init_cwnd", route.initcwnd ?? INIT_CWND);
     stack.sysctl("tcp_rto_min", Math.max(1, Math.round((route.rtoMinMicros ?? RTO_MIN_MILLIS * 1000) / 1000)));
+    const { reordering, hoplimit, congestionControl } = route;
+    if (reordering !== undefined) stack.sysctl("tcp_reordering", reordering);
+    if (hoplimit !== undefined) stack.sysctl("ip_default_ttl", hoplimit);
+    if (congestionControl !== undefined) this.#sysctl(settingOf("tcp_congestion_control", congestionControl), line);
     this.#world.setMtu(Math.min(route.mtu ?? this.#mtu, this.#mtu));
+    this.#world.setAdvMss(route.advmss ?? 0);
+  }
+
+  /**
+   * Sets the receive buffer that a script was written for, when none of its commands has set one: the largest that
+   * tcp_rmem allows decides on the window scale that SYNs offer, and differs from machine to machine.
+   */
+  assumeReceiveBuffer(script: Script): void {
+    const shift = this.#hasReceiveBuffer ? undefined : offeredScale(script);
+    if (shift === undefined || shift < SCALE_MIN) return;
+    const { stack } = this.#world;
+    const [least, usual] = String(stack.sysctl("tcp_rmem")).split(" ");
+    stack.sysctl("tcp_rmem", `${least} ${usual} ${2 ** (15 + shift)}`);
   }
 
   #link({ mtu, up }: LinkEffect, line: number): void {

@@ -10,6 +10,8 @@ export interface Ipv4Fields {
   tos: number;
   ttl: number;
   id?: number;
+  /** What the header says of the length; undefined: what it is. */
+  totalLength?: number;
   /** Flags and offset as the header's word has them. */
   fragment?: number;
 }
@@ -57,7 +59,7 @@ export function ipv4Datagram(fields: Ipv4Fields, body: Uint8Array): Uint8Array {
   const view = new DataView(bytes.buffer);
   view.setUint8(0, 0x45);
   view.setUint8(1, fields.tos);
-  view.setUint16(2, bytes.length);
+  view.setUint16(2, fields.totalLength ?? bytes.length);
   view.setUint16(4, fields.id ?? 0);
   view.setUint16(6, fields.fragment ?? 0);
   view.setUint8(8, fields.ttl);

@@ -182,6 +182,11 @@ export class World {
     if (result < 0) throw new OribiError("ERR_ORIBI_OPTION", `The MTU cannot be ${mtu}: it is 68 to 65535.`);
   }
 
+  /** Sets the MSS that the host announces, as `ip route ... advmss` does; 0: what the MTU allows. */
+  setAdvMss(mss: number): void {
+    this.stack.core.netifSetAdvMss(1, mss);
+  }
+
   /** Lets the stack do what can be done at this time. */
   settle(): void {
     for (let steps = 0; steps < STEPS_MAX; steps++) {

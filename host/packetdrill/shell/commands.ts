@@ -27,7 +27,8 @@ const WITHOUT_MEANING = new Set(
 );
 const SCRIPTS = /\.sh$/;
 const RESTORE = /^sysctl_restore_.*\.sh$/;
-const SLEEP_MAX_MICROS = 3600e6;
+/** Times of the stack are compared modulo 2^32 ms: three weeks are safe. */
+const SLEEP_MAX_MICROS = 21 * 86400e6;
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   sysctl: (words, { effects }) => runSysctl(words, effects),
