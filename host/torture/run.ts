@@ -169,13 +169,13 @@ class Run {
   #judge(): void {
     const { board, net, hosts } = this.#lab;
     const found = board.found();
-    if (found.length > 0) throw new TortureFailure(found.join("\n"));
-    if (board.get(at.PHASE) === at.PHASE_END) return;
-    for (const stack of hosts.flatMap((host) => host.stacks)) {
+    // The death of a stack explains what its peers have found.
+    for (const stack of board.get(at.PHASE) === at.PHASE_END ? [] : hosts.flatMap((host) => host.stacks)) {
       const { state } = net.stackEntry(stack);
       if (state === "running" && stack.trap === undefined) continue;
-      throw new TortureFailure(`stack ${stack.name} is ${state} though nobody has killed it: ${stack.trap?.message}`);
+      found.unshift(`stack ${stack.name} is ${state} though nobody has killed it: ${stack.trap?.message}`);
     }
+    if (found.length > 0) throw new TortureFailure(found.join("\n"));
   }
 
   /** Brings all connections to their end: all bytes come, everything is given back. */
