@@ -67,7 +67,6 @@ import {
   TF_FIN_RECEIVED,
   TF_FIN_SENT,
   TF_PINGPONG,
-  TF_QUICKACK,
   TF_TIMESTAMPS,
   TF_URGENT,
   Tcb,
@@ -355,9 +354,7 @@ function growRcvMss(t: Tcb, bytes: u32): void {
 function noteSegment(t: Tcb, bytes: u32): void {
   if (bytes > u32(t.rcvMss)) growRcvMss(t, bytes);
   const since = nowMillis - t.lastRcvMillis;
-  if (t.tflags & TF_QUICKACK) {
-    enterQuickAck(t);
-  } else if (t.atoMillis == 0) {
+  if (t.atoMillis == 0) {
     // The first data of the connection.
     fillQuickAcks(t);
     t.atoMillis = u16(ATO_MIN_MILLIS);

@@ -59,17 +59,7 @@ import {
 } from "./fastopen";
 import { fastopenLimit, fastopenSetLimit } from "./fastopen-server";
 import { sendAck } from "./output";
-import {
-  ARMED_KEEP,
-  TF_ACK_PENDING,
-  TF_CORK,
-  TF_CORK_FLUSH,
-  TF_NODELAY,
-  TF_PINGPONG,
-  TF_QUICKACK,
-  TF_TIMESTAMPS,
-  Tcb,
-} from "./tcb";
+import { ARMED_KEEP, TF_ACK_PENDING, TF_CORK, TF_CORK_FLUSH, TF_NODELAY, TF_PINGPONG, TF_TIMESTAMPS, Tcb } from "./tcb";
 import { disarmTimer, keepCount, keepIdle, keepInterval, startKeepalive } from "./timers";
 import { tcpInfo } from "./info";
 import { tcpOutput } from "./transmit";
@@ -232,7 +222,6 @@ function setQuickAck(t: Tcb, v: i32): i32 {
     return 0;
   }
   enterQuickAck(t);
-  setFlag(t, TF_QUICKACK, false);
   if (t.tflags & TF_ACK_PENDING && t.state != TCP_LISTEN) {
     sendAck(t);
     netifFlush();

@@ -32,7 +32,6 @@ export const TF_ECE_DEMAND: u32 = 1 << 15; // answer with ECE until CWR comes
 export const TF_CWR_PENDING: u32 = 1 << 16; // tell the peer that the window was reduced
 export const TF_ORPHAN: u32 = 1 << 17; // closed by the application
 export const TF_PROBING: u32 = 1 << 18; // the persist timer runs in the place of the RTO
-export const TF_QUICKACK: u32 = 1 << 19; // TCP_QUICKACK, until the first delayed one
 export const TF_COOKIE: u32 = 1 << 20; // came from a SYN cookie
 export const TF_MORE: u32 = 1 << 21; // the last send() said MSG_MORE
 export const TF_CWND_LIMITED: u32 = 1 << 22; // cwnd stopped the sender during the last window
