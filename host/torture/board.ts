@@ -117,12 +117,12 @@ export class Board {
     Atomics.add(this.#bytes, 0, BigInt(count));
   }
 
-  /** Word of a stack's life: even while it lives, odd from when somebody begins to kill it until it is restarted. */
+  /** Word of a stack's life: even while it lives, odd while it is being killed, which may take it a while. */
   incarnation(side: number, stack: number): number {
     return INCARNATIONS + side * STACKS_MAX + stack;
   }
 
-  /** Does a stack live its life `incarnation` no more, or is it being killed, or dead? */
+  /** Does a stack live its life `incarnation` no more, or is this being ended? */
   isEnding(side: number, stack: number, incarnation: number): boolean {
     const now = this.get(this.incarnation(side, stack));
     return now !== incarnation || (now & 1) !== 0;

@@ -226,6 +226,8 @@ export class Lab {
       return isDead();
     });
     if (!this.isSeparate) await this.#within(describeVictim(victim), this.#ended(victim));
+    // Descriptors that came between are of its last life, too.
+    this.#forget(victim);
   }
 
   #ended({ side, index }: Victim): Promise<unknown> {
@@ -268,8 +270,6 @@ export class Lab {
     }
     if (this.isSeparate) await this.#quiesce();
     await this.net.restart(this.stackOf(victim));
-    // Descriptors that came meanwhile are of its last life: what was accepted of a dead stack, too.
-    this.#forget(victim);
     if (this.isSeparate) this.#open(side, index);
     else this.talk(side, index);
     const { board } = this;

@@ -157,6 +157,8 @@ export class Talker {
   #accept(listener: number): void {
     for (let i = 0; i < EVENTS_MAX && this.#free.length > 0; i++) {
       const incarnations = this.#incarnations();
+      // A dead stack still has connections to accept, which are dead, too.
+      if (this.#board.get(this.#board.listener(this.#stackOf(listener))) !== listener + 1) return;
       const fd = this.#posix.accept4(listener, null, SOCK_NONBLOCK);
       if (fd < 0) return;
       const end = new End(this.#board, this.#posix, this.#free.pop() as number, at.SERVER);
