@@ -68,6 +68,8 @@ export const CLEAN_AUDIT: Readonly<Audit> = Object.freeze({
 
 /** A safepoint that could not be had is tried again after so long, milliseconds. */
 const RETRY_MILLIS = 2;
+/** Looks more that an audit takes at seats of dead threads. */
+const RECOUNTS = 2;
 /** Locks that this thread itself held when a stack trapped in it. */
 const MAIN = 0xffff;
 
@@ -277,6 +279,13 @@ export class Manager {
   /** Looks for what belongs to nobody, while no thread is in a stack. */
   async audit(): Promise<Audit> {
     await this.settled();
+    let audit = await this.#reclaimAndCount();
+    // A thread that ended just between the two has left a seat that is not lost: the next look takes it back.
+    for (let i = 0; i < RECOUNTS && audit.seats > 0; i++) audit = await this.#reclaimAndCount();
+    return audit;
+  }
+
+  async #reclaimAndCount(): Promise<Audit> {
     const audit: Audit = { ...CLEAN_AUDIT };
     for (const { keeper } of this.#network.hosts) await keeper?.reclaimAll((work) => this.#network.atSafepoint(work));
     while (!this.#network.atSafepoint(() => this.#count(audit))) {
