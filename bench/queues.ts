@@ -8,11 +8,11 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { coreModules } from "../host/core.ts";
 import type { HostOptions } from "../host/index.ts";
+import { usableCores } from "../host/threads/affinity.ts";
 import { compare, type Contender, rateOf } from "./compare.ts";
 import { pair, SERVER_ADDRESS, type Pair } from "./pair.ts";
 import { type Order, type Report, type Share, WORDS } from "./queue-worker.ts";
 import type { Measured, Row, RunOptions } from "./row.ts";
-import { usableCores } from "../host/threads/affinity.ts";
 
 const CONNECTIONS = 64;
 const REQUESTS = 32768;

@@ -19,8 +19,10 @@ import {
   READY_TURN,
   READY_WAITERS,
   SEAT_CALL,
+  SEAT_FREE,
   SEAT_PART,
   SEAT_RESULT,
+  SEAT_STATE,
   SEAT_STATUS,
   SEAT_THREAD,
   SEAT_WAITS,
@@ -145,6 +147,20 @@ describe("what the dead leave in the share", () => {
     const buffer = Buffer.alloc(200);
     expect(client.posix.recv(c, buffer)).to.equal(5);
     expect(buffer.toString("latin1", 0, 5)).to.equal("after");
+  });
+
+  it("is a seat that the audit takes back, also when its thread ends while the audit is under way", async () => {
+    const dying = link();
+    const keeper = server.keeper!;
+    const reclaimAll = keeper.reclaimAll.bind(keeper);
+    let looks = 0;
+    keeper.reclaimAll = async (atSafepoint) => {
+      await reclaimAll(atSafepoint);
+      if (++looks === 1) dies(dying);
+    };
+    expect(await net.audit()).to.deep.equal(CLEAN_AUDIT);
+    expect(looks).to.equal(2);
+    expect(word(dying, dying.seat.address + SEAT_STATE)).to.equal(SEAT_FREE);
   });
 
   it("is a turn of an epoll and a place among its sleepers", async () => {
