@@ -2,6 +2,7 @@
 // is closed. The other hosts go on. The applications are in fixtures/thread-apps.ts.
 
 import { expect } from "chai";
+import { THREAD_BEATS } from "../assembly/layout.ts";
 import { CoreTrap, createNetwork, type Host, type Network, OribiError, type SpawnOptions } from "../host/index.ts";
 import { datagramSocket, ok } from "./support/sockets.ts";
 
@@ -152,6 +153,20 @@ describe("a function in a thread that ends badly", function () {
     const fd = datagramSocket(b.posix, 50);
     for (let i = 0; i < 10; i++) b.posix.sendto(fd, Buffer.from("dead?"), 0, { address: a.address, port: 50 });
     expect(await net.until(() => b.nic.xstats().tx_good_packets! > 0, { timeout: "20s" })).to.be.true;
+  });
+
+  it("is killed while its thread still starts, once the thread has loaded its program: Node could not bear less", async () => {
+    const setDoorbell = a.first.setDoorbell.bind(a.first);
+    let bell = 0;
+    a.first.setDoorbell = (address) => setDoorbell((bell = address));
+    const run = rejection(net.spawn(a, APPS, { name: "hang" }));
+    const block = bell;
+    const beats = (): number => Atomics.load(new Int32Array(net.memory.buffer, block, 16), THREAD_BEATS / 4);
+    expect(beats(), "before it has loaded").to.equal(0);
+    expect(net.kill(a.first)).to.be.true;
+    expect(await run).to.include({ code: "ERR_ORIBI_KILLED" });
+    expect(beats(), "after it has ended").to.be.greaterThan(0);
+    expect(a.thread).to.equal("lost");
   });
 
   it("rejects with the trap that stopped its stack; its host is lost, the others go on", async () => {

@@ -5,6 +5,7 @@
 import type * as piscina from "piscina";
 import { createRequire } from "node:module";
 import { isAbsolute } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { MessagePort, Worker } from "node:worker_threads";
 import {
@@ -75,6 +76,8 @@ const GRACE_MILLIS = 1000;
 const PARK_MILLIS = 5;
 /** Numbers of safepoints, which fit above THREAD_SAFEPOINT_SHIFT. */
 const SAFEPOINTS = 0x7fff;
+/** A thread has so long to load the program that it runs before it is terminated all the same, milliseconds. */
+const LOAD_MILLIS = 10_000;
 /** An idle thread stays for so long, for the next function on its host, milliseconds. */
 const IDLE_MILLIS = 10_000;
 
@@ -423,8 +426,17 @@ async function dismiss(thread: HostThread): Promise<void> {
   const { pool } = thread;
   thread.pool = undefined;
   clearTimeout(thread.idle);
+  if (pool !== undefined) await hasLoaded(thread);
   await pool?.destroy();
   await thread.exited;
+}
+
+/** Node ends the process ("v8::ToLocalChecked Empty MaybeLocal") when it terminates a thread that loads a module. */
+async function hasLoaded({ words, exited }: HostThread): Promise<void> {
+  let isGone = false;
+  void exited.then(() => (isGone = true));
+  const end = performance.now() + LOAD_MILLIS;
+  while (Atomics.load(words, THREAD_BEATS / 4) === 0 && !isGone && performance.now() < end) await delay(1);
 }
 
 /** The address of a module for import() in another thread. */
