@@ -714,7 +714,7 @@ export const DOORBELL_SLEEPING: i32 = 4;
 /** The block of a host that runs in a thread of its own: its doorbell, then these words. */
 export const THREAD_STATE: i32 = 8; // THREAD_*: whose the stack is
 export const THREAD_STOP: i32 = 12; // THREAD_ASKED, and the number of the safepoint it is to stand still for, shifted
-export const THREAD_PARKED: i32 = 16; // the safepoint it stands still for, between two beats of its stack
+export const THREAD_PARKED: i32 = 16; // the safepoint it stands still for, between two beats of its stack; THREAD_AWAY
 export const THREAD_BEATS: i32 = 20; // goes up while the thread's event loop turns
 export const THREAD_POLL: i32 = 24; // how it waits for work: index in POLL_MODES of host/threads/thread-driver.ts
 export const THREAD_POLLS: i32 = 32; // f64, as the rest: beats of its stack (host/threads/activity.ts)
@@ -726,6 +726,8 @@ export const THREAD_BYTES: i32 = CACHE_SPREAD;
 /** THREAD_STOP: the thread is asked to end. */
 export const THREAD_ASKED: i32 = 1;
 export const THREAD_SAFEPOINT_SHIFT: i32 = 8;
+/** THREAD_PARKED: the thread has not come to its stack yet, and stands still before it does if it is to. */
+export const THREAD_AWAY: i32 = -1;
 /** THREAD_STATE */
 export const THREAD_RUNNING: i32 = 1;
 export const THREAD_ENDED: i32 = 2; // the thread has let go of it: the main thread may take it

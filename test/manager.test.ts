@@ -181,6 +181,26 @@ describe("a thread that is killed", function () {
     expect(await net.audit()).to.deep.equal(CLEAN);
   });
 
+  it("is reclaimed while other threads still load their modules", async () => {
+    const { net, server, client } = lab({}, {});
+    const slow = `const gate = new BroadcastChannel("gate");
+      await new Promise((resolve) => (gate.onmessage = resolve));
+      gate.close();
+      export default () => "begun";`;
+    const loading = net.spawn(client, `data:text/javascript,${encodeURIComponent(slow)}`);
+    const run = net.spawn(server, APPS, { name: "serve", args: { port: 7, words: new Int32Array(16) } });
+    expect(net.kill(server.first)).to.be.true;
+    expect(await run.catch(codeOf)).to.equal("ERR_ORIBI_KILLED");
+    expect(await net.audit()).to.deep.equal(CLEAN);
+    await net.restart(server.first);
+    expect(client.thread).to.equal("worker");
+    const gate = new BroadcastChannel("gate");
+    const opening = setInterval(() => gate.postMessage("open"), 20);
+    expect(await loading.finally(() => clearInterval(opening))).to.equal("begun");
+    gate.close();
+    expect(await net.audit()).to.deep.equal(CLEAN);
+  });
+
   it("as the only stack of its host, is silence to its peers, until it is started again", async () => {
     const all = lab({}, {});
     const { net, server, client, words } = all;

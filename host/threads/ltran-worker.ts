@@ -45,14 +45,14 @@ export interface LtranTask {
 
 const setup = workerData as LtranSetup;
 const words = new Int32Array(setup.home.buffer, setup.block, THREAD_BYTES / 4);
-Atomics.add(words, THREAD_BEATS / 4, 1);
 
 /** Forwards until it is asked to end. */
 export default function run(task: LtranTask): Outcome {
   let driver: ThreadDriver | undefined;
+  Atomics.add(words, THREAD_BEATS / 4, 1);
   try {
     driver = driverOf(task);
-    driver.assertRunning();
+    driver.enter();
     driver.mode = task.poll;
     return driver.serve();
   } catch (error) {

@@ -138,8 +138,14 @@ export class ThreadDriver implements Waiter, Driver {
     this.activity.slept(this.now(), end);
   }
 
+  /** The thread comes to its stack, which it has not touched so far. @throws {StopError} */
+  enter(): void {
+    Atomics.store(this.#words, THREAD_PARKED / 4, 0);
+    this.#assertRunning();
+  }
+
   /** @throws {StopError} */
-  assertRunning(): void {
+  #assertRunning(): void {
     while (Atomics.load(this.#words, THREAD_STOP / 4) !== 0) {
       if (this.#isStopped()) throw new StopError();
       this.#park();
@@ -157,7 +163,7 @@ export class ThreadDriver implements Waiter, Driver {
   }
 
   #pollAt(now: number): number {
-    this.assertRunning();
+    this.#assertRunning();
     this.activity.polled();
     try {
       const work = this.#core.poll(now);

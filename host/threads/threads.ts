@@ -11,6 +11,7 @@ import type { MessagePort, Worker } from "node:worker_threads";
 import {
   REGION_ALIGN,
   THREAD_ASKED,
+  THREAD_AWAY,
   THREAD_BEATS,
   THREAD_BYTES,
   THREAD_ENDED,
@@ -237,7 +238,7 @@ export class Threads {
     const { words } = run.thread;
     while (stateOf(run) === THREAD_RUNNING) {
       const parked = Atomics.load(words, THREAD_PARKED / 4);
-      if (parked === this.#safepoint) return true;
+      if (parked === this.#safepoint || parked === THREAD_AWAY) return true;
       const left = end - performance.now();
       if (left <= 0) return false;
       Atomics.wait(words, THREAD_PARKED / 4, parked, Math.min(left, 1));
@@ -313,6 +314,7 @@ export class Threads {
     host.thread = "worker";
     host.setDoorbell(thread.bell.address);
     Atomics.store(thread.words, THREAD_STOP / 4, 0);
+    Atomics.store(thread.words, THREAD_PARKED / 4, THREAD_AWAY);
     Atomics.store(thread.words, THREAD_STATE / 4, THREAD_RUNNING);
     this.#runs.add(run);
     this.#owner.active(true);
@@ -431,7 +433,7 @@ async function dismiss(thread: HostThread): Promise<void> {
   await thread.exited;
 }
 
-/** Node ends the process ("v8::ToLocalChecked Empty MaybeLocal") when it terminates a thread that loads a module. */
+/** Node may end the process when it terminates a thread whose program is still being loaded: by require(), for one. */
 async function hasLoaded({ words, exited }: HostThread): Promise<void> {
   let isGone = false;
   void exited.then(() => (isGone = true));

@@ -129,7 +129,7 @@ export class WorkerHost {
 
   /** @internal a task begins: the main thread may have used the stack meanwhile */
   enter(mode: PollMode): void {
-    this.#driver.assertRunning();
+    this.#driver.enter();
     this.#driver.mode = mode;
     this.#driver.isSharing = false;
     this.#stack.core.attach(this.#stack.place.base);

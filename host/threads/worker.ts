@@ -34,12 +34,13 @@ let host: WorkerHost | undefined;
 
 /** A thread that awaits other things does not beat, but it is not hung: its event loop says so this often. */
 const BEAT_MILLIS = 100;
-Atomics.add(words, THREAD_BEATS / 4, 1);
 setInterval(() => Atomics.add(words, THREAD_BEATS / 4, 1), BEAT_MILLIS).unref();
 
 /** Runs a task; the stack is the main thread's again when this is over. */
 export default async function run(task: ThreadTask): Promise<Outcome> {
   let hasTrapped = false;
+  // The first beat comes when the module has been loaded to its end, see hasLoaded() in threads.ts.
+  Atomics.add(words, THREAD_BEATS / 4, 1);
   try {
     if (host === undefined) pinThread(setup.cpus);
     host ??= new WorkerHost(setup);
