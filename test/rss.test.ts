@@ -3,7 +3,7 @@
 
 import { expect } from "chai";
 import { CAP_RSS_HASH, RETA_SIZE, RX_RSS_HASH } from "../assembly/layout.ts";
-import { DEFAULT_RSS_KEY, SYMMETRIC_RSS_KEY, toeplitz, type UserVeth } from "../veth/index.ts";
+import { connectCable, DEFAULT_RSS_KEY, SYMMETRIC_RSS_KEY, toeplitz, type UserVeth } from "../veth/index.ts";
 import { chance, seedOf } from "./support/chance.ts";
 import { ether, type Ipv4Fields, ip, ipv4, ipText, type Layer, tcp, udp } from "./support/frames.ts";
 import { Lab, receiveAll } from "./support/nics.ts";
@@ -97,6 +97,26 @@ describe("RSS", () => {
         expect(lab.exports.rssHash(nic.handle, from, to, fromPort, toPort, 1) >>> 0).to.equal(want);
       }
     }
+  });
+
+  it("hashes with the key that the port has now: another lies where one was, or has got a new key", () => {
+    const [to, toPort, source, sourcePort, addresses, withPorts] = VECTORS[0]!;
+    const segment = ether(ipv4({ from: source, to }, tcp({ from: sourcePort, to: toPort })));
+    const other = ether(ipv4({ from: source, to, protocol: 1 }, "12345678"));
+    const input = [...source.split("."), ...to.split(".")].map(Number);
+    const ports = [sourcePort >> 8, sourcePort & 255, toPort >> 8, toPort & 255];
+    const { lab, from, nic } = setup({ queues: 2 });
+    const hashes = (at: UserVeth): number[] => [segment, other].map((frame) => through(from, at, frame).hash);
+    expect(hashes(nic)).to.deep.equal([withPorts, addresses]);
+    nic.close();
+    const first = Uint8Array.from({ length: 40 }, (_, i) => ~i);
+    const next = lab.nic({ queues: 2, rssKey: first, promiscuous: true });
+    expect(next.handle, "the same address").to.equal(nic.handle);
+    connectCable(lab, from, next);
+    expect(hashes(next)).to.deep.equal([toeplitz(first, [...input, ...ports]), toeplitz(first, input)]);
+    const second = Uint8Array.from({ length: 40 }, (_, i) => i * 7);
+    next.rss.setKey(second);
+    expect(hashes(next)).to.deep.equal([toeplitz(second, [...input, ...ports]), toeplitz(second, input)]);
   });
 
   it("hashes both directions of a flow alike with the symmetric key, and spreads flows all the same", () => {

@@ -89,7 +89,7 @@ function copies(t: Tcb, seq: u32, flags: u32, left: u32, mss: u32): void {
   const bytes = sentHeaderBytes;
   const pattern = usize(stack.train);
   copyBytes(pattern, sentHeader - LOWER_BYTES, LOWER_BYTES + bytes);
-  const inner = u32(load<u8>(pattern, LOWER_BYTES + TCP_FLAGS)) & ~u32(CWR);
+  const inner = u32(load<u8>(pattern + LOWER_BYTES, TCP_FLAGS)) & ~u32(CWR);
   const segments = (left + mss - 1) / mss;
   let id = takeIdents(t.remoteAddress, segments);
   let sent: u32 = 0;
