@@ -4,7 +4,7 @@
 import { EXCHANGE_ARGS } from "../assembly/layout.ts";
 import type { Host, StackOptions } from "../host/index.ts";
 import { stackConfig } from "../host/stack-options.ts";
-import { compare, rateOf } from "./compare.ts";
+import { compare } from "./compare.ts";
 import { connect, pair, type Connections, type Pair } from "./pair.ts";
 import type { Measured, Row, RunOptions } from "./row.ts";
 import { serial } from "./tcp-rr.ts";
@@ -23,6 +23,7 @@ export const idleBytes100k = idleBytes("idle_bytes_100k", 100_000);
 export const idleBytes1m = idleBytes("idle_bytes_1m", 1_000_000);
 export const flows1k = flows("flows_1k", 1_000);
 export const flows100k = flows("flows_100k", 100_000);
+export const flows100kIdle = flows("flows_100k_idle", 100_000, FEW);
 
 function idleBytes(name: string, connections: number): Row {
   return {
@@ -34,13 +35,15 @@ function idleBytes(name: string, connections: number): Row {
   };
 }
 
-function flows(name: string, connections: number): Row {
+/** @param busy connections that requests are made on, in random turn; all others are idle */
+function flows(name: string, connections: number, busy = connections): Row {
+  const turns = busy === connections ? "each in random turn" : `${busy} of them in turn, the others idle`;
   return {
     name,
-    title: `a 64 B request over TCP, ${connections.toLocaleString("en-US")} connections open, each in random turn`,
+    title: `a 64 B request over TCP, ${connections.toLocaleString("en-US")} connections open, ${turns}`,
     unit: "ns",
     bound: { atMost: 1.5, aim: 1.2 },
-    measure: (options) => measureFlows(connections, options),
+    measure: (options) => measureFlows(connections, busy, options),
   };
 }
 
@@ -118,22 +121,19 @@ function sample(fds: Int32Array): Int32Array {
   return fds.filter((_, index) => index % stride === 0);
 }
 
-async function measureFlows(connections: number, options: RunOptions): Promise<Measured> {
+async function measureFlows(connections: number, busy: number, options: RunOptions): Promise<Measured> {
   await using one = roomyPair(1, 16);
   await using many = roomyPair(connections, connections);
   const all = shuffled(connect(many, connections, 7, PER_PORT));
-  const among = serial(many, all, REQUESTS);
+  const some = { client: all.client.slice(0, busy), server: all.server.slice(0, busy) };
+  const among = serial(many, some, REQUESTS);
   const alone = serial(one, connect(one, 1), REQUESTS);
-  const measured = await compare(
+  return await compare(
     { name: "oribi", amount: REQUESTS, batch: among },
     { name: "one connection", amount: REQUESTS, batch: alone },
     options,
     (rate) => 1e9 / rate,
   );
-  // The usual case beside the worst: most connections are idle, whose state no cache needs to hold.
-  const some = { client: all.client.slice(0, FEW), server: all.server.slice(0, FEW) };
-  const few = 1e9 / (await rateOf({ name: "few", amount: REQUESTS, batch: serial(many, some, REQUESTS) }, options));
-  return { ...measured, note: `on ${FEW} of them in turn, while the others are idle: ${Math.round(few)} ns` };
 }
 
 /** The same connections in another order, always the same one. */

@@ -26,6 +26,7 @@ const MODULES: Readonly<Record<string, () => Promise<Row>>> = {
   bridge_pps: async () => (await import("./bridge.ts")).bridgePps,
   flows_1k: async () => (await import("./many.ts")).flows1k,
   flows_100k: async () => (await import("./many.ts")).flows100k,
+  flows_100k_idle: async () => (await import("./many.ts")).flows100kIdle,
   idle_bytes_100k: async () => (await import("./many.ts")).idleBytes100k,
   idle_bytes_1m: async () => (await import("./many.ts")).idleBytes1m,
   checksum: async () => (await import("./micro.ts")).checksumRow,

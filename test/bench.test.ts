@@ -47,7 +47,7 @@ describe("npm run bench", function () {
     expect(ROW_NAMES).to.include.members(
       (
         "tcp_rr_1 tcp_rr_64 tcp_rr_2threads tcp_stream_1500 tcp_stream_tso tcp_crr udp_rr udp_pps bridge_pps " +
-        "idle_bytes_100k idle_bytes_1m flows_1k flows_100k"
+        "idle_bytes_100k idle_bytes_1m flows_1k flows_100k flows_100k_idle"
       ).split(" "),
     );
   });
@@ -58,7 +58,7 @@ describe("npm run bench", function () {
 
   it("takes a filter for one row, for parts of names, and for a list", () => {
     expect(rowsFor("tcp_rr_1")).to.deep.equal(["tcp_rr_1"]);
-    expect(rowsFor("flows")).to.deep.equal(["flows_1k", "flows_100k"]);
+    expect(rowsFor("flows")).to.deep.equal(["flows_1k", "flows_100k", "flows_100k_idle"]);
     expect(rowsFor("udp_rr, tcp_crr")).to.deep.equal(["tcp_crr", "udp_rr"]);
     expect(rowsFor("nothing")).to.deep.equal([]);
   });
