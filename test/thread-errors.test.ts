@@ -155,7 +155,7 @@ describe("a function in a thread that ends badly", function () {
     expect(await net.until(() => b.nic.xstats().tx_good_packets! > 0, { timeout: "20s" })).to.be.true;
   });
 
-  it("is killed while its thread still starts, once the thread has loaded its program: Node could not bear less", async () => {
+  it("is killed while its thread still starts, once the thread has loaded its program", async () => {
     const setDoorbell = a.first.setDoorbell.bind(a.first);
     let bell = 0;
     a.first.setDoorbell = (address) => setDoorbell((bell = address));
