@@ -35,6 +35,7 @@ export const RX_LINK_MULTICAST: i32 = 64; // set by the stack: the frame was a b
 export const RX_LOOPED: i32 = 128; // set by the stack: the packet comes from its own loopback
 export const RX_COPY: i32 = 4096; // set by the stack: another stack of the host has the packet itself, and answers it
 export const RX_HOP: i32 = 8192; // two bits from here: how often stacks of the host have handed the packet over
+export const RX_LRO: i32 = 32768; // it stands for several packets of mbuf.tsoMss bytes of payload (RTE_MBUF_F_RX_LRO)
 export const TX_L4_CSUM: i32 = 256; // compute the TCP/UDP checksum; the field holds the pseudo-header sum
 export const TX_IP_CSUM: i32 = 512; // compute the IPv4 header checksum
 export const TX_TSO: i32 = 1024; // segment into mbuf.tsoMss bytes of payload

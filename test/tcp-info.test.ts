@@ -13,6 +13,8 @@ const SACKED = 28;
 const LAST_DATA_SENT = 44;
 const LAST_ACK_RECV = 56;
 const SND_MSS = 16;
+const RCV_MSS = 20;
+const RCV_SSTHRESH = 64;
 const PMTU = 60;
 const ADVMSS = 84;
 const BYTES_ACKED = 120;
@@ -52,6 +54,18 @@ describe("TCP_INFO", () => {
     const { fd } = opened(h, { mss: 1000, timestamps: [1, 0] });
     const info = infoOf(h, fd);
     expect([SND_MSS, PMTU, ADVMSS].map(info)).to.deep.equal([988, 1500, 1448]);
+  });
+
+  it("takes nothing for the size of merged segments that the NIC does not say of a packet", () => {
+    const told = [0x00, 0xff].map((filler) => {
+      const h = stackHarness({ filler });
+      const { peer, fd } = opened(h, { mss: 1000 });
+      peer.say("P.", { seq: 1, ack: 1, data: pattern(4000) });
+      h.advance(100);
+      return [[RCV_MSS, RCV_SSTHRESH].map(infoOf(h, fd)), peer.heard(), h.nic.take(1).length];
+    });
+    expect(told[0]).to.deep.equal(told[1]);
+    expect(told[0]![0]).to.deep.include(1460);
   });
 
   it("has no unsent bytes where nothing can be sent: opening, reset, closed", () => {

@@ -27,7 +27,7 @@ export class Mbuf {
   l3Len: u8;
   l4Len: u8;
   queue: u8;
-  /** Payload bytes of each segment that TSO makes. */
+  /** Payload bytes of each segment that TSO makes, or that the packet was put together of: with TX_TSO and RX_LRO. */
   tsoMss: u16;
   /** Pool it returns to. */
   pool: u32;

@@ -1,7 +1,16 @@
 // The loopback: packets to own addresses, and the own copies of group datagrams, wait here for the next poll.
 // Read first: RFC 1122 section 3.2.1.3 (g).
 
-import { ENOBUFS, MIB_ETH_OUT_QUEUE_DROPS, RX_IP_GOOD, RX_L4_GOOD, RX_LOOPED, TX_L4_CSUM } from "../layout";
+import {
+  ENOBUFS,
+  MIB_ETH_OUT_QUEUE_DROPS,
+  RX_IP_GOOD,
+  RX_L4_GOOD,
+  RX_LOOPED,
+  RX_LRO,
+  TX_L4_CSUM,
+  TX_TSO,
+} from "../layout";
 import { Mbuf, mbufFree } from "../memory/mbuf";
 import { group } from "../steer/group";
 import { handOver, handOverEnd, steerBegin, steerEnd } from "../steer/hand-over";
@@ -25,7 +34,8 @@ export function loopbackTransmit(nif: Netif, m: Mbuf): i32 {
     return -ENOBUFS;
   }
   // A checksum that was left to a NIC was never at risk.
-  m.olFlags = RX_LOOPED | RX_IP_GOOD | (m.olFlags & TX_L4_CSUM ? RX_L4_GOOD : 0);
+  const ol = m.olFlags;
+  m.olFlags = RX_LOOPED | RX_IP_GOOD | (ol & TX_L4_CSUM ? RX_L4_GOOD : 0) | (ol & TX_TSO ? RX_LRO : 0);
   m.port = u16(nif.index);
   m.user0 = 0;
   const self = u32(changetype<usize>(m));

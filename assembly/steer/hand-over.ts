@@ -161,6 +161,7 @@ function copyOf(m: Mbuf, from: usize, bytes: u32, reserve: u32): Mbuf | null {
     return null;
   }
   copy.olFlags = m.olFlags;
+  copy.tsoMss = m.tsoMss;
   copy.port = m.port;
   return copy;
 }

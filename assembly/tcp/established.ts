@@ -45,11 +45,11 @@ import {
   segFlags,
   segHasTs,
   segLength,
-  segMbuf,
   segSeq,
   segTos,
   segTrimFront,
   segTsVal,
+  segUnit,
 } from "./segment";
 import { expandSndBuf, hasSendSpace } from "./send-space";
 import { seqGe, seqGt, seqLe, seqLt } from "./sequence";
@@ -346,9 +346,8 @@ export function received(t: Tcb, bytes: u32): void {
 
 /** A larger segment than any before, or several that a NIC has put together: then it says how large each was. */
 function growRcvMss(t: Tcb, bytes: u32): void {
-  const each = u32(segMbuf.tsoMss);
-  const unit = min(each != 0 ? min(each, bytes) : bytes, u32(t.advMss));
-  if (unit > u32(t.rcvMss)) measureRcvMss(t, unit, each != 0 ? bytes : unit);
+  const unit = min(segUnit != 0 ? min(segUnit, bytes) : bytes, u32(t.advMss));
+  if (unit > u32(t.rcvMss)) measureRcvMss(t, unit, segUnit != 0 ? bytes : unit);
 }
 
 function noteSegment(t: Tcb, bytes: u32): void {

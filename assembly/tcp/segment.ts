@@ -22,7 +22,7 @@ import {
   TCP_WINDOW,
   TIMESTAMPS_WORD,
 } from "../wire/tcp";
-import { FIN, SYN } from "../layout";
+import { FIN, RX_LRO, SYN } from "../layout";
 
 export let segSeq: u32 = 0;
 export let segAck: u32 = 0;
@@ -34,6 +34,8 @@ export let segUrgent: u32 = 0;
 export let segData: usize = 0;
 export let segDataLen: u32 = 0;
 export let segMbuf: Mbuf = changetype<Mbuf>(0);
+/** Payload bytes of each of the segments that the NIC has put together to this one; 0: of none. */
+export let segUnit: u32 = 0;
 /** IP type of service, for ECN. */
 export let segTos: u32 = 0;
 /** Options: presence, then values. */
@@ -54,6 +56,7 @@ export let segCookieExp: bool = false;
 /** Parses header and options; the caller has checked that `headerBytes` (20 to 60) lie at `header`. */
 export function segmentParse(m: Mbuf, header: usize, headerBytes: u32, length: u32, tos: u32): void {
   segMbuf = m;
+  segUnit = m.olFlags & RX_LRO ? u32(m.tsoMss) : 0;
   segSeq = get32(header + TCP_SEQ);
   segAck = get32(header + TCP_ACK_SEQ);
   segFlags = load<u8>(header, TCP_FLAGS);

@@ -117,7 +117,7 @@ export class Fuzzer {
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       const { seed, isScarce = false } = this.#options;
-      const replay = `--target stack --seed ${seed} --frames ${this.#frames}${isScarce ? " --scarce" : ""}`;
+      const replay = `--target stack --seed ${seed} --frames ${this.#frames + 1}${isScarce ? " --scarce" : ""}`;
       throw new FuzzFailure(`After ${this.#frames} frames (${replay}): ${message}`, { cause: error });
     }
     return {

@@ -27,6 +27,7 @@ import {
   RX_IP_GOOD,
   RX_L4_BAD,
   RX_L4_GOOD,
+  RX_LRO,
   RX_RSS_HASH,
   RX_VLAN_STRIPPED,
   RXQ_BYTES,
@@ -257,17 +258,24 @@ function deliver(p: Port, q: RxQueue, f: Frame, m: Mbuf, tci: i32): void {
   m.olFlags = flags;
 }
 
-/** The copy for a frame that needs a chain, a checksum computed, or its checksums verified; returns RX_*_GOOD, _BAD. */
+/**
+ * The copy for a frame that needs a chain, a checksum computed, or its checksums verified. Returns RX_*_GOOD, RX_*_BAD,
+ * RX_LRO.
+ */
 function deliverSummed(p: Port, q: RxQueue, f: Frame, m: Mbuf, data: usize): u32 {
   if (m.next != 0) describeChain(q, m, f.len);
   if (f.parsed == 0) frameParse(f);
   const verifies = (p.caps & CAP_RX_CSUM) != 0;
   let sum = copyFrame(f, data, changetype<usize>(m), MBUF_DATA_ROOM, frameNeedsSum(f, verifies));
+  let flags: u32 = 0;
   if (f.flags != 0) {
     sum = finishChecksums(f, data, sum);
-    if ((f.flags & TX_TSO) != 0) m.tsoMss = u16(f.mss);
+    if ((f.flags & TX_TSO) != 0) {
+      m.tsoMss = u16(f.mss);
+      flags = RX_LRO;
+    }
   }
-  return verifies && f.l3 != 0 ? verify(p, f, data, sum) : 0;
+  return verifies && f.l3 != 0 ? flags | verify(p, f, data, sum) : flags;
 }
 if (
   offsetof<Mbuf>("l2Len") != offsetof<Mbuf>("vlanTci") + 2 ||
