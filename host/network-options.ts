@@ -3,7 +3,7 @@
 
 import type { AffinityOptions } from "./threads/affinity.ts";
 import type { NicOptions, UserVbridge, UserVeth } from "../veth/index.ts";
-import { GROUP_STACKS_MAX } from "../assembly/layout.ts";
+import { CAP_RX_LRO, GROUP_STACKS_MAX } from "../assembly/layout.ts";
 import { parseDuration } from "../veth/options.ts";
 import { optionError } from "./errors.ts";
 import type { HostLink } from "./host.ts";
@@ -106,6 +106,14 @@ export function nicOptionsOf(name: string, options: HostOptions, stacks: number)
 /** Refuses options that cannot go together. @throws {OribiError} ERR_ORIBI_OPTION */
 export function checkPlace(options: HostOptions, stacks: number): void {
   const { port, ltran, bridge, threads, link } = options;
+  const merges = port === undefined ? options.offloads?.lro === true : (port.capabilities & CAP_RX_LRO) !== 0;
+  if (merges && options.stack?.forwarding === true) {
+    throw optionError(
+      "stack.forwarding",
+      true,
+      "false where the NIC merges segments (offloads.lro): they leave as one",
+    );
+  }
   if (port !== undefined) {
     const given = ["bridge", "ltran", "rxMbufs", ...NIC_KEYS].find(
       (name) => options[name as keyof HostOptions] !== undefined,

@@ -49,7 +49,7 @@ export interface StackOptions {
   reassemblies?: number;
   /** Neighbours; a power of two. */
   arpEntries?: number;
-  /** Forward datagrams that are for others, as a router does. */
+  /** Forward datagrams that are for others, as a router does; not with `offloads: { lro: true }`. */
   forwarding?: boolean;
 }
 

@@ -457,7 +457,7 @@ describe("a host with several stacks", () => {
     expect(hosts.client.posix.connect(fd, { address: SERVER, port: PORT })).to.equal(-ECONNREFUSED);
   });
 
-  it("refuses numbers of stacks that cannot be, and a router with several", () => {
+  it("refuses numbers of stacks that cannot be, and routers with several or with a NIC that merges", () => {
     const net = createNetwork({ time: "virtual" });
     for (const stacks of [0, 65, 1.5]) {
       expect(() => net.host("h", { address: "10.0.0.1/24", stacks })).to.throw(
@@ -466,5 +466,8 @@ describe("a host with several stacks", () => {
     }
     const router = { address: "10.0.0.1/24", stacks: 2, stack: { forwarding: true } };
     expect(() => net.host("h", router)).to.throw(/"stacks" is 2; expected 1 for a host that forwards/);
+    const merging = { ...router, stacks: 1, offloads: { lro: true } };
+    expect(() => net.host("h", merging)).to.throw(/"stack.forwarding" is true; expected false where the NIC merges/);
+    expect(net.host("h", { ...merging, offloads: {} }).name).to.equal("h");
   });
 });

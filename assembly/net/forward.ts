@@ -1,5 +1,5 @@
 // Forwarding: what a router does with a datagram that is for others. Redirects are not sent.
-// A stack that forwards must not let its NICs merge segments (CAP_RX_LRO): what came as one leaves as one.
+// A stack that forwards has no NIC that merges segments (CAP_RX_LRO; host/network-options.ts): they would leave as one.
 // Read first: RFC 1812 section 5.2 (forwarding walk-through) and 5.3.1 (time to live); RFC 1624 (incremental checksum).
 
 import {
