@@ -33,7 +33,7 @@ export interface VethExports {
   ): number;
   frameReceive(port: number, queue: number, target: number, max: number, now: number): number;
   portBytes(queues: number, ringSize: number, mbufs: number, rules: number, txQueues: number): number;
-  portInit(base: number, life: number): void;
+  portInit(base: number): void;
   portSetRssKey(port: number): void;
   portNextDue(port: number): number;
   rssHash(

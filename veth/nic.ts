@@ -85,8 +85,6 @@ export interface VethDescription extends PortDescription {
 /** Bytes of a device's buffer: a descriptor, then the largest packet. */
 const STAGE_BYTES = MBUF_HEADER + PACKET_BYTES_MAX;
 const nextIndex = new WeakMap<object, number>();
-/** How often a NIC was made in a memory. */
-const lives = new WeakMap<object, number>();
 
 /** A NIC whose queues and buffers lie in one region of shared memory. */
 export class UserVeth implements Port {
@@ -132,9 +130,7 @@ export class UserVeth implements Port {
       for (const [offset, value] of words) writeWord(module, handle + offset, value);
       bytesAt(module, handle + PORT_MAC, 8).set(nic.mac);
       bytesAt(module, handle + PORT_RSS_KEY, nic.rssKey.length).set(nic.rssKey);
-      const life = lives.get(module.memory) ?? 0;
-      lives.set(module.memory, life + 1);
-      exports.portInit(handle, life);
+      exports.portInit(handle);
     };
     layOut();
     nextIndex.set(module.memory, Math.max(index + 1, UserVeth.nextIndex(module)));

@@ -45,13 +45,8 @@ export class Burst {
   generation: u32;
   source: u32;
   target: u32;
-  /** The port of the last RSS hash (0 = none), its key's generation; what addresses and ports were, and add to it. */
+  /** The port of the burst's last RSS hash (0 = none), the addresses that were hashed, and what they add to a hash. */
   rssPort: u32;
-  rssGeneration: u32;
-  /** Not 0: the ports have been hashed, too. */
-  rssKnowsPorts: u32;
-  rssPorts: u32;
-  rssPortsPart: u32;
   rssAddresses: u64;
   rssPart: u32;
   forwarded: u32;
@@ -91,6 +86,7 @@ export function burstOpen(b: Burst, count: u32, now: f64, mayBlock: bool): void 
   b.mayBlock = u32(mayBlock);
   b.remaining = count;
   b.knows = 0;
+  b.rssPort = 0;
   b.forwarded = 0;
   b.flooded = 0;
 }
@@ -106,7 +102,6 @@ export function burstForget(b: Burst): void {
   }
   b.touched = 0;
   b.receiver = 0;
-  b.rssPort = 0;
 }
 
 /** Hands over what the lanes hold. */

@@ -137,9 +137,7 @@ export function cableDisconnect(port: u32): i32 {
 
 /** Computes the RSS tables anew after the host has written a key. Frames that come meanwhile may go astray. */
 export function portSetRssKey(port: u32): void {
-  const p = portAt(port);
-  rssTableInit(p.rssTable, port + PORT_RSS_KEY);
-  p.rssGeneration++;
+  rssTableInit(portAt(port).rssTable, port + PORT_RSS_KEY);
 }
 
 /** The Toeplitz hash of a tuple (host order) under a port's key. */

@@ -92,8 +92,6 @@ export class Port {
   trunk: u32;
   /** Caches of freed mbufs: one for each RX queue, for each TX queue's thread (memory/rx-cache.ts). */
   caches: u32;
-  /** Another for each RSS key that a port at this address has had, see hashAddresses() in receive.ts. */
-  rssGeneration: u32;
 }
 if (offsetof<Port>("mac") != PORT_MAC || offsetof<Port>("capture") != PORT_CAPTURE) ERROR("Port layout");
 if (offsetof<Port>("linkOut") != PORT_LINK_OUT || offsetof<Port>("linkIn") != PORT_LINK_IN) ERROR("Port layout");
@@ -132,11 +130,8 @@ export function portBytes(queues: u32, ringSize: u32, mbufs: u32, rules: u32, tx
   return portTables(rules) + rx + max(queues, txCount) * (TXQ_BYTES + queues * CACHE_SPREAD);
 }
 
-/**
- * Lays out a zeroed region whose header the host has filled in. Every queue is empty, every mbuf free.
- * `life`: how many ports of this memory were laid out before; another may have lain at the same address.
- */
-export function portInit(base: u32, life: u32): void {
+/** Lays out a zeroed region whose header the host has filled in. Every queue is empty, every mbuf free. */
+export function portInit(base: u32): void {
   const p = changetype<Port>(base);
   assert(p.queues >= 1 && p.queues <= u32(PORT_QUEUES_MAX) && p.mbufs >= p.ringSize);
   p.txCount = max(p.queues, p.txCount);
@@ -149,7 +144,6 @@ export function portInit(base: u32, life: u32): void {
   p.rxQueues = base + portTables(p.rules);
   p.txQueues = p.rxQueues + p.queues * RXQ_BYTES;
   rssTableInit(p.rssTable, base + PORT_RSS_KEY);
-  p.rssGeneration = life << 16;
   directorInit(p.director, p.rules);
   for (let i: u32 = 0; i < u32(RETA_SIZE); i++) store<u8>(base + PORT_RETA + i, u8(i % p.queues));
   p.caches = p.txQueues + p.txCount * TXQ_BYTES;

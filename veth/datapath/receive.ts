@@ -155,7 +155,7 @@ function steer(p: Port, f: Frame, b: Burst): RxQueue {
     const type: u32 = f.l4 == 0 ? 0 : f.protocol == IPPROTO_TCP ? RSS_TCP_IPV4 : RSS_UDP_IPV4;
     if ((p.rssTypes & (type | RSS_IPV4)) != 0) {
       let hash = hashAddresses(p, usize(f.head) + f.l3 + 12, b);
-      if ((p.rssTypes & type) != 0) hash ^= hashPorts(p, usize(f.head) + f.l4, b);
+      if ((p.rssTypes & type) != 0) hash ^= rssHashPorts(p.rssTable, usize(f.head) + f.l4);
       f.rss = hash;
       f.rssFlags = RX_RSS_HASH;
       queue = u32(load<u8>(changetype<usize>(p) + PORT_RETA + retaIndex(hash)));
@@ -175,29 +175,16 @@ function firstOpen(p: Port, closed: RxQueue): RxQueue {
   return closed;
 }
 
-/** What the addresses at `at` add to the hash; frames that one thread sends often have the same. */
+/** What the addresses at `at` add to the hash; frames of a burst often have the same. */
 function hashAddresses(p: Port, at: usize, b: Burst): u32 {
   const addresses = load<u64>(at);
   const port = u32(changetype<usize>(p));
-  if (b.rssPort != port || b.rssAddresses != addresses || b.rssGeneration != p.rssGeneration) {
+  if (b.rssPort != port || b.rssAddresses != addresses) {
     b.rssPort = port;
-    b.rssGeneration = p.rssGeneration;
     b.rssAddresses = addresses;
     b.rssPart = rssHashAddresses(p.rssTable, at);
-    b.rssKnowsPorts = 0;
   }
   return b.rssPart;
-}
-
-/** The same for the ports at `at`; the addresses have been hashed. */
-function hashPorts(p: Port, at: usize, b: Burst): u32 {
-  const ports = load<u32>(at);
-  if (b.rssKnowsPorts == 0 || b.rssPorts != ports) {
-    b.rssKnowsPorts = 1;
-    b.rssPorts = ports;
-    b.rssPortsPart = rssHashPorts(p.rssTable, at);
-  }
-  return b.rssPortsPart;
 }
 
 function direct(p: Port, f: Frame, otherwise: u32): u32 {
