@@ -1,10 +1,32 @@
 // The links of a network's hosts: their rules and seeds, and which of them this thread polls.
-// Read first: veth/link.ts; DESIGN.md section 3 "link".
+// Read first: veth/link.ts.
 
-import { type Link, LinkDirectory, type LinkOptions, type VethModule } from "../veth/index.ts";
+import { checkLink, OptionError, LinkDirectory } from "../veth/index.ts";
+import type { Link, LinkDirection, LinkOptions, VethModule } from "../veth/index.ts";
 import type { Host, HostLink } from "./host.ts";
 import type { HostStack } from "./host-stack.ts";
 import { seedWords } from "./seed.ts";
+
+const DIRECTIONS = ["toWire", "toHost"] as const;
+
+/**
+ * What a host's `link` says of each direction of its wire, checked as a whole: rules for both, or for each its own.
+ * @throws {OptionError}
+ */
+export function directionsOf(link: HostLink): Partial<Record<LinkDirection, LinkOptions>> {
+  if (typeof link !== "object" || link === null || !DIRECTIONS.some((name) => name in link)) {
+    checkLink(link as LinkOptions);
+    return { toWire: link as LinkOptions, toHost: link as LinkOptions };
+  }
+  const beside = Object.keys(link).find((name) => !(DIRECTIONS as readonly string[]).includes(name));
+  if (beside !== undefined) {
+    const value = (link as Record<string, unknown>)[beside];
+    throw new OptionError(`link.${beside}`, value, "inside toWire or toHost, where one of them is given");
+  }
+  const both = link as Partial<Record<LinkDirection, LinkOptions>>;
+  for (const direction of DIRECTIONS) if (both[direction] !== undefined) checkLink(both[direction]);
+  return both;
+}
 
 /** The links that this thread polls are in a directory; the others are polled by the threads of their hosts. */
 export class HostLinks {
@@ -27,11 +49,11 @@ export class HostLinks {
     return this.#count > 0 ? this.#directory.nextDeadline : Infinity;
   }
 
-  /** Puts links into a host's wire, or changes the rules of those that are there. */
+  /** Puts links into a host's wire, or changes the rules of those that are there. @throws {OptionError} nothing is done */
   set(host: Host, link: HostLink): void {
-    const both = "toWire" in link || "toHost" in link ? link : { toWire: link, toHost: link };
-    for (const direction of ["toWire", "toHost"] as const) {
-      const options = (both as Partial<Record<typeof direction, LinkOptions>>)[direction];
+    const both = directionsOf(link);
+    for (const direction of DIRECTIONS) {
+      const options = both[direction];
       if (options === undefined) continue;
       const before = host.nic.links[direction];
       const words = seedWords(this.#seed, `link ${host.name} ${direction}`);

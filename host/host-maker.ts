@@ -7,7 +7,7 @@ import { type CoreOptions, instantiateStack, type SharedMemory, type StackExport
 import { optionError } from "./errors.ts";
 import { createGroup, enroll } from "./group.ts";
 import { Host, type HostLink } from "./host.ts";
-import type { HostLinks } from "./host-links.ts";
+import { directionsOf, type HostLinks } from "./host-links.ts";
 import { HostStack, shareQueues } from "./host-stack.ts";
 import type { Cell, Ltrans } from "./ltrans.ts";
 import type { Manager } from "./manager.ts";
@@ -56,6 +56,7 @@ export class HostMaker {
     parseCidr("address", options.address);
     const stacks = stacksOf(options);
     checkPlace(options, stacks);
+    if (options.link !== undefined) directionsOf(options.link);
     const cpus = affinityOf(options, stacks);
     const cell = this.#cell(name, options);
     const nic = cell?.compartment.nic ?? this.#nic(name, { ...options, queues: options.queues ?? stacks }, stacks);

@@ -83,6 +83,7 @@ describe("command line: values", () => {
         "9600bit": 9600,
         "1.5Gbps": 1.5e9,
         "2MBps": 16e6,
+        "0": 0,
       },
     ],
     ["counts", units.count(), { "0": 0, "10000": 10_000, "10_000": 10_000, "10k": 10_000, "1M": 1e6, "2e3": 2000 }],
@@ -96,10 +97,10 @@ describe("command line: values", () => {
   }
 
   const bad: [name: string, parse: (text: string) => unknown, texts: string[], expected: string][] = [
-    ["shares", units.share, ["", "x", "101%", "1.5", "-1%", "1 ms", "NaN", "1%%"], "a share from 0% to 100%"],
+    ["shares", units.share, ["", "x", "101%", "1", "1.5", "-1%", "1 ms", "NaN", "1%%"], "a share from 0% to 100%"],
     ["durations", units.micros, ["", "ms", "20", "-5ms", "3 parsecs", "1,5s", "0x10s"], "a duration with its unit"],
     ["sizes", units.bytes, ["", "64K", "-1MB", "1MBit", "big", "1e999"], "a size, such as 1500"],
-    ["rates", units.bitsPerSecond, ["", "100", "0Mbit", "-1Mbit", "8MB", "1Mbyte", "fast"], "a rate, such as 100Mbit"],
+    ["rates", units.bitsPerSecond, ["", "100", "-1Mbit", "8MB", "1Mbyte", "mb/s", "fast"], "a rate, such as 100Mbit"],
     ["counts", units.count(1, 64), ["", "0", "65", "1.5", "-3", "many", "1k"], "a whole number from 1 to 64"],
     ["words", units.oneOf("cubic", "newreno"), ["", "cubicle!", "reno2"], '"cubic" or "newreno"'],
   ];
@@ -116,6 +117,7 @@ describe("command line: values", () => {
 
   it("guesses what was meant", () => {
     expect(errorOf(() => units.share("5"))).to.contain("for 5 per cent write 5%");
+    expect(errorOf(() => units.share("1"))).to.contain("for 1 per cent write 1%, for all of them 100%");
     expect(errorOf(() => units.micros("20"))).to.contain("did you mean 20ms?");
     expect(errorOf(() => units.bytes("64k"))).to.contain("64K: write 64KB (thousands) or 64KiB (1,024s)");
     expect(errorOf(() => units.bitsPerSecond("100"))).to.contain("did you mean 100Mbit?");

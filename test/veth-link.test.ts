@@ -299,6 +299,10 @@ describe("a link with a rate", () => {
   it("drops what finds the queue full: frames, or bytes", () => {
     const packets = line({ rate: "8Mbit", queue: { packets: 5 } });
     expect(numbers(run(packets, 20, { gap: 0, length: 100 }))).to.deep.equal(upTo(6)); // one on the wire, five wait
+    const plain = line({ rate: "8Mbit", queue: 5 });
+    expect(numbers(run(plain, 20, { gap: 0, length: 100 }))).to.deep.equal(upTo(6));
+    const endless = line({ rate: "8Mbit", queue: 0 });
+    expect(numbers(run(endless, 20, { gap: 0, length: 100 }))).to.deep.equal(upTo(20));
     const bytes = line({ rate: "8Mbit", queue: { packets: 0, bytes: 550 } });
     expect(numbers(run(bytes, 20, { gap: 0, length: 100 }))).to.deep.equal(upTo(5));
     expect(bytes.link.counters().queueDrops).to.equal(15);

@@ -26,6 +26,9 @@ describe("option units", () => {
     [(v) => parseRate("r", v), "10Mbit", 10e6],
     [(v) => parseRate("r", v), "1.5gbit", 1.5e9],
     [(v) => parseRate("r", v), "64kbit/s", 64000],
+    [(v) => parseRate("r", v), "10Mbps", 10e6],
+    [(v) => parseRate("r", v), "8MB/s", 64e6],
+    [(v) => parseRate("r", v), "0", 0],
     [(v) => parseRate("r", v), 8, 8],
     [(v) => parseSize("s", v), "64KiB", 65536],
     [(v) => parseSize("s", v), "1MB", 1e6],
@@ -36,17 +39,23 @@ describe("option units", () => {
   }
 
   const wrong: [parse: () => number, message: string][] = [
-    [() => parseDuration("delay", "20 parsecs"), 'The option "delay" must be a duration: microseconds, or a string as'],
+    [
+      () => parseDuration("delay", "20 parsecs"),
+      'The option "delay" must be a number (microseconds), or a string with a duration with its unit',
+    ],
+    [() => parseDuration("delay", "20"), 'not "20": did you mean 20ms?'],
     [() => parseDuration("delay", -1), "not -1."],
     [() => parseDuration("delay", Infinity), "not Infinity."],
-    [
-      () => parseProbability("loss", "150%"),
-      'The option "loss" must be a probability: 0 to 1, or a string as "1%", not "150%".',
-    ],
+    [() => parseProbability("loss", "150%"), 'a share from 0% to 100%, such as 1% or 0.01, not "150%".'],
+    [() => parseProbability("loss", "1"), 'not "1": for 1 per cent write 1%, for all of them 100%'],
+    [() => parseProbability("loss", "5"), 'not "5": for 5 per cent write 5%'],
+    [() => parseProbability("loss", 1.5), "not 1.5."],
     [() => parseProbability("loss", NaN), "not NaN."],
     [() => parseRate("rate", "fast"), 'not "fast".'],
-    [() => parseRate("rate", "10Mbps"), 'not "10Mbps".'],
-    [() => parseSize("size", "1 lightyear"), 'The option "size" must be a size'],
+    [() => parseRate("rate", "10"), 'not "10": did you mean 10Mbit?'],
+    [() => parseRate("rate", "1mb/s"), 'not "1mb/s".'],
+    [() => parseSize("size", "1 lightyear"), 'The option "size" must be a number (bytes), or a string with a size'],
+    [() => parseSize("size", "64k"), "64K: write 64KB (thousands) or 64KiB (1,024s)"],
   ];
   for (const [parse, message] of wrong) {
     it(`refuses: ${message}`, () =>
@@ -114,7 +123,14 @@ describe("bridge, link and capture options", () => {
       [{ losss: 1 }, '"link.losss" must be one of'],
       [{ gilbert: { p: 1, q: 1 } }, '"link.gilbert.q"'],
       [{ gilbert: { p: 2, r: 1 } }, '"link.gilbert.p"'],
+      [{ gilbert: { p: 1 } }, '"link.gilbert.r" must be given'],
+      [{ gilbert: 5 }, 'The option "link.gilbert" must be an object with p, r, lossGood, lossBad, not 5.'],
       [{ queue: { frames: 3 } }, '"link.queue.frames"'],
+      [{ queue: -5 }, 'The option "link.queue" must be a whole number from 0 to 1048576, not -5.'],
+      [{ queue: 1.5 }, '"link.queue"'],
+      [{ queue: true }, 'The option "link.queue" must be an object with packets, bytes, not true.'],
+      [{ queue: "20" }, '"link.queue"'],
+      [{ queue: [20] }, '"link.queue"'],
       [{ distribution: "pareto" }, 'must be "uniform" or "normal", not "pareto"'],
       [{ dropFrames: [64] }, '"link.dropFrames" must be a whole number from 0 to 63, not 64.'],
       [{ reorderGap: 0 }, '"link.reorderGap"'],

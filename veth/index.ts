@@ -9,7 +9,7 @@ export { Director } from "./director.ts";
 export type { Flow, FlowProtocol } from "./director.ts";
 export { LinkDirectory } from "./directory.ts";
 export type { DirectoryDescription } from "./directory.ts";
-export { Link, LINK_BUFFERS } from "./link.ts";
+export { checkLink, Link, LINK_BUFFERS } from "./link.ts";
 export type { LinkCounters, LinkDescription, LinkDirection, LinkOptions } from "./link.ts";
 export { LINK_DEFAULTS } from "./link-options.ts";
 export type { GilbertOptions, LinkRuleOptions, QueueOptions } from "./link-options.ts";

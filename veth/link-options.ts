@@ -41,6 +41,7 @@ import {
   type Probability,
   type Rate,
   type Size,
+  withDefaults,
 } from "./options.ts";
 
 /** A two-state burst loss: p = good to bad, r = bad to good, for each frame; then the loss in the state reached. */
@@ -86,8 +87,8 @@ export interface LinkRuleOptions {
   rate?: Rate;
   /** Bytes that each frame takes on the wire beside its own (24 for Ethernet's preamble, FCS and gap). Default 0. */
   overhead?: number;
-  /** The queue before the rate limit; what finds it full is dropped. Default 1,000 packets. */
-  queue?: QueueOptions;
+  /** The queue before the rate limit, or its packets; what finds it full is dropped. Default 1,000 packets. */
+  queue?: QueueOptions | number;
   /** The wire is cut: everything that enters is lost. */
   partition?: boolean;
   /** Frames to drop, by their number since the rules with a list were set: 0 to 63. */
@@ -122,6 +123,12 @@ export const LINK_DEFAULTS: Readonly<Required<LinkRuleOptions>> = Object.freeze(
 /** Options whose setting starts the numbers of the lists again. */
 export const LIST_OPTIONS = ["dropFrames", "duplicateFrames", "swapFrames"] as const;
 
+/** Throws when rules cannot be. @throws {OptionError} */
+export function checkRules(options: LinkRuleOptions): void {
+  checkNames("link", options, Object.keys(LINK_DEFAULTS));
+  writeRules(new DataView(new ArrayBuffer(256)), 0, withDefaults(LINK_DEFAULTS, options));
+}
+
 /** Writes rules to RULES_* at `at`. @throws {OptionError} before anything is written */
 export function writeRules(view: DataView, at: number, options: Required<LinkRuleOptions>): void {
   checkNames("link", options, Object.keys(LINK_DEFAULTS));
@@ -130,7 +137,7 @@ export function writeRules(view: DataView, at: number, options: Required<LinkRul
   const words: [number, number][] = [
     [RULES_FLAGS, flagsOf(options)],
     [RULES_REORDER_GAP, parseInteger("link.reorderGap", options.reorderGap, 1, 1000)],
-    [RULES_QUEUE_PACKETS, parseInteger("link.queue.packets", options.queue.packets ?? 0, 0, 1048576)],
+    [RULES_QUEUE_PACKETS, parseInteger("link.queue.packets", queueOf(options).packets ?? 0, 0, 1048576)],
     [RULES_OVERHEAD, parseInteger("link.overhead", options.overhead, 0, 65535)],
   ];
   for (const [offset, value] of words) view.setUint32(at + offset, value, true);
@@ -142,8 +149,7 @@ export function writeRules(view: DataView, at: number, options: Required<LinkRul
 
 function floatRules(options: Required<LinkRuleOptions>): [number, number][] {
   const gilbert = options.gilbert;
-  if (gilbert !== null) checkNames("link.gilbert", gilbert, ["p", "r", "lossGood", "lossBad"]);
-  checkNames("link.queue", options.queue, ["packets", "bytes"]);
+  if (gilbert !== null) checkGilbert(gilbert);
   return [
     [RULES_LOSS, parseProbability("link.loss", options.loss)],
     [RULES_GILBERT_P, parseProbability("link.gilbert.p", gilbert?.p ?? 0)],
@@ -156,9 +162,23 @@ function floatRules(options: Required<LinkRuleOptions>): [number, number][] {
     [RULES_DUPLICATE, parseProbability("link.duplicate", options.duplicate)],
     [RULES_CORRUPT, parseProbability("link.corrupt", options.corrupt)],
     [RULES_RATE, parseRate("link.rate", options.rate) / 8e6],
-    [RULES_QUEUE_BYTES, parseSize("link.queue.bytes", options.queue.bytes ?? 0)],
+    [RULES_QUEUE_BYTES, parseSize("link.queue.bytes", queueOf(options).bytes ?? 0)],
     [RULES_HOLD, parseDuration("link.hold", options.hold)],
   ];
+}
+
+function checkGilbert(gilbert: GilbertOptions): void {
+  checkNames("link.gilbert", gilbert, ["p", "r", "lossGood", "lossBad"]);
+  for (const name of ["p", "r"] as const) {
+    if (gilbert[name] === undefined) throw new OptionError(`link.gilbert.${name}`, undefined, "given with the other");
+  }
+}
+
+/** The limits of the queue: a number alone is packets, as in tc-netem's `limit`. */
+function queueOf({ queue }: Required<LinkRuleOptions>): QueueOptions {
+  if (typeof queue === "number") return { packets: parseInteger("link.queue", queue, 0, 1048576) };
+  checkNames("link.queue", queue, ["packets", "bytes"]);
+  return queue;
 }
 
 function flagsOf(options: Required<LinkRuleOptions>): number {

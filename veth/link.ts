@@ -23,9 +23,9 @@ import {
   RULES_DUPLICATE_LIST,
   RULES_SWAP_LIST,
 } from "../assembly/layout.ts";
-import { LINK_DEFAULTS, LIST_OPTIONS, type LinkRuleOptions, writeRules } from "./link-options.ts";
+import { checkRules, LINK_DEFAULTS, LIST_OPTIONS, type LinkRuleOptions, writeRules } from "./link-options.ts";
 import { bytesAt, readCounter, readWord, type VethModule, viewOf } from "./module.ts";
-import { checkRegion, OptionError, parseInteger, withDefaults } from "./options.ts";
+import { checkNames, checkRegion, OptionError, parseInteger, withDefaults } from "./options.ts";
 
 /** "toWire": what the host sends. "toHost": what it receives. */
 export type LinkDirection = "toWire" | "toHost";
@@ -99,10 +99,9 @@ export class Link {
 
   /** Makes a link and puts it between `port` (a handle) and its wire. @throws {OptionError} */
   static create(module: VethModule, port: number, direction: LinkDirection, options: LinkOptions = {}): Link {
+    checkLink(options);
     const { seed = 0, buffers = LINK_BUFFERS, ...rules } = options;
     const merged = Object.freeze(withDefaults(LINK_DEFAULTS, rules));
-    parseInteger("link.buffers", buffers, 1, 1048576);
-    writeRules(new DataView(new ArrayBuffer(256)), 0, merged);
     const seedWords = parseSeed(seed);
     const frameBytes = readWord(module, port + PORT_MTU) + 18;
     checkRegion("link.buffers", buffers, buffers * (frameBytes + 256));
@@ -212,6 +211,15 @@ export class Link {
     writeRules(viewOf(this.#module), this.handle + LINK_RULES, this.#rules);
     this.#module.exports.linkApply(this.handle, Number(restart));
   }
+}
+
+/** Throws when options of a link cannot be. @throws {OptionError} */
+export function checkLink(options: LinkOptions): void {
+  checkNames("link", options, ["seed", "buffers", ...Object.keys(LINK_DEFAULTS)]);
+  const { seed = 0, buffers = LINK_BUFFERS, ...rules } = options;
+  parseInteger("link.buffers", buffers, 1, 1048576);
+  parseSeed(seed);
+  checkRules(rules);
 }
 
 function parseSeed(seed: number | bigint): [low: number, high: number] {

@@ -1,5 +1,7 @@
 // Options as people write them: "20ms", "1%", "10Mbit", "64KiB", or plain numbers in the base unit.
-// Every error names the option, its value and the form that was expected.
+// Every error names the option, its value and the form that was expected. Read first: units.ts for the quantities.
+
+import { DURATION, guessQuantity, type Quantity, RATE, readQuantity, SHARE, SIZE } from "./units.ts";
 
 /** A duration: microseconds, or a string with a unit ("20ms", "1.5s", "300us"). */
 export type Duration = number | string;
@@ -16,45 +18,35 @@ export class OptionError extends RangeError {
   readonly code = "ERR_ORIBI_OPTION";
   readonly option: string;
 
-  constructor(option: string, value: unknown, expected: string) {
-    super(`The option "${option}" must be ${expected}, not ${show(value)}.`);
+  /** @param guess what was probably meant, a sentence without its full stop */
+  constructor(option: string, value: unknown, expected: string, guess?: string) {
+    super(`The option "${option}" must be ${expected}, not ${show(value)}${guess === undefined ? "." : `: ${guess}`}`);
     this.option = option;
   }
 }
 
 /** What is left of 4 GiB for one region, bytes. */
 const REGION_MAX = 4294967296 - 16 * 1048576;
-const DURATIONS: Record<string, number> = { us: 1, µs: 1, ms: 1e3, s: 1e6, min: 60e6, h: 3600e6 };
-const RATES: Record<string, number> = { bit: 1, kbit: 1e3, Mbit: 1e6, Gbit: 1e9, Tbit: 1e12 };
-const SIZES: Record<string, number> = { B: 1, kB: 1e3, MB: 1e6, GB: 1e9, KiB: 1024, MiB: 1048576, GiB: 1073741824 };
-
 /** Microseconds of a duration from 0. */
 export function parseDuration(option: string, value: Duration): number {
-  return parseUnit(option, value, DURATIONS, 'a duration: microseconds, or a string as "20ms", "300us", "1.5s"');
+  return parseQuantity(option, value, DURATION, "microseconds");
 }
 
-/** Bits per second; "0" or 0 means no limit where the option says so. */
+/** Bits per second; 0 means no limit where the option says so. */
 export function parseRate(option: string, value: Rate): number {
-  const text = typeof value === "string" ? value.replace(/\/s$/, "") : value;
-  return parseUnit(option, text, RATES, 'a rate: bits per second, or a string as "10Mbit", "1.5Gbit", "64kbit"', value);
+  return parseQuantity(option, value, RATE, "bits per second");
 }
 
 /** Bytes. */
 export function parseSize(option: string, value: Size): number {
-  return Math.round(parseUnit(option, value, SIZES, 'a size: bytes, or a string as "64KiB", "1MB"'));
+  return Math.round(parseQuantity(option, value, SIZE, "bytes"));
 }
 
 /** A probability from 0 to 1. */
 export function parseProbability(option: string, value: Probability): number {
-  const expected = 'a probability: 0 to 1, or a string as "1%"';
-  let number = value;
-  if (typeof number === "string") {
-    const match = /^(\d+(?:\.\d+)?(?:e-?\d+)?)\s*(%?)$/i.exec(number.trim());
-    if (match === null) throw new OptionError(option, value, expected);
-    number = Number(match[1]) / (match[2] === "%" ? 100 : 1);
-  }
-  if (typeof number !== "number" || !(number >= 0 && number <= 1)) throw new OptionError(option, value, expected);
-  return number;
+  const number = parseQuantity(option, value, SHARE, "0 to 1");
+  if (number <= 1) return number;
+  throw new OptionError(option, value, expectedOf(SHARE, "0 to 1"));
 }
 
 /** A whole number within bounds. */
@@ -85,8 +77,11 @@ export function parseWord<W extends string>(option: string, value: string, words
   return found;
 }
 
-/** Throws when an options object has a name that is not known: a typo must not pass in silence. */
+/** Throws when options are no object, or have a name that is not known: a typo must not pass in silence. */
 export function checkNames(what: string, options: object, known: readonly string[]): void {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw new OptionError(what, options, `an object with ${known.join(", ")}`);
+  }
   for (const name of Object.keys(options)) {
     if (!known.includes(name)) throw new OptionError(`${what}.${name}`, name, `one of ${known.join(", ")}`);
   }
@@ -129,33 +124,19 @@ export function parseIpv4(option: string, value: string | number): number {
   return parts.reduce((sum, part) => sum * 256 + Number(part), 0);
 }
 
-function parseUnit(
-  option: string,
-  value: number | string,
-  units: Record<string, number>,
-  expected: string,
-  shown: unknown = value,
-): number {
-  let number = value;
-  if (typeof number === "string") {
-    const match = /^(\d+(?:\.\d+)?(?:e\d+)?)\s*([a-zµ]*)$/i.exec(number.trim());
-    const unit = match === null ? undefined : match[2] === "" ? 1 : unitOf(units, match[2] as string);
-    if (match === null || unit === undefined) throw new OptionError(option, shown, expected);
-    number = Number(match[1]) * unit;
-  }
-  if (typeof number !== "number" || !(number >= 0) || !Number.isFinite(number)) {
-    throw new OptionError(option, shown, expected);
-  }
-  return number;
+/** A number in the base unit as it is, or a text with a unit. */
+function parseQuantity(option: string, value: number | string, kind: Quantity, base: string): number {
+  const number = typeof value === "string" ? readQuantity(kind, value) : value;
+  if (typeof number === "number" && number >= 0 && Number.isFinite(number)) return number;
+  const guess = typeof value === "string" ? guessQuantity(kind, value) : undefined;
+  throw new OptionError(option, value, expectedOf(kind, base), guess);
 }
 
-/** The unit as it is written, or the only one that differs from it by case. */
-function unitOf(units: Record<string, number>, name: string): number | undefined {
-  if (Object.hasOwn(units, name)) return units[name];
-  const close = Object.keys(units).filter((unit) => unit.toLowerCase() === name.toLowerCase());
-  return close.length === 1 ? units[close[0] as string] : undefined;
+function expectedOf({ expected }: Quantity, base: string): string {
+  return `a number (${base}), or a string with ${expected}`;
 }
 
 function show(value: unknown): string {
-  return typeof value === "string" ? JSON.stringify(value) : String(value);
+  if (typeof value === "string") return JSON.stringify(value);
+  return typeof value === "object" && value !== null ? "an object" : String(value);
 }

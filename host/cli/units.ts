@@ -5,81 +5,42 @@ import { accessSync, constants, statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { CliError } from "./errors.ts";
 import { nearest } from "./suggest.ts";
-
-const NUMBER = /^([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*(.*)$/i;
-
-const MICROS: Record<string, number> = {
-  ns: 1e-3,
-  us: 1,
-  µs: 1,
-  μs: 1,
-  ms: 1e3,
-  s: 1e6,
-  sec: 1e6,
-  min: 60e6,
-  h: 3600e6,
-};
-
-const BYTES: Record<string, number> = {
-  B: 1,
-  KB: 1e3,
-  MB: 1e6,
-  GB: 1e9,
-  KiB: 2 ** 10,
-  MiB: 2 ** 20,
-  GiB: 2 ** 30,
-};
+import {
+  DURATION,
+  guessQuantity,
+  numberAndUnit,
+  type Quantity,
+  RATE,
+  readQuantity,
+  SHARE,
+  SIZE,
+} from "../../veth/units.ts";
 
 /** A share from 0 to 1, written as "1%" or "0.01". */
 export function share(text: string): number {
-  const expected = "a share from 0% to 100%, such as 1% or 0.01";
-  const [value, unit] = numberAndUnit(text, expected);
-  if (unit !== "" && unit !== "%") throw new CliError("", { expected });
-  const result = unit === "%" ? value / 100 : value;
-  if (!(result >= 0 && result <= 1)) {
-    const hint = unit === "" && value <= 100 ? `for ${value} per cent write ${value}%` : undefined;
-    throw new CliError("", { expected, hint });
-  }
-  return result;
+  return quantity(SHARE, text);
 }
 
 /** A duration in microseconds, written as "20ms", "1.5s", "100us", "2min"; only 0 needs no unit. */
 export function micros(text: string): number {
-  const expected = "a duration with its unit (ns, us, ms, s, min, h), such as 20ms or 1.5s";
-  const [value, unit] = numberAndUnit(text, expected);
-  if (unit === "" && value !== 0) throw new CliError("", { expected, hint: `did you mean ${text}ms?` });
-  const factor = unit === "" ? 1 : lookUp(MICROS, unit);
-  if (factor === undefined || value < 0) throw new CliError("", { expected });
-  return value * factor;
+  return quantity(DURATION, text);
 }
 
 /** A size in bytes, written as "1MB" (1,000,000), "64KiB" (65,536), "1500" or "1500B"; rounded to whole bytes. */
 export function bytes(text: string): number {
-  const expected = "a size, such as 1500, 64KB (64,000 bytes) or 64KiB (65,536 bytes)";
-  const [value, unit] = numberAndUnit(text, expected);
-  const factor = unit === "" ? 1 : lookUp(BYTES, unit);
-  if (factor === undefined || value < 0) {
-    const short = /^[kmg]$/i.test(unit) ? unit.toUpperCase() : undefined;
-    const hint = short && `${value}${short}: write ${value}${short}B (thousands) or ${value}${short}iB (1,024s)`;
-    throw new CliError("", { expected, hint });
-  }
-  return Math.round(value * factor);
+  return Math.round(quantity(SIZE, text));
 }
 
-/** A rate in bits per second, written as "100Mbit", "1Gbit/s", "56kbps", "8MB/s" or "1MiB/s"; more than 0. */
+/** A rate in bits per second, written as "100Mbit", "1Gbit/s", "56kbps", "8MB/s" or "1MiB/s"; 0: no limit. */
 export function bitsPerSecond(text: string): number {
-  const expected = "a rate, such as 100Mbit, 1Gbit/s or 8MB/s";
-  const [value, unit] = numberAndUnit(text, expected);
-  const bits = /^([kmg]?)(?:bit(?:\/s|ps)?|bps|b\/s)$/i.exec(unit);
-  const perSecond = /^(.*B)(?:\/s|ps)$/.exec(unit);
-  let factor: number | undefined;
-  // A capital B is a byte, as in 8MB/s; everything else is bits.
-  if (perSecond?.[1] !== undefined) factor = (lookUp(BYTES, perSecond[1]) ?? NaN) * 8;
-  else if (bits?.[1] !== undefined) factor = { "": 1, k: 1e3, m: 1e6, g: 1e9 }[bits[1].toLowerCase()];
-  const result = value * (factor ?? NaN);
-  if (result > 0) return result;
-  const hint = unit === "" && value > 0 ? `did you mean ${text}Mbit?` : undefined;
-  throw new CliError("", { expected, hint });
+  return quantity(RATE, text);
+}
+
+/** A quantity in its base unit, by the grammar that options in programs have too. */
+function quantity(kind: Quantity, text: string): number {
+  const value = readQuantity(kind, text);
+  if (value !== undefined) return value;
+  throw new CliError("", { expected: kind.expected, hint: guessQuantity(kind, text) });
 }
 
 /** Reads whole numbers from `least` to `most`, written as "10000", "10_000", "10k" or "1M". */
@@ -87,7 +48,7 @@ export function count(least = 0, most = Number.MAX_SAFE_INTEGER): (text: string)
   const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
   const expected = `a whole number ${range}, such as ${Math.min(most, Math.max(least, 100))}`;
   return (text) => {
-    const [value, unit] = numberAndUnit(text, expected);
+    const [value, unit] = numberAndUnit(text) ?? [NaN, ""];
     const factor = { "": 1, k: 1e3, m: 1e6 }[unit.toLowerCase()];
     const result = value * (factor ?? NaN);
     if (Number.isInteger(result) && result >= least && result <= most) return result;
@@ -158,20 +119,6 @@ export function listOf<T>(parse: (text: string) => T): (text: string) => T[] {
 export function word(text: string): string {
   if (text !== "") return text;
   throw new CliError("", { expected: "some text" });
-}
-
-/** The number at the front and the rest, the unit. */
-function numberAndUnit(text: string, expected: string): [value: number, unit: string] {
-  const match = NUMBER.exec(text.trim());
-  const value = Number(match?.[1]?.replaceAll("_", ""));
-  if (match === null || !Number.isFinite(value)) throw new CliError("", { expected });
-  return [value, match[2] ?? ""];
-}
-
-/** The factor of a unit, whatever the case of its letters: "mib" is MiB. */
-function lookUp(units: Record<string, number>, unit: string): number | undefined {
-  const name = Object.keys(units).find((each) => each.toLowerCase() === unit.toLowerCase());
-  return name === undefined ? undefined : units[name];
 }
 
 /** Four words from a text: FNV-1a from four starts, each finished as in MurmurHash3. */
