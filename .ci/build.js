@@ -8,6 +8,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import binaryen from "binaryen";
+import { writeCommonJsTypes } from "./commonjs-types.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 process.chdir(root);
@@ -116,6 +117,7 @@ async function buildTypeScript() {
   delete built.typescript;
   if (!(await run([require.resolve("typescript/bin/tsc")]))) return ["TypeScript"];
   plainNumbers("dist/assembly");
+  writeCommonJsTypes();
   built.typescript = stamp;
   return [];
 }
@@ -154,7 +156,12 @@ function wasmFingerprint(name) {
 /** A hash over everything a target is made from: these files, and the sources in these folders. */
 function fingerprint(files, folders) {
   const hash = createHash("sha256");
-  for (const file of [".ci/build.js", ...files, ...folders.flatMap((folder) => sources(folder, /\.ts$/))]) {
+  for (const file of [
+    ".ci/build.js",
+    ".ci/commonjs-types.js",
+    ...files,
+    ...folders.flatMap((folder) => sources(folder, /\.ts$/)),
+  ]) {
     hash.update(file).update("\0");
     if (existsSync(file)) hash.update(readFileSync(file));
     hash.update("\0");

@@ -146,7 +146,10 @@ function readWasm(file: string): Uint8Array {
   try {
     return readFileSync(url);
   } catch (cause) {
-    throw codedError("ERR_ORIBI_BUILD", `${file} cannot be read. In a checkout, run "npm run build" first.`, cause);
+    const hint = file.includes("debug")
+      ? "The package comes without the debug build: it is made in a checkout of the sources, by npm run build."
+      : 'In a checkout, run "npm run build" first.';
+    throw codedError("ERR_ORIBI_BUILD", `${file} cannot be read. ${hint}`, cause);
   }
 }
 

@@ -49,7 +49,10 @@ export class HostLinks {
     return this.#count > 0 ? this.#directory.nextDeadline : Infinity;
   }
 
-  /** Puts links into a host's wire, or changes the rules of those that are there. @throws {OptionError} nothing is done */
+  /**
+   * Puts links into a host's wire, or changes the rules of those that are there.
+   * @throws {OptionError} and nothing has changed
+   */
   set(host: Host, link: HostLink): void {
     const both = directionsOf(link);
     for (const direction of DIRECTIONS) {

@@ -1,4 +1,6 @@
 // The package's main door: networks, hosts, the POSIX constants, captures and plots.
+/// <reference types="node" preserve="true" />
+/// <reference lib="esnext.disposable" preserve="true" />
 
 export { createNetwork, Network, NETWORK_DEFAULTS } from "./network.ts";
 export type { HostOptions, NetworkOptions } from "./network.ts";

@@ -1,7 +1,8 @@
 // The frame of the command line: values, options, help, tables, the progress line, and the program itself.
 // Read first: host/cli/command.ts.
 
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -409,7 +410,7 @@ describe("command line: the program", () => {
     for (const args of [[], ["--help"], ["-h"], ["help"]]) {
       const { status, stdout, stderr } = oribi(...args);
       expect([status, stderr], args.join(" ")).to.deep.equal([0, ""]);
-      for (const name of ["demo", "simulate", "packetdrill", "doctor"]) {
+      for (const name of ["demo", "simulate", "packetdrill", "bench", "doctor"]) {
         expect(stdout).to.match(new RegExp(`^  ${name} +\\S`, "m"));
       }
     }
@@ -427,6 +428,29 @@ describe("command line: the program", () => {
     }
   });
 
+  for (const work of [
+    ["torture", "--model", "shared", "--verbose"],
+    ["torture", "--model", "separate", "--verbose"],
+    ["soak", "--time", "300d"],
+  ]) {
+    it(`ends ${work.slice(0, 3).join(" ")} at Ctrl-C, whatever threads and timers still go on`, async function () {
+      this.timeout(15_000); // what a thread or a timer holds up lasts for 30 s
+      const child = spawn(process.execPath, [main, ...work], { stdio: ["ignore", "pipe", "pipe"] });
+      if (work[0] === "torture") await once(child.stdout, "data");
+      else await new Promise((resolve) => setTimeout(resolve, 1500));
+      child.kill("SIGINT");
+      expect(await once(child, "exit")).to.deep.equal([130, null]);
+    });
+  }
+
+  it("tells what the system refuses while it works in words, without a stack", () => {
+    const { status, stderr } = oribi("simulate", "--seed", "1", "--out", "/dev/null");
+    expect(status).to.equal(2);
+    expect(stderr)
+      .to.contain("is no folder")
+      .and.to.not.match(/^ +at /m);
+  });
+
   it("prints the package's version", () => {
     expect(oribi("--version").stdout).to.match(/^\d+\.\d+\.\d+\S*\n$/);
   });
@@ -437,7 +461,7 @@ describe("command line: the program", () => {
       [["--verison"], ["oribi: --verison is no option of oribi itself", "did you mean: oribi --version?"]],
       [
         ["frobnicate"],
-        ["expected a command: demo, simulate, packetdrill, explore, soak, torture, doctor", "see: oribi --help"],
+        ["expected a command: demo, simulate, packetdrill, explore, soak, torture, bench, doctor", "see: oribi --help"],
       ],
       [["help", "dokter"], ["did you mean: oribi doctor?"]],
       [

@@ -2,7 +2,7 @@
 // Read first: npm documentation, "files" and "exports" of package.json.
 
 import { execFile } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,17 +11,26 @@ import { expect } from "chai";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const run = promisify(execFile);
+const DOOR = "dist/host/index.js";
 
 describe("the packed package", function () {
   this.timeout(180_000);
   let home: string;
   let files: string[];
+  let isRestored: boolean;
 
   before(async () => {
     home = mkdtempSync(join(tmpdir(), "oribi-pack-"));
-    // The build is there; prepare would write to dist/ under the feet of the other tests.
-    const packing = ["pack", "--ignore-scripts", "--json", "--pack-destination", home];
-    const { stdout } = await run("npm", packing, { cwd: root, maxBuffer: 1 << 26 });
+    // A copy, since packing changes files for a moment, under the feet of the other tests.
+    const copy = join(home, "copy");
+    const isLeftOut = /[/\\](node_modules|\.git|[^/\\]*\.tgz)$/;
+    cpSync(root, copy, { recursive: true, preserveTimestamps: true, filter: (path) => !isLeftOut.test(path) });
+    symlinkSync(join(root, "node_modules"), join(copy, "node_modules"));
+    const before = readFileSync(join(copy, "package.json"), "utf8") + readFileSync(join(copy, DOOR), "utf8");
+    const packing = ["pack", "--json", "--foreground-scripts=false", "--pack-destination", home];
+    const { stdout } = await run("npm", packing, { cwd: copy, maxBuffer: 1 << 26 });
+    const after = readFileSync(join(copy, "package.json"), "utf8") + readFileSync(join(copy, DOOR), "utf8");
+    isRestored = after === before && !existsSync(join(copy, "dist/.unpacked"));
     const report: unknown = JSON.parse(stdout);
     const [packed] = Object.values(report as Record<string, { filename: string; files: { path: string }[] }>);
     files = packed!.files.map((file) => file.path);
@@ -40,20 +49,22 @@ describe("the packed package", function () {
       "package.json",
       "dist/stack.wasm",
       "dist/veth.wasm",
-      "dist/stack.debug.wasm",
-      "dist/veth.debug.wasm",
       "dist/stack.d.ts",
       "dist/veth.d.ts",
       "dist/assembly/layout.js",
       "dist/host/index.js",
       "dist/host/index.d.ts",
+      "dist/host/index.d.cts",
       "dist/host/cli/main.js",
     ]) {
       expect(files).to.include(wanted);
     }
-    const allowed =
-      /^(README\.md|LICENSE|package\.json|dist\/(host|veth|assembly)\/.*\.(js|d\.ts)|dist\/[a-z.]+\.(wasm|d\.ts))$/;
-    expect(files.filter((file) => !allowed.test(file))).to.deep.equal([]);
+    const allowed = [
+      /^(README\.md|LICENSE|package\.json)$/,
+      /^dist\/(assembly|bench|host|veth)\/.*\.(js|d\.c?ts)$/,
+      /^dist\/(stack|veth)\.(wasm|d\.ts)$/,
+    ];
+    expect(files.filter((file) => !allowed.some((form) => form.test(file)))).to.deep.equal([]);
   });
 
   it("runs a program that imports it", async () => {
@@ -62,27 +73,61 @@ describe("the packed package", function () {
     expect(result.exports).to.include("createNetwork");
   });
 
-  it("has types that hold without the browser's library and without skipLibCheck", async () => {
-    const config = {
-      compilerOptions: {
-        module: "nodenext",
-        target: "es2023",
-        lib: ["es2023", "esnext.disposable"],
-        types: ["node"],
-        typeRoots: [join(root, "node_modules/@types")],
-        strict: true,
-        checkJs: true,
-        noEmit: true,
-      },
-      files: ["installed.mjs"],
-    };
-    writeFileSync(join(home, "tsconfig.json"), JSON.stringify(config));
-    const tsc = join(root, "node_modules/typescript/bin/tsc");
-    const { stdout } = await run(process.execPath, [tsc, "-p", home]).catch(
-      (error: unknown) => error as { stdout: string },
+  it("is without what only works in the repository, which packing leaves as it was", () => {
+    expect(isRestored).to.be.true;
+    const installed = join(home, "node_modules/oribi");
+    const fields = JSON.parse(readFileSync(join(installed, "package.json"), "utf8")) as object;
+    expect(fields).to.have.any.keys("homepage", "repository", "bugs");
+    expect(fields).to.not.have.any.keys("scripts", "devDependencies", "mocha", "prettier");
+    const scripts = files.filter((file) => file.endsWith(".js"));
+    const referring = scripts.filter((file) =>
+      readFileSync(join(installed, file), "utf8").includes("sourceMappingURL"),
     );
-    expect(stdout).to.equal("");
+    expect(scripts).to.not.be.empty;
+    expect(referring).to.deep.equal([]);
   });
+
+  it("says where the debug build is to be had", async () => {
+    const program = 'import { createNetwork } from "oribi"; createNetwork({ debug: true });';
+    const { stderr } = await run(process.execPath, ["--input-type=module", "-e", program], { cwd: home }).catch(
+      (error: unknown) => error as { stderr: string },
+    );
+    expect(stderr).to.contain("ERR_ORIBI_BUILD").and.to.contain("made in a checkout of the sources");
+  });
+
+  for (const [what, module, lib] of [
+    ["without the libraries of the browser and of disposables", "nodenext", "es2023"],
+    ["of an older language", "nodenext", "es2020"],
+    ["that resolves modules as Node.js 16 did", "node16", "es2022"],
+  ] as const) {
+    it(`has types that hold in modules and CommonJS modules, in a project ${what}`, async () => {
+      const compilerOptions = {
+        ...{ module, lib: [lib], target: "es2022", types: [], strict: true, checkJs: true, noEmit: true },
+        typeRoots: [join(root, "node_modules/@types")],
+      };
+      const program = [
+        'import { createNetwork, AF_INET, type HostOptions, Network } from "oribi";',
+        'const options: HostOptions = { address: "10.0.0.1/24" };',
+        'const net: Network = createNetwork({ time: "virtual" });',
+        'const fd: number = net.host("a", options).posix.socket(AF_INET, 1, 0);',
+        "console.log(fd, net instanceof Network);",
+        "void net.close();",
+      ];
+      // A package that users have beside ours.
+      mkdirSync(join(home, "node_modules/@types"), { recursive: true });
+      for (const name of ["@types/node", "undici-types"]) {
+        cpSync(join(root, "node_modules", name), join(home, "node_modules", name), { recursive: true });
+      }
+      for (const name of ["program.mts", "program.cts"]) writeFileSync(join(home, name), program.join("\n"));
+      const files = ["installed.mjs", "program.mts", "program.cts"];
+      writeFileSync(join(home, "tsconfig.json"), JSON.stringify({ compilerOptions, files }));
+      const tsc = join(root, "node_modules/typescript/bin/tsc");
+      const { stdout } = await run(process.execPath, [tsc, "-p", home]).catch(
+        (error: unknown) => error as { stdout: string },
+      );
+      expect(stdout).to.equal("");
+    });
+  }
 
   it("brings the command oribi", async () => {
     const { bin } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { bin: Record<string, string> };
@@ -91,5 +136,11 @@ describe("the packed package", function () {
     expect(existsSync(join(home, "node_modules/.bin/oribi"))).to.be.true;
     const { stdout } = await run(join(home, "node_modules/.bin/oribi"), ["--help"], { cwd: home });
     expect(stdout).to.contain("demo");
+  });
+
+  it("measures with the command oribi bench", async () => {
+    const bench = ["bench", "--filter", "bridge_pps", "--runs", "1", "--time", "1ms"];
+    const { stdout } = await run(join(home, "node_modules/.bin/oribi"), bench, { cwd: home });
+    expect(stdout).to.match(/bridge_pps/);
   });
 });

@@ -2,7 +2,7 @@
 // Read first: host/cli/packetdrill.ts.
 
 import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -56,6 +56,27 @@ describe("oribi packetdrill", () => {
     expect(status).to.equal(1);
   });
 
+  it("ends with status 1 when a script has an option that nobody knows, or a wrong value", async () => {
+    writeFileSync(path("unknown.txt"), "--toleranc_usecs=5\n0 socket(..., SOCK_STREAM, 0) = 3\n");
+    writeFileSync(path("value.txt"), "--mtu=many\n0 socket(..., SOCK_STREAM, 0) = 3\n");
+    const { status, stdout } = await oribi(path("unknown.txt"), path("value.txt"));
+    expect(stdout).to.include("the option --toleranc_usecs is not known");
+    expect(stdout).to.include("--mtu=many: expected a number from 68 to 65535");
+    expect(stdout).to.include("2 scripts: 0 ok, 2 failed, 0 refused");
+    expect(status).to.equal(1);
+  });
+
+  it("writes captures of scripts that have one name in different folders to different files", async () => {
+    for (const folder of ["x", "y"]) {
+      mkdirSync(path(folder));
+      writeFileSync(join(path(folder), "same.pkt"), "0 socket(..., SOCK_STREAM, 0) = 3\n");
+    }
+    const out = path("named");
+    const { status } = await oribi(path("x"), path("y"), path("good.pkt"), "--pcap", out);
+    expect(status).to.equal(0);
+    expect(readdirSync(out).sort()).to.deep.equal(["good.pcapng", "x-same.pcapng", "y-same.pcapng"]);
+  });
+
   it("prints JSON, takes definitions and options, writes captures", async () => {
     writeFileSync(path("udp.pkt"), "0 < udp (SIZE)\n+0 > icmp unreachable port_unreachable\n");
     const out = path("captures");
@@ -79,10 +100,14 @@ describe("oribi packetdrill", () => {
       [[], "no script is named"],
       [[path("nowhere")], "no such file"],
       [[path("good.pkt"), "-D", "SIZE"], "expected NAME=VALUE"],
+      [[path("good.pkt"), "--local_ip", "nowhere"], "--local_ip=nowhere: expected an IPv4 address"],
+      [[path("good.pkt"), "--pcap", path("good.pkt")], "is no folder"],
+      [[path("good.pkt"), "--pcap", path("no/such")], "cannot be used: ENOENT"],
     ];
     for (const [args, words] of cases) {
       const { status, stderr } = await oribi(...args);
       expect(stderr, args.join(" ")).to.include(words);
+      expect(stderr).to.not.match(/^ +at /m);
       expect(status).to.equal(2);
     }
   });

@@ -43,8 +43,8 @@ describe("tidy: import directions (DESIGN.md section 1)", () => {
     ["host/network.ts", "../veth/port.ts"],
     ["host/network.ts", "../assembly/layout.ts"],
     ["host/threads/shared.ts", "piscina"],
-    ["bench/main.ts", "../host/index.ts"],
-    ["bench/main.ts", "tinybench"],
+    ["bench/command.ts", "../host/index.ts"],
+    ["bench/compare.ts", "tinybench"],
     ["test/core.test.ts", "../assembly/layout.ts"],
     ["test/core.test.ts", "chai"],
   ];

@@ -1,8 +1,7 @@
 // `oribi doctor`: what this machine offers to Oribi, and what it lacks.
-// Read first: DESIGN.md sections 2 (shared memory), 3 (TAP and DPDK ports), 4 (threads).
+// Read first: README.md, "The house".
 
 import { execFile } from "node:child_process";
-import { accessSync, constants, existsSync } from "node:fs";
 import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import { promisify } from "node:util";
 import { affinityIsMissing } from "../threads/affinity.ts";
@@ -56,8 +55,7 @@ export const command = defineCommand({
 
 /** Looks at everything. */
 export async function examine(): Promise<Finding[]> {
-  const programs = [piscina(), program("tshark", "tshark", ["--version"]), program("libdpdk", "pkg-config", DPDK)];
-  const [threadPool, tshark, libdpdk] = await Promise.all(programs);
+  const [threadPool, tshark] = await Promise.all([piscina(), program("tshark", "tshark", ["--version"])]);
   const affinity = affinityIsMissing();
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
   const newEnough = major > NODE_LEAST[0] || (major === NODE_LEAST[0] && minor >= NODE_LEAST[1]);
@@ -67,18 +65,14 @@ export async function examine(): Promise<Finding[]> {
     required("WebAssembly SIMD", validates(SIMD_MODULE), "", "checksums, copies"),
     required("WebAssembly threads", validates(THREADS_MODULE), "", "atomics in the core"),
     required("shared memory", ...sharedMemory(), "the network's memory, up to 4 GiB"),
-    required("Piscina", threadPool!.present, threadPool!.detail, "stacks on worker threads"),
+    required("Piscina", threadPool.present, threadPool.detail, "stacks on worker threads"),
     optional("Atomics.waitAsync", "waitAsync" in Atomics, "", "an event loop that sleeps until a packet comes"),
     optional("processor", availableParallelism() > 1, processor(), "a stack on each core"),
     optional("taskset", affinity === undefined, affinity ?? "", "keeps a stack's thread on a core"),
     optional("memory", totalmem() >= 2 ** 31, memory(), "a million connections take 1 GiB"),
-    optional("tshark", tshark!.present, tshark!.detail, "checks captures in the tests"),
-    optional("/dev/net/tun", ...tun(), "a TAP port to the kernel's network"),
-    optional("libdpdk", libdpdk!.present, libdpdk!.detail, "ports on real network cards"),
+    optional("tshark", tshark.present, tshark.detail, "checks captures in the tests"),
   ];
 }
-
-const DPDK = ["--modversion", "libdpdk"];
 
 function required(name: string, present: boolean, detail: string, use: string): Finding {
   return { name, need: "required", present, detail, use };
@@ -120,16 +114,6 @@ function processor(): string {
 
 function memory(): string {
   return `${formatBytes(totalmem())}, ${formatBytes(freemem())} free`;
-}
-
-function tun(): [present: boolean, detail: string] {
-  if (!existsSync("/dev/net/tun")) return [false, "no such device"];
-  try {
-    accessSync("/dev/net/tun", constants.R_OK | constants.W_OK);
-    return [true, ""];
-  } catch {
-    return [false, "no permission to open it"];
-  }
 }
 
 async function piscina(): Promise<{ present: boolean; detail: string }> {

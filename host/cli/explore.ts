@@ -13,7 +13,7 @@ import { formatCount } from "./format.ts";
 import type { Io } from "./io.ts";
 import { Progress } from "./progress.ts";
 import { formatTable } from "./table.ts";
-import { count, listOf, oneOf, word } from "./units.ts";
+import { count, listOf, oneOf, writableFolder } from "./units.ts";
 
 const JOBS_MAX = 256;
 /** Frames whose fates fit the lists of a wire, and trees that end in a lifetime. */
@@ -51,7 +51,7 @@ export const command = defineCommand({
     frames: { form: "N", description: "how many frames, in place of the size's", parse: count(1, FRAMES_MAX) },
     replay: { form: "FATES", description: "live this history of one world alone, and capture it", parse: fates },
     jobs: { form: "J", description: "threads; default: one for each core", short: "j", parse: count(1, JOBS_MAX) },
-    out: { form: "FOLDER", description: "where captures are written", default: ".", parse: word },
+    out: { form: "FOLDER", description: "where captures are written", default: ".", parse: writableFolder },
     debug: { description: "use the debug build of the core: slower, but a trap names its line" },
     json: { description: "print the figures as JSON" },
   },

@@ -19,10 +19,18 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   explore: () => import("./explore.ts"),
   soak: () => import("./soak.ts"),
   torture: () => import("./torture.ts"),
+  bench,
   doctor: () => import("./doctor.ts"),
 };
 
+/** The bench stands above what it measures, so nothing here imports it: it is loaded from its place in the package. */
+function bench(): Promise<{ command: Command }> {
+  return import(new URL("../../bench/command.js", import.meta.url).href) as Promise<{ command: Command }>;
+}
+
 process.exitCode = await main(process.argv.slice(2), processIo());
+// Who has pressed Ctrl-C waits for no thread and no timer: what was printed goes out, and that is the end.
+if (process.exitCode === EXIT_INTERRUPTED) process.stdout.write("", () => process.exit());
 
 /** Runs one command line; returns the exit status. */
 async function main(args: readonly string[], io: Io): Promise<number> {
@@ -87,6 +95,11 @@ function report(error: unknown, name: string | undefined, io: Io): number {
   if (error instanceof Error && error.name === "AbortError") {
     io.stderr.write(`${program}: interrupted\n`);
     return EXIT_INTERRUPTED;
+  }
+  // A disk that is full, a folder that has gone: the system's words say it all.
+  if (error instanceof Error && "syscall" in error) {
+    io.stderr.write(`${program}: ${error.message}\n`);
+    return EXIT_FAILURE;
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   io.stderr.write(`${program}: a fault of the program itself:\n${stack}\n`);

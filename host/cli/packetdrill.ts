@@ -4,13 +4,14 @@
 import { relative } from "node:path";
 import { findScripts, runScripts } from "../packetdrill/batch.ts";
 import type { ScriptResult } from "../packetdrill/run.ts";
+import { checkOptions } from "../packetdrill/settings.ts";
 import { defineCommand } from "./command.ts";
 import { CliError, EXIT_FAILURE, EXIT_INTERRUPTED } from "./errors.ts";
 import { formatCount, formatMicros } from "./format.ts";
 import type { Io, Output } from "./io.ts";
 import type { Arguments } from "./options.ts";
 import { Progress } from "./progress.ts";
-import { count, listOf, word } from "./units.ts";
+import { count, listOf, word, writableFolder } from "./units.ts";
 
 const JOBS_MAX = 256;
 /** Packets shown of each list around the end of a script that failed. */
@@ -31,7 +32,7 @@ const options = {
   remote_ip: { form: "ADDRESS", description: "address of the other end", parse: word },
   mtu: { form: "N", description: "MTU of the link", parse: count(68, 65535) },
   init_scripts: { form: "COMMAND", description: "a shell command before those of each script", parse: word },
-  pcap: { form: "FOLDER", description: "write a pcapng file of each script there", parse: word },
+  pcap: { form: "FOLDER", description: "write a pcapng file of each script there", parse: writableFolder },
   verbose: { description: "list the packets of scripts that pass, too; with what they print", short: "v" },
   debug: { description: "use the debug build of the core: slower, but a trap names its line" },
   json: { description: "print the results as JSON" },
@@ -49,7 +50,8 @@ export const command = defineCommand({
     "Runs scripts of the packetdrill language on one host in simulated time: system calls on its POSIX sockets, " +
     "packets that arrive and packets that must leave, each at its time, sysctls, and assertions on TCP_INFO. FILE is " +
     'a script; of a FOLDER all "*.pkt" below it are run. A script that asks for what is not there is refused and ' +
-    "counted apart. The status is 1 when one failed.",
+    "counted apart; one with an option that nobody knows, or a wrong value of one, has failed. The status is 1 when " +
+    "one failed.",
   options,
   operands: ["FILE|FOLDER..."],
   examples: [
@@ -61,6 +63,7 @@ export const command = defineCommand({
     if (operands.length === 0) {
       throw new CliError("no script is named", { expected: "files, or folders with *.pkt files" });
     }
+    checkPassedOn(given);
     const files = scriptsOf(operands);
     const startMillis = performance.now();
     const results = await runAll(files, given, io);
@@ -71,6 +74,22 @@ export const command = defineCommand({
     return results.length < files.length ? EXIT_INTERRUPTED : 0;
   },
 });
+
+/** What goes to the scripts as it is, by its names there. */
+function passedOnOf(given: Given): Record<string, string> {
+  const passedOn: Record<string, string> = {};
+  for (const name of PASSED_ON) if (given[name] !== undefined) passedOn[name] = String(given[name]);
+  return passedOn;
+}
+
+/** A wrong option of the command line is no matter of the scripts. */
+function checkPassedOn(given: Given): void {
+  try {
+    checkOptions(passedOnOf(given));
+  } catch (error) {
+    throw new CliError((error as Error).message, { cause: error });
+  }
+}
 
 function scriptsOf(operands: readonly string[]): string[] {
   let files: string[];
@@ -86,8 +105,6 @@ function scriptsOf(operands: readonly string[]): string[] {
 async function runAll(files: readonly string[], given: Given, io: Io): Promise<ScriptResult[]> {
   const { stdout, stderr, signal } = io;
   using progress = new Progress(stderr, { label: "scripts", total: files.length });
-  const passedOn: Record<string, string> = {};
-  for (const name of PASSED_ON) if (given[name] !== undefined) passedOn[name] = String(given[name]);
   let done = 0;
   let failed = 0;
   const onResult = (result: ScriptResult): void => {
@@ -98,7 +115,7 @@ async function runAll(files: readonly string[], given: Given, io: Io): Promise<S
   return await runScripts(files, {
     jobs: given.jobs,
     define: Object.fromEntries(given.define ?? []),
-    options: passedOn,
+    options: passedOnOf(given),
     debug: given.debug,
     listAll: given.verbose,
     ...(given.pcap === undefined ? {} : { pcap: given.pcap }),

@@ -13,7 +13,7 @@ import { CliError, EXIT_FAILURE, EXIT_INTERRUPTED } from "./errors.ts";
 import { formatBytes, formatCount, formatMicros } from "./format.ts";
 import type { Io } from "./io.ts";
 import { Progress } from "./progress.ts";
-import { count, word } from "./units.ts";
+import { count, writableFolder } from "./units.ts";
 
 const SEED_MAX = 2 ** 32 - 1;
 const JOBS_MAX = 256;
@@ -33,7 +33,7 @@ export const command = defineCommand({
     from: { form: "K", description: "the first seed", default: "1", parse: count(0, SEED_MAX) },
     seed: { form: "X", description: "run this seed alone, tell about it and capture it", parse: count(0, SEED_MAX) },
     jobs: { form: "J", description: "threads; default: one for each core", short: "j", parse: count(1, JOBS_MAX) },
-    out: { form: "FOLDER", description: "where captures are written", default: ".", parse: word },
+    out: { form: "FOLDER", description: "where captures are written", default: ".", parse: writableFolder },
     debug: { description: "use the debug build of the core: slower, but a trap names its line" },
     json: { description: "print the figures as JSON" },
   },

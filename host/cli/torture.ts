@@ -59,6 +59,7 @@ export const command = defineCommand({
       ...(kills === Infinity ? {} : { total: kills * models.length }),
     });
     for (const model of models) {
+      if (signal.aborted) break;
       const before = all.reduce((sum, figures) => sum + figures.kills, 0);
       const onStep = (figures: TortureFigures, step: string): void => {
         if (verbose) progress.print(io.stdout, `${model} ${step}`);
@@ -78,6 +79,7 @@ export const command = defineCommand({
     progress.finish();
     if (json) io.stdout.write(`${JSON.stringify({ seed, runs: all, total: total(all) }, null, 2)}\n`);
     else io.stdout.write(`${all.map((figures) => text(figures)).join("")}${totalLine(seed, total(all))}\n`);
+    if (signal.aborted) io.stderr.write("oribi torture: interrupted: what is still open was not checked\n");
     return signal.aborted ? EXIT_INTERRUPTED : 0;
   },
 });

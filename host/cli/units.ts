@@ -1,8 +1,8 @@
 // Reads the values that people type: shares, durations, sizes, rates, counts, seeds, files.
 // Read first: options.ts, which names the option when one of these throws. Each returns one unit, named in its name.
 
-import { accessSync, constants, statSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { accessSync, closeSync, constants, existsSync, mkdirSync, openSync, rmSync, statSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { CliError } from "./errors.ts";
 import { nearest } from "./suggest.ts";
 import {
@@ -90,12 +90,32 @@ export function writableFile(text: string): string {
   const expected = "a file that can be written, in a folder that exists";
   const found = attempt(() => statSync(path));
   if (!(found instanceof Error) && found.isDirectory()) throw new CliError(`"${text}" is a folder`, { expected });
-  const target = found instanceof Error ? dirname(path) : path;
-  const writable = attempt(() => accessSync(target, constants.W_OK));
-  if (!(writable instanceof Error)) return path;
-  const missing = (writable as NodeJS.ErrnoException).code === "ENOENT";
-  const message = missing ? `there is no folder "${target}"` : `"${target}" may not be written`;
-  throw new CliError(message, { expected, cause: writable });
+  const written = attempt(() => tryToWrite(path));
+  if (!(written instanceof Error)) return path;
+  const missing = (written as NodeJS.ErrnoException).code === "ENOENT";
+  const message = missing ? `there is no folder "${dirname(path)}"` : `"${text}" cannot be written: ${written.message}`;
+  throw new CliError(message, { expected, cause: written });
+}
+
+/** Opens a file for writing and leaves it as it was: rights alone do not tell whether a file system takes it. */
+function tryToWrite(path: string): void {
+  const isNew = !existsSync(path);
+  closeSync(openSync(path, "a"));
+  if (isNew) rmSync(path);
+}
+
+/** The path of a folder that files can be written to; it is made when it is not there, but its own folder must be. */
+export function writableFolder(text: string): string {
+  const path = resolve(text);
+  const expected = "a folder that can be written to, or a name for a new one";
+  const found = attempt(() => statSync(path));
+  if (!(found instanceof Error) && !found.isDirectory()) throw new CliError(`"${text}" is no folder`, { expected });
+  const made = attempt(() => {
+    if (found instanceof Error) mkdirSync(path);
+    tryToWrite(join(path, `.oribi-${process.pid}`));
+  });
+  if (!(made instanceof Error)) return path;
+  throw new CliError(`"${text}" cannot be used: ${made.message}`, { expected, cause: made });
 }
 
 /** Reads one of a few words. */

@@ -2,7 +2,7 @@
 // Read first: run.ts; host/simulate/batch.ts, which does the same with seeds.
 
 import { mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, join, normalize, sep } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { Piscina } from "piscina";
 import { PcapngWriter } from "../../veth/pcapng.ts";
@@ -23,7 +23,7 @@ export interface ScriptBatchOptions extends Omit<ScriptOptions, "onPackets"> {
 /** What a worker gets. */
 export interface ScriptTask {
   files: readonly string[];
-  options: Omit<ScriptBatchOptions, "jobs" | "signal" | "onResult">;
+  options: Omit<ScriptBatchOptions, "jobs" | "signal" | "onResult"> & { captures?: Record<string, string> };
 }
 
 /** Scripts of one piece of work for a thread. */
@@ -48,8 +48,9 @@ export function findScripts(paths: readonly string[]): string[] {
 /** Runs the scripts of files and folders. @returns their results, in the order of findScripts() */
 export async function runScripts(paths: readonly string[], options: ScriptBatchOptions = {}): Promise<ScriptResult[]> {
   const files = findScripts(paths);
-  const { jobs = 1, signal, onResult, ...rest } = options;
-  if (rest.pcap !== undefined) mkdirSync(rest.pcap, { recursive: true });
+  const { jobs = 1, signal, onResult, ...given } = options;
+  if (given.pcap !== undefined) mkdirSync(given.pcap, { recursive: true });
+  const rest = given.pcap === undefined ? given : { ...given, captures: captureNames(files) };
   const results = new Map<string, ScriptResult>();
   const note = (result: ScriptResult): void => {
     results.set(result.file, result);
@@ -58,6 +59,35 @@ export async function runScripts(paths: readonly string[], options: ScriptBatchO
   if (jobs > 1 && files.length > 1) await deal(files, rest, Math.min(jobs, files.length), note, signal);
   else await runHere(files, rest, note, signal);
   return files.flatMap((file) => results.get(file) ?? []);
+}
+
+/** A file name for the capture of each script: its own name, with as many folders before it as make it the only one. */
+export function captureNames(files: readonly string[]): Record<string, string> {
+  const parts = new Map(
+    files.map((file) => [
+      file,
+      normalize(file)
+        .replace(/\.pkt$/, "")
+        .split(sep),
+    ]),
+  );
+  const names: Record<string, string> = {};
+  const used = new Set<string>();
+  let left = [...parts.keys()];
+  for (let length = 1; left.length > 0; length++) {
+    const ends = new Map(left.map((file) => [file, (parts.get(file) ?? []).slice(-length).join("-")]));
+    const times = new Map<string, number>();
+    for (const end of ends.values()) times.set(end, (times.get(end) ?? 0) + 1);
+    const isLast = left.every((file) => length >= (parts.get(file)?.length ?? 0));
+    for (const file of left) {
+      const end = ends.get(file) ?? "";
+      if (!isLast && (times.get(end) !== 1 || used.has(end))) continue;
+      names[file] = `${end}.pcapng`;
+      used.add(end);
+    }
+    left = left.filter((file) => names[file] === undefined);
+  }
+  return names;
 }
 
 async function runHere(
@@ -100,7 +130,7 @@ async function deal(
 
 /** Runs the script of a file; one that cannot be read is a failed one. */
 export async function runFile(file: string, options: ScriptTask["options"]): Promise<ScriptResult> {
-  const { pcap, ...rest } = options;
+  const { pcap, captures, ...rest } = options;
   let text: string;
   try {
     text = readFileSync(file, "utf8");
@@ -111,7 +141,7 @@ export async function runFile(file: string, options: ScriptTask["options"]): Pro
   if (pcap === undefined) return runScript(text, file, rest);
   let packets: readonly Seen[] = [];
   const result = runScript(text, file, { ...rest, onPackets: (seen) => (packets = seen) });
-  await writeCapture(join(pcap, `${basename(file, ".pkt")}.pcapng`), packets);
+  await writeCapture(join(pcap, captures?.[file] ?? `${basename(file, ".pkt")}.pcapng`), packets);
   return result;
 }
 

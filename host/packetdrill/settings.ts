@@ -2,7 +2,7 @@
 // Read first: the list of options of packetdrill (its --help); host/packetdrill/world.ts.
 
 import { scanAddress } from "../posix/address.ts";
-import { ScriptRefusal } from "./failure.ts";
+import { ScriptFailure, ScriptRefusal } from "./failure.ts";
 import type { Script, ScriptOption } from "./script.ts";
 
 /** Addresses are host-order numbers. */
@@ -78,13 +78,20 @@ const IDLE = new Set([
 /**
  * Reads options.
  * @param outer options of the command line, which win
- * @throws {ScriptRefusal} for those that are not supported or have a value that cannot be
+ * @throws {ScriptRefusal} for those that are not supported
+ * @throws {ScriptFailure} for those that nobody knows, and for values that cannot be
  */
 export function settingsOf(script: Script, outer: readonly ScriptOption[] = []): Settings {
   const settings: Settings = { ...SETTINGS_DEFAULTS };
   for (const option of [...script.options, ...outer]) apply(settings, option);
   if (settings.gateway === settings.localAddress || !isNeighbour(settings)) settings.gateway = neighbourOf(settings);
   return settings;
+}
+
+/** Checks options of a command line before any script is read. @throws {ScriptFailure} {ScriptRefusal} */
+export function checkOptions(options: Readonly<Record<string, string>>): void {
+  const settings = { ...SETTINGS_DEFAULTS };
+  for (const [name, value] of Object.entries(options)) apply(settings, { name, value, line: 0, column: 0 });
 }
 
 function isNeighbour({ gateway, localAddress, netmask }: Settings): boolean {
@@ -142,7 +149,7 @@ function apply(settings: Settings, option: ScriptOption): void {
       settings.initScripts = [...settings.initScripts, value];
       return;
     default:
-      throw new ScriptRefusal(line, `the option --${name} is not known`);
+      throw new ScriptFailure(line, `the option --${name} is not known`);
   }
 }
 
@@ -150,11 +157,11 @@ function addressOf({ name, value, line }: ScriptOption): number {
   const text = value.replace(/\/\d+$/, "");
   const number = scanAddress(text);
   if (number >= 0) return number;
-  throw new ScriptRefusal(line, `--${name}=${value}: expected an IPv4 address`);
+  throw new ScriptFailure(line, `--${name}=${value}: expected an IPv4 address`);
 }
 
 function numberOf({ name, value, line }: ScriptOption, least: number, most: number): number {
   const number = Number(value);
   if (value !== "" && number >= least && number <= most) return number;
-  throw new ScriptRefusal(line, `--${name}=${value}: expected a number from ${least} to ${most}`);
+  throw new ScriptFailure(line, `--${name}=${value}: expected a number from ${least} to ${most}`);
 }

@@ -15,6 +15,7 @@ export interface TortureOptions extends PlanOptions {
   kills: number;
   millis: number;
   debug?: boolean;
+  /** Ends at once, without the checks of the end. */
   signal?: AbortSignal;
   onStep?: (figures: TortureFigures, step: string) => void;
 }
@@ -61,11 +62,22 @@ export async function torture(options: TortureOptions): Promise<TortureFigures> 
   const lab = new Lab(options, plan, options.debug === true);
   const run = new Run(lab, options);
   try {
-    await run.go(plan);
+    await unlessAborted(run.go(plan), options.signal);
     return run.figures();
   } finally {
-    await lab.close();
+    await unlessAborted(lab.close(), options.signal);
   }
+}
+
+/** Waits for the work, or for the signal: what the work does after that is of no interest. */
+async function unlessAborted(work: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return work;
+  work.catch(() => undefined);
+  const aborted = new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+  await Promise.race([work, aborted]);
 }
 
 class Run {
