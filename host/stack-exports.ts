@@ -110,6 +110,7 @@ export interface SocketExports {
   pollEvents: (fd: number) => number;
   /** The errno (positive) that the next call will report; it stays. */
   errorPending: (fd: number) => number;
+  connectResult: (fd: number) => number;
   epollCreate: (flags: number) => number;
   epollCtl: (epfd: number, op: number, fd: number, events: number, dataLow: number, dataHigh: number) => number;
   epollWait: (epfd: number, out: number, max: number) => number;

@@ -126,6 +126,8 @@ describe("connections", () => {
       expect(
         server.fcntl(ok(server.accept4(connectedListener(), null, SOCK_NONBLOCK)), 3) & SOCK_NONBLOCK,
       ).to.not.equal(0);
+      // A connect that did not block is told once that it has succeeded.
+      expect(client.connect(c, hosts.serverAddress, port)).to.equal(0);
       refused(client.connect(c, hosts.serverAddress, port), EISCONN);
 
       function connectedListener(): number {

@@ -79,8 +79,17 @@ describe("TCP Fast Open: a client's first connection (RFC 7413 4.2.1)", () => {
     expect(errnoName(h.send(fd, "x", TO, MSG_FASTOPEN))).to.equal("EALREADY");
     peer.heard();
     peer.say("S.", { ack: 6, options: SYN_ACK });
+    peer.hears(". 6:6(0) ack 1");
+    // As connect(): the call after the handshake is told that it has succeeded, and sends; that is over then.
+    expect(h.send(fd, "xyz", "10.0.0.99:9", MSG_FASTOPEN)).to.equal(3);
+    peer.hears("P. 6:9(3) ack 1");
     expect(errnoName(h.send(fd, "x", TO, MSG_FASTOPEN))).to.equal("EISCONN");
     expect(errnoName(h.send(fd, "x", undefined, MSG_FASTOPEN))).to.equal("EISCONN");
+    expect(errnoName(h.core.connect(fd, ip(PEER.address), PORT))).to.equal("EISCONN");
+    const listening = h.tcp();
+    h.ok(h.core.bind(listening, 0, 81));
+    h.ok(h.core.listen(listening, 1));
+    expect(errnoName(h.send(listening, "x", TO, MSG_FASTOPEN))).to.equal("EISCONN");
     expect(errnoName(h.send(h.tcp(), "x", undefined, MSG_FASTOPEN))).to.equal("EINVAL");
   });
 });

@@ -144,7 +144,7 @@ function performOn(seat: usize, call: i32, slot: Slot, s: Socket, fd: i32, b: i3
     case CALL_RECVFROM:
       return receive(seat, slot, s, fd);
     case CALL_TAKE_ERROR:
-      return takeError(s);
+      return b != 0 ? shown(slot, s, calls.connectResult(fd)) : takeError(s);
     case CALL_FIN_PENDING:
       return calls.finPending(fd);
     default:

@@ -6,6 +6,7 @@ import {
   AF_INET,
   EADDRINUSE,
   EAFNOSUPPORT,
+  EALREADY,
   EBADF,
   EINVAL,
   EISCONN,
@@ -58,6 +59,8 @@ import {
   listenerPending,
   tcpAccept,
   tcpClose,
+  connectEnded,
+  isOpening,
   tcpConnect,
   tcpDisconnect,
   tcpListen,
@@ -76,7 +79,7 @@ import { tcbOf, udpOf } from "./kinds";
 import { membershipsEnd } from "./membership";
 import { socketEvents, socketNotify } from "./notify";
 import { socketGetOption, socketSetOption } from "./options";
-import { SF_LINGER, SF_NONBLOCK, SHUT_READ, SHUT_WRITE, Socket, SocketExtra } from "./socket";
+import { SF_CONNECTING, SF_LINGER, SF_NONBLOCK, SHUT_READ, SHUT_WRITE, Socket, SocketExtra } from "./socket";
 
 export { recv, recvConsume, recvfrom, recvPeek, send, sendCommit, sendReserve, sendto, sendtoWith } from "./data-calls";
 
@@ -168,6 +171,15 @@ export function connect(fd: i32, address: u32, port: u32): i32 {
     default:
       return -ENOTSOCK;
   }
+}
+
+/** How a connect() that was waited for has ended: 0 or -errno, told once (-EALREADY: it has not). */
+export function connectResult(fd: i32): i32 {
+  const s = fdGet(fd);
+  if (s === null) return -EBADF;
+  if (s.kind != KIND_TCP || !(s.flags & SF_CONNECTING)) return 0;
+  const t = tcbOf(s);
+  return isOpening(t) ? -EALREADY : connectEnded(t);
 }
 
 /** connect(2) with AF_UNSPEC: the socket forgets its peer; a connection is reset, a listener listens no more. */

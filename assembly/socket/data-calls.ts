@@ -7,6 +7,7 @@ import {
   ENOTCONN,
   ENOTSOCK,
   EOPNOTSUPP,
+  EISCONN,
   EPIPE,
   EXCHANGE_ADDRESS,
   KIND_EPOLL,
@@ -20,7 +21,7 @@ import { errorQueueRead } from "../net/error-queue";
 import { udpReceive, udpSend } from "../net/udp";
 import { stack } from "../stack";
 import { tcpCommit, tcpConsume, tcpPeek, tcpReceive, tcpReserve, tcpSend } from "../tcp/api";
-import { fastopenSend } from "../tcp/fastopen-client";
+import { fastopenIsOver, fastopenSend } from "../tcp/fastopen-client";
 import { fdGet } from "./descriptor";
 import { tcbOf, udpOf } from "./kinds";
 import { SHUT_READ, Socket } from "./socket";
@@ -29,7 +30,7 @@ import { SHUT_READ, Socket } from "./socket";
 export function send(fd: i32, data: usize, length: u32, flags: i32): i32 {
   const s = fdGet(fd);
   if (s === null) return -EBADF;
-  if (s.kind == KIND_TCP) return tcpSend(tcbOf(s), data, length, flags);
+  if (s.kind == KIND_TCP) return sendStream(s, data, length, flags, 0, 0);
   return sendDatagram(s, data, length, flags, 0, 0);
 }
 
@@ -40,11 +41,17 @@ export function send(fd: i32, data: usize, length: u32, flags: i32): i32 {
 export function sendto(fd: i32, data: usize, length: u32, flags: i32, address: u32, port: u32): i32 {
   const s = fdGet(fd);
   if (s === null) return -EBADF;
-  if (s.kind == KIND_TCP) {
-    if (!(flags & MSG_FASTOPEN)) return tcpSend(tcbOf(s), data, length, flags);
-    return fastopenSend(tcbOf(s), data, length, flags, port != 0 ? destinationOf(s, address) : address, port);
-  }
+  if (s.kind == KIND_TCP) return sendStream(s, data, length, flags, address, port);
   return sendDatagram(s, data, length, flags, address, port);
+}
+
+/** MSG_FASTOPEN on a connection that the last such call has begun is an ordinary send, once. */
+function sendStream(s: Socket, data: usize, length: u32, flags: i32, address: u32, port: u32): i32 {
+  const t = tcbOf(s);
+  if (flags & MSG_FASTOPEN && !fastopenIsOver(t)) {
+    return fastopenSend(t, data, length, flags, port != 0 ? destinationOf(s, address) : address, port);
+  }
+  return tcpSend(t, data, length, flags);
 }
 
 /** Linux: the wildcard as a destination is this host. */
@@ -138,7 +145,7 @@ export function recvConsume(fd: i32, length: u32): i32 {
 
 function sendDatagram(s: Socket, data: usize, length: u32, flags: i32, address: u32, port: u32): i32 {
   if (s.kind == KIND_EPOLL) return -ENOTSOCK;
-  if (s.kind != KIND_UDP) return -EPIPE;
+  if (s.kind != KIND_UDP) return flags & MSG_FASTOPEN ? -EISCONN : -EPIPE;
   return udpSend(udpOf(s), data, length, flags, address, port);
 }
 

@@ -164,7 +164,8 @@ export function cleanQueue(t: Tcb, ack: u32): void {
   if (t.extra != 0) marksAcked(t, ack);
 }
 
-function cleanFlight(t: Tcb, f: Flight, ack: u32, priorHigh: u32): void {
+/** Drops what is acknowledged from the scoreboard and the send queue. */
+export function cleanFlight(t: Tcb, f: Flight, ack: u32, priorHigh: u32): void {
   cleanScoreboard(t, f, ack, priorHigh);
   if (ack == t.sndNxt) f.cursorChunk = 0;
   cleanQueue(t, ack);

@@ -15,7 +15,6 @@ import {
   EXCHANGE_ARGS,
   MSG_BATCH,
   MSG_EOR,
-  MSG_FASTOPEN,
   MSG_MORE,
   MSG_OOB,
   MSG_PEEK,
@@ -34,15 +33,15 @@ import { queueConsume, queueCopyOut } from "../memory/chunk";
 import { errorQueueCount } from "../net/error-queue";
 import { Netif, netifFlush } from "../net/netif";
 import { socketNotify } from "../socket/notify";
-import { SF_WANT_SPACE, SHUT_READ, SHUT_WRITE } from "../socket/socket";
+import { SF_CONNECTING, SF_WANT_SPACE, SHUT_READ, SHUT_WRITE } from "../socket/socket";
 import { stack } from "../stack";
-import { closeSending, tcpDone } from "./close";
+import { closeSending } from "./close";
 import { tcpDisconnect } from "./disconnect";
-import { FO_DEFERRED, fastopenOf, fastopenPending } from "./fastopen";
-import { fastopenSend } from "./fastopen-client";
+import { FO_DEFERRED, FO_WRITER, fastopenMark, fastopenOf, fastopenPending } from "./fastopen";
+import { fastopenSend, mayWait } from "./fastopen-client";
 import { readThreshold } from "./established";
 import { markSent } from "./marks";
-import { tcbDefaults } from "./open";
+import { isOpening, tcbDefaults } from "./open";
 import { currentMss, sendAck } from "./output";
 import { flightOf } from "./scoreboard";
 import { hasSendSpace, isPacketFull, packetRoom } from "./send-space";
@@ -62,7 +61,7 @@ import { readWantsAck, tuneRcvBuf } from "./window";
 export { tcpClose } from "./close";
 export { listenerEvents, listenerPending, tcpAccept, tcpListen } from "./listen";
 export { tcpDisconnect } from "./disconnect";
-export { tcpConnect } from "./open";
+export { connectEnded, isOpening, tcpConnect } from "./open";
 export { urgentAtMark } from "./urgent";
 
 /** Bytes received before a connection's receive buffer is tuned. */
@@ -109,9 +108,13 @@ function sendRoom(t: Tcb, length: u32): i32 {
 
 /** send(2): bytes taken, or -EAGAIN, -EPIPE, -ENOBUFS, the pending error. */
 export function tcpSend(t: Tcb, data: usize, length: u32, flags: i32): i32 {
-  if (flags & MSG_FASTOPEN) return fastopenSend(t, data, length, flags, 0, 0);
   const room = sendRoom(t, length);
-  if (room < 0) return defersOpen(t) ? fastopenSend(t, data, length, flags, 0, 0) : room;
+  if (room < 0) {
+    if (defersOpen(t)) return fastopenSend(t, data, length, flags, 0, 0);
+    // The call waits for the connection: its data goes with the ACK that ends the handshake.
+    if (room == -EAGAIN && isOpening(t) && mayWait(t, flags)) fastopenMark(t, FO_WRITER, 0);
+    return room;
+  }
   if (length == 0) return 0;
   const taken = fillPackets(t, data, length, u32(room));
   if (taken == 0) return noChunk(t);
@@ -262,9 +265,11 @@ export function tcpShutdown(t: Tcb, how: i32): i32 {
     return 0;
   }
   if (state == TCP_SYN_SENT) {
-    tcpDone(t, 0);
+    tcpDisconnect(t);
     return 0;
   }
+  // Who shuts down knows of the connection (Linux: inet_shutdown).
+  if (state != TCP_SYN_RECEIVED) t.flags &= ~u16(SF_CONNECTING);
   if (how != SHUT_WR) t.shut |= u8(SHUT_READ);
   if (how != SHUT_RD && !(t.shut & SHUT_WRITE)) closeSending(t);
   socketNotify(t, EPOLLIN | EPOLLOUT | EPOLLRDHUP | (t.shut == (SHUT_READ | SHUT_WRITE) ? EPOLLHUP : 0));
@@ -300,12 +305,12 @@ export function tcpReadable(t: Tcb): u32 {
   return urgentPending(t);
 }
 
-/** SIOCOUTQ: bytes that the peer has not acknowledged. */
+/** SIOCOUTQ: bytes that the peer has not acknowledged; none counts before the handshake is over (Linux). */
 export function tcpOutq(t: Tcb): u32 {
-  return t.sndBytes;
+  return t.state == TCP_SYN_SENT || t.state == TCP_SYN_RECEIVED ? 0 : t.sndBytes;
 }
 
 /** SIOCOUTQNSD: bytes that have not been sent. */
 export function tcpUnsent(t: Tcb): u32 {
-  return unsentBytes(t);
+  return t.state == TCP_SYN_SENT || t.state == TCP_SYN_RECEIVED ? 0 : unsentBytes(t);
 }

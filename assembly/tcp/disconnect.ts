@@ -21,7 +21,7 @@ import {
 import { queueClear } from "../memory/chunk";
 import { netifFlush } from "../net/netif";
 import { socketNotify } from "../socket/notify";
-import { SF_BOUND_ADDRESS, SF_BOUND_PORT } from "../socket/socket";
+import { SF_BOUND_ADDRESS, SF_BOUND_PORT, SF_CONNECTING } from "../socket/socket";
 import { tcpDone } from "./close";
 import { FO_OPTIONS, fastopenMark } from "./fastopen";
 import { listenerStop } from "./listen";
@@ -58,12 +58,13 @@ export function tcpDisconnect(t: Tcb): void {
     netifFlush();
   }
   queueClear(rcvQueue(t));
-  forget(t);
+  forgetPeer(t);
   socketNotify(t, EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP);
 }
 
 /** Names that bind() did not give go, and all that was known of the path and the peer. */
-function forget(t: Tcb): void {
+export function forgetPeer(t: Tcb): void {
+  t.flags &= ~u16(SF_CONNECTING);
   t.remoteAddress = 0;
   t.remotePort = 0;
   if (!(t.flags & SF_BOUND_ADDRESS)) t.localAddress = 0;

@@ -5,7 +5,6 @@ import {
   EALREADY,
   EINPROGRESS,
   EINVAL,
-  EISCONN,
   EOPNOTSUPP,
   EXCHANGE_ARGS,
   MBUF_DATA_ROOM,
@@ -16,15 +15,14 @@ import {
   SYSCTL_TCP_FASTOPEN,
   TCP_CLOSED,
   TCP_ESTABLISHED,
-  TCP_SYN_SENT,
   TFO_CLIENT,
   TFO_CLIENT_NO_COOKIE,
 } from "../layout";
 import { queueAppend } from "../memory/chunk";
 import { Netif, netifFlush } from "../net/netif";
-import { SF_NONBLOCK } from "../socket/socket";
+import { SF_CONNECTING, SF_NONBLOCK } from "../socket/socket";
 import { count, nowMillis, stack, sysctl } from "../stack";
-import { tcpAck } from "./ack";
+import { cleanFlight } from "./ack";
 import {
   FAIL_NOT_ACKED,
   FAIL_NO_COOKIE,
@@ -38,6 +36,7 @@ import {
   FO_NO_COOKIE,
   FO_PENDING,
   FO_SYN_DATA,
+  FO_WRITER,
   fastopenMark,
   fastopenOf,
   fastopenOffer,
@@ -53,11 +52,12 @@ import {
 } from "./fastopen-cache";
 import { fastopenEnd } from "./fastopen-server";
 import { markSent } from "./marks";
-import { setPeerMss, tcpLaunch, tcpPrepare } from "./open";
+import { connectEnded, isOpening, setPeerMss, tcpLaunch, tcpPrepare } from "./open";
 import { markTooBig } from "./recovery";
 import { flightOf, scoreboardAdd } from "./scoreboard";
 import { segAck, segCookieAt, segCookieBytes, segCookieExp, segMss } from "./segment";
 import { Flight, Island, TF_FIN_RECEIVED, TS_PUSH, Tcb, sndQueue } from "./tcb";
+import { rearmRto } from "./timers";
 import { retransmitLost } from "./transmit";
 
 /** Options that a middlebox may add find room beside the data (RFC 7413 4.2.1; Linux: MAX_TCP_OPTION_SPACE). */
@@ -117,10 +117,16 @@ export function fastopenDefers(t: Tcb): bool {
  */
 export function fastopenSend(t: Tcb, data: usize, length: u32, flags: i32, address: u32, port: u32): i32 {
   if (!(sysctl(SYSCTL_TCP_FASTOPEN) & TFO_CLIENT)) return -EOPNOTSUPP;
+  const waits = mayWait(t, flags);
   if (!(fastopenOf(t) & FO_DEFERRED)) {
-    if (t.state == TCP_SYN_SENT) return -EALREADY;
-    if (t.state != TCP_CLOSED) return -EISCONN;
-    if (address == 0 && port == 0) return -EINVAL;
+    if (isOpening(t)) {
+      if (!waits) return -EALREADY;
+      fastopenMark(t, FO_WRITER, 0);
+      store<u32>(usize(stack.exchange) + EXCHANGE_ARGS, 0);
+      return -EINPROGRESS;
+    }
+    if (t.flags & SF_CONNECTING) return connectEnded(t);
+    if (t.state == TCP_CLOSED && t.remotePort == 0 && address == 0 && port == 0) return -EINVAL;
     const error = tcpPrepare(t, address, port);
     if (error < 0) return error;
   }
@@ -128,8 +134,19 @@ export function fastopenSend(t: Tcb, data: usize, length: u32, flags: i32, addre
   const taken = launch(t, data, length, flags);
   netifFlush();
   store<u32>(usize(stack.exchange) + EXCHANGE_ARGS, taken);
-  const waits = !(t.flags & SF_NONBLOCK) && !(flags & MSG_DONTWAIT);
+  if (waits && taken < length) fastopenMark(t, FO_WRITER, 0);
   return waits || taken == 0 ? -EINPROGRESS : i32(taken);
+}
+
+/** True for a call that waits where it cannot go on at once. */
+export function mayWait(t: Tcb, flags: i32): bool {
+  return !(t.flags & SF_NONBLOCK) && !(flags & MSG_DONTWAIT);
+}
+
+/** True once a connection that was being opened stands, and then false: MSG_FASTOPEN is an ordinary send that once. */
+export function fastopenIsOver(t: Tcb): bool {
+  if (!(t.flags & SF_CONNECTING) || isOpening(t) || t.state == TCP_CLOSED) return false;
+  return (sysctl(SYSCTL_TCP_FASTOPEN) & TFO_CLIENT) != 0 && connectEnded(t) == 0;
 }
 
 /** Sends the SYN with as much data as fits it; returns the bytes. */
@@ -157,7 +174,6 @@ function queueSynData(t: Tcb, data: usize, length: u32): u32 {
   const first = t.iss + 1;
   scoreboardAdd(f, first, first + taken, 1, TS_PUSH);
   t.sndNxt = first + taken;
-  t.sndSml = t.sndNxt;
   t.lastSndMillis = nowMillis;
   return taken;
 }
@@ -169,12 +185,7 @@ function queueSynData(t: Tcb, data: usize, length: u32): u32 {
 export function fastopenSynAck(t: Tcb, retries: u32): bool {
   const f = changetype<Flight>(t.flight);
   const hadData = (fastopenOf(t) & FO_SYN_DATA) != 0;
-  if (hadData && segAck != t.sndUna) {
-    // The initial window begins with the connection.
-    const cwnd = t.cwnd;
-    tcpAck(t);
-    t.cwnd = cwnd;
-  }
+  if (hadData) dataAcked(t, f);
   const missing = hadData && f.packetsOut > 0;
   learn(t, retries, missing);
   if (missing) {
@@ -186,10 +197,29 @@ export function fastopenSynAck(t: Tcb, retries: u32): bool {
     return true;
   }
   if (hadData) {
+    // A SYN counts as one segment, with data and without.
+    f.delivered--;
     fastopenMark(t, FO_DATA_ACKED, 0);
     count(MIB_TCP_FASTOPEN_ACTIVE);
   }
   return false;
+}
+
+/**
+ * A connection whose SYN had data has come up through crossing SYNs; SND.UNA is behind our SYN. The current segment may
+ * acknowledge data as well; the rest has left as any other segment, and has a timer from now on.
+ */
+export function fastopenCrossed(t: Tcb): void {
+  const f = changetype<Flight>(t.flight);
+  dataAcked(t, f);
+  if (f.packetsOut > 0) rearmRto(t, f);
+}
+
+/** Takes what the current segment acknowledges of the SYN's data. */
+function dataAcked(t: Tcb, f: Flight): void {
+  if (segAck != t.sndUna) cleanFlight(t, f, segAck, t.sndUna);
+  f.ackMillis = nowMillis;
+  f.progressMillis = nowMillis;
 }
 
 /** Notes what the SYN,ACK tells of the server (Linux: tcp_rcv_fastopen_synack). */

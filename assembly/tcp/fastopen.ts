@@ -29,6 +29,8 @@ export const FO_DEFERRED: u32 = 128;
 export const FO_CONNECT: u32 = 256;
 export const FO_NO_COOKIE: u32 = 512;
 export const FO_LISTENER: u32 = 1024;
+/** Client: a call that blocks waits for the connection with data to send. */
+export const FO_WRITER: u32 = 2048;
 /** Why the client's Fast Open failed (tcpi_fastopen_client_fail), two bits. */
 export const FO_FAIL_SHIFT: u32 = 12;
 export const FAIL_NO_COOKIE: u32 = 1;

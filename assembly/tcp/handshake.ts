@@ -14,13 +14,14 @@ import {
   SYSCTL_TCP_INIT_RTO,
 } from "../layout";
 import { socketNotify } from "../socket/notify";
+import { SocketExtra } from "../socket/socket";
 import { count, nowMicros, nowMillis, sysctl } from "../stack";
 import { noteDsack } from "./assembler";
 import { tcpAbort, tcpDone } from "./close";
 import { answerIsLimited, challengeAck, dupAck } from "./challenge";
-import { established, noteTimestamp, takeData } from "./established";
-import { FO_ASKED, FO_SYN_DATA, fastopenOf, fastopenPending } from "./fastopen";
-import { fastopenSynAck } from "./fastopen-client";
+import { enterQuickAck, established, noteTimestamp, takeData } from "./established";
+import { FO_ASKED, FO_SYN_DATA, FO_WRITER, fastopenOf, fastopenPending } from "./fastopen";
+import { fastopenCrossed, fastopenSynAck } from "./fastopen-client";
 import { fastopenInput } from "./fastopen-server";
 import { resetSegment } from "./input";
 import { abortsOnOverflow, acceptQueueHolds, defersAccept, listenerAnnounce, listenerPromote } from "./listen";
@@ -43,12 +44,15 @@ import {
 import { seqGt, seqLe } from "./sequence";
 import { EV_CLOSE, EV_SYN, EV_SYN_ACKED, setState } from "./state";
 import {
+  ARMED_ACK,
   ARMED_RTO,
+  TF_ACK_PENDING,
   TF_COOKIE,
   TF_DEFERRED,
   TF_ECN,
   TF_FIN_QUEUED,
   TF_ORPHAN,
+  TF_PINGPONG,
   TF_SYN_SEEN,
   TF_TIMESTAMPS,
   TF_WSCALE,
@@ -56,6 +60,9 @@ import {
 } from "./tcb";
 import { armTimer, disarmTimer } from "./timers";
 import { tcpOutput } from "./transmit";
+
+/** Longest delay of an ACK, ms (Linux: TCP_DELACK_MAX). */
+const DELACK_MAX_MILLIS: u32 = 200;
 
 /** The current segment belongs to `t` in SYN-SENT. */
 export function synSentInput(t: Tcb): void {
@@ -89,12 +96,10 @@ function synAcked(t: Tcb): void {
   if (segFlags & ECE && sysctl(SYSCTL_TCP_ECN) == 1) t.tflags |= TF_ECN;
   const retries = u32(t.synRetries);
   t.sndUna = t.iss + 1;
-  t.sndSml = t.sndNxt;
-  // Data that went with the SYN brings the sample when it is acknowledged too.
+  t.sndSml = t.sndUna;
   if (retries > 1 && !answersFirstSyn(t)) t.cwnd = 1;
-  if (segAck == t.sndUna) sampleSyn(t);
-  t.backoff = 0;
-  t.synRetries = 0;
+  // The SYN brings the sample, whatever of its data is acknowledged with it.
+  sampleSyn(t);
   disarmTimer(t, ARMED_RTO);
   setState(t, EV_SYN_ACKED);
   const fast = fastopenOf(t) & (FO_ASKED | FO_SYN_DATA);
@@ -106,9 +111,22 @@ function synAcked(t: Tcb): void {
   if (segDataLen > 0 || segFlags & FIN) {
     segTrimFront(1);
     takeData(t);
+  } else if (dataWillFollow(t)) {
+    enterQuickAck(t);
+    t.tflags |= TF_ACK_PENDING;
+    armTimer(t, ARMED_ACK, DELACK_MAX_MILLIS);
   } else {
     sendAck(t);
   }
+}
+
+/**
+ * The third segment of the handshake waits for data to go with when a writer waits for the connection, or the
+ * application has said that data will follow (Linux: tcp_rcv_synsent_state_process).
+ */
+function dataWillFollow(t: Tcb): bool {
+  if (t.tflags & TF_PINGPONG || fastopenOf(t) & FO_WRITER) return true;
+  return t.extra != 0 && changetype<SocketExtra>(t.extra).deferAcceptSeconds != 0;
 }
 
 /**
@@ -163,6 +181,7 @@ export function handshakeInput(t: Tcb): void {
   }
   if (repeatedSyn) {
     if (flags & ACK && t.tflags & TF_SYN_SEEN && segAck == t.sndNxt) completedTwice(t);
+    else if (flags & ACK && !(flags & RST)) dupAck(t);
     else if (!(flags & (RST | ACK)) && !answerIsLimited(t)) sendSyn(t, SYN | ACK);
     return;
   }
@@ -180,7 +199,7 @@ export function handshakeInput(t: Tcb): void {
   }
   if (!(flags & ACK)) return;
   // "If SND.UNA < SEG.ACK =< SND.NXT, then enter ESTABLISHED; if not, form a reset"
-  if (segAck != t.sndUna + 1) {
+  if (seqLe(segAck, t.sndUna) || seqGt(segAck, t.sndNxt)) {
     resetSegment(t);
     if (cookie) dropCookie(t);
     return;
@@ -198,8 +217,8 @@ function completed(t: Tcb, cookie: bool): void {
   if (t.parent != 0 && !acceptQueueHolds(t) && !promote(t, cookie)) return;
   t.tflags &= ~(TF_COOKIE | TF_DEFERRED);
   const closing = (t.tflags & TF_FIN_QUEUED) != 0;
-  t.sndUna = segAck;
-  t.sndSml = segAck;
+  t.sndUna++;
+  t.sndSml = t.sndUna;
   t.sndWnd = segWindow << u32(t.sndScale);
   t.maxSndWnd = max(t.sndWnd, t.maxSndWnd);
   t.sndWl1 = segSeq;
@@ -209,6 +228,7 @@ function completed(t: Tcb, cookie: bool): void {
   setState(t, EV_SYN_ACKED);
   if (closing) setState(t, EV_CLOSE);
   noteTimestamp(t);
+  if (fastopenOf(t) & FO_SYN_DATA) fastopenCrossed(t);
   established(t);
   if (t.parent != 0) listenerAnnounce(t);
   else socketNotify(t, EPOLLIN | EPOLLOUT);

@@ -30,7 +30,8 @@ import { Netif } from "../net/netif";
 import { bindHead, bindRelease } from "../socket/bind";
 import { extraCopy, extraFree } from "../socket/extra";
 import { socketNotify } from "../socket/notify";
-import { SF_NONBLOCK, SF_BOUND_PORT, SF_BOUND_ADDRESS, SF_REUSEPORT, Socket, SocketExtra } from "../socket/socket";
+import { SF_BOUND_ADDRESS, SF_BOUND_PORT, SF_CONNECTING, SF_NONBLOCK, SF_REUSEPORT } from "../socket/socket";
+import { Socket, SocketExtra } from "../socket/socket";
 import { publishedAccepts } from "../share/publish";
 import { count, nowMillis, stack, sysctl } from "../stack";
 import { cookieNote, cookiesNoted } from "../steer/cookies";
@@ -202,7 +203,7 @@ export function childOf(t: Tcb, local: u32, remote: u32, ports: u32): Tcb | null
   child.remoteAddress = remote;
   child.localPort = u16(ports >>> 16);
   child.remotePort = u16(ports);
-  child.flags = u16(u32(t.flags) & ~(SF_NONBLOCK | SF_BOUND_PORT | SF_BOUND_ADDRESS));
+  child.flags = u16(u32(t.flags) & ~(SF_NONBLOCK | SF_BOUND_PORT | SF_BOUND_ADDRESS | SF_CONNECTING));
   child.ttl = t.ttl;
   child.tos = t.tos;
   child.pmtuDiscover = t.pmtuDiscover;

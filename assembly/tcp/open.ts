@@ -5,6 +5,7 @@ import {
   EADDRINUSE,
   EADDRNOTAVAIL,
   EALREADY,
+  ECONNABORTED,
   EINPROGRESS,
   EINVAL,
   EISCONN,
@@ -35,12 +36,13 @@ import { Netif, netifQueueOf, netifServes } from "../net/netif";
 import { defaultPmtuDiscover, ipv4Mtu } from "../net/pmtu";
 import { isBroadcast, routeLookup, routeNetif, routeSource } from "../net/route";
 import { bindPortTaken, portRangeHigh, portRangeLow } from "../socket/bind";
-import { SF_RCVBUF_LOCKED, SF_BOUND_ADDRESS, SF_BOUND_PORT } from "../socket/socket";
+import { SF_BOUND_ADDRESS, SF_BOUND_PORT, SF_CONNECTING, SF_RCVBUF_LOCKED } from "../socket/socket";
 import { count, nowCoarse, nowMicros, nowMillis, stack, sysctl } from "../stack";
 import { flowAttract, flowClaim, flowForget } from "../steer/flows";
 import { portTakenElsewhere } from "../steer/ports";
 import { SSTHRESH_INFINITE } from "./congestion";
-import { FO_CONNECT, FO_DEFERRED, FO_OPTIONS, FO_PENDING, fastopenMark, fastopenOf } from "./fastopen";
+import { FO_CONNECT, FO_DEFERRED, FO_OPTIONS, fastopenMark, fastopenOf, fastopenPending } from "./fastopen";
+import { forgetPeer } from "./disconnect";
 import { fastopenDefers } from "./fastopen-client";
 import { initialSequence, timestampOffset } from "./isn";
 import { sendSyn, tcpRoute } from "./output";
@@ -142,13 +144,15 @@ export function setPeerMss(t: Tcb, peer: u32): void {
   t.rcvMss = u16(max<u32>(min(u32(t.mss), MSS_DEFAULT), 88));
 }
 
-/** connect(2): -EINPROGRESS when the SYN is on its way, 0 when it waits for the first data (TCP_FASTOPEN_CONNECT). */
+/**
+ * connect(2): -EINPROGRESS when the SYN is on its way; 0 when it waits for the first data (TCP_FASTOPEN_CONNECT), or
+ * when an earlier call has meanwhile led to a connection, which is told once; from then on -EISCONN.
+ */
 export function tcpConnect(t: Tcb, address: u32, port: u32): i32 {
-  const state = i32(t.state);
   const bits = fastopenOf(t);
   if (bits & FO_DEFERRED) return -EISCONN;
-  if (state == TCP_SYN_SENT || (state == TCP_SYN_RECEIVED && !(bits & FO_PENDING))) return -EALREADY;
-  if (state != TCP_CLOSED) return -EISCONN;
+  if (isOpening(t)) return -EALREADY;
+  if (t.flags & SF_CONNECTING) return connectEnded(t);
   const error = tcpPrepare(t, address, port);
   if (error < 0) return error;
   if (bits & FO_CONNECT && fastopenDefers(t)) return 0;
@@ -156,12 +160,29 @@ export function tcpConnect(t: Tcb, address: u32, port: u32): i32 {
   return -EINPROGRESS;
 }
 
-/** Leads a closed socket to SYN-SENT: its names, its place in the tables. Nothing is sent yet. 0 or -errno. */
-export function tcpPrepare(t: Tcb, address: u32, port: u32): i32 {
-  // A failed attempt, whose peer is still known, is told once; what a disconnect left is past.
+/** True while the handshake that connect() began goes on. */
+export function isOpening(t: Tcb): bool {
+  return t.state == TCP_SYN_SENT || (t.state == TCP_SYN_RECEIVED && !fastopenPending(t));
+}
+
+/**
+ * How the handshake of an earlier call has ended, told once (Linux: __inet_stream_connect): 0, or -errno for a socket
+ * that may try again, -ECONNABORTED when the errno has been told elsewhere.
+ */
+export function connectEnded(t: Tcb): i32 {
+  t.flags &= ~u16(SF_CONNECTING);
+  if (t.state != TCP_CLOSED) return 0;
   const error = i32(t.error);
   t.error = 0;
-  if (error != 0 && t.remotePort != 0) return -error;
+  forgetPeer(t);
+  return -(error != 0 ? error : ECONNABORTED);
+}
+
+/** Leads a socket without a peer to SYN-SENT: its names, its place in the tables. Nothing is sent yet. 0 or -errno. */
+export function tcpPrepare(t: Tcb, address: u32, port: u32): i32 {
+  // What has had a connection keeps its peer until it is disconnected.
+  if (t.state != TCP_CLOSED || t.remotePort != 0) return -EISCONN;
+  t.error = 0;
   if (port == 0) return -EADDRNOTAVAIL;
   if (address >>> 28 >= 14 || isBroadcast(address)) return -ENETUNREACH;
   if (!routeLookup(address)) return -ENETUNREACH;
@@ -169,7 +190,9 @@ export function tcpPrepare(t: Tcb, address: u32, port: u32): i32 {
   const nif = routeNetif;
   const chosen = choosePort(t, nif, address, port);
   if (chosen < 0) return chosen;
-  return open(t) ? 0 : -ENETUNREACH;
+  if (open(t)) return 0;
+  forgetPeer(t);
+  return -ENETUNREACH;
 }
 
 /** Everything that an earlier, failed attempt may have left is set anew. */
@@ -181,6 +204,7 @@ function open(t: Tcb): bool {
   }
   t.shut = 0;
   t.tflags = (t.tflags & ~(TF_SACK | TF_TIMESTAMPS | TF_WSCALE)) | initialFlags() | TF_ACCEPTED;
+  t.flags |= u16(SF_CONNECTING);
   if (t.tflags & TF_FASTOPEN) fastopenMark(t, 0, ~FO_OPTIONS);
   t.rcvNxt = 0;
   t.irs = t.rcvNxt - 1;

@@ -119,7 +119,7 @@ export function createClientConnection(link: Link, context: PosixContext<Context
       const waited = link.wait(at, stack, true, deadline);
       if (waited < 0) return waited === -EAGAIN ? started : waited;
     }
-    return link.call(fd, CALL_TAKE_ERROR);
+    return link.call(fd, CALL_TAKE_ERROR, 1);
   }
 
   function close(fd: number): number {

@@ -13,8 +13,6 @@ import {
   EPOLLOUT,
   FIONBIO,
   SHUT_WR,
-  SO_ERROR,
-  SOL_SOCKET,
 } from "../../assembly/layout.ts";
 import { parseAddress, portOf, type SocketAddress, type SocketAddressResult } from "./address.ts";
 import { checkPort, invalidType } from "./arguments.ts";
@@ -47,7 +45,7 @@ export interface ConnectionCalls {
 
 /** Makes the calls for one stack. */
 export function createConnection(context: PosixContext): ConnectionCalls {
-  const { core, args, argsAt, waiter } = context;
+  const { core, waiter } = context;
 
   function bind(fd: number, where: SocketAddress | string | number, port?: number): number {
     const to = socketAddress(where, port);
@@ -87,8 +85,7 @@ export function createConnection(context: PosixContext): ConnectionCalls {
       const waited = context.wait(deadline);
       if (waited < 0) return waited === -EAGAIN ? started : waited;
     }
-    core.getsockopt(fd, SOL_SOCKET, SO_ERROR, argsAt, 4);
-    return -args.getInt32(0, true);
+    return core.connectResult(fd);
   }
 
   function close(fd: number): number {

@@ -23,7 +23,6 @@ import {
   MSG_TRUNC,
   MSG_WAITALL,
   MSG_ZEROCOPY,
-  SO_ERROR,
   SO_RCVLOWAT,
   SO_TYPE,
   SOCK_STREAM,
@@ -237,7 +236,7 @@ export function createTransfer(context: PosixContext): TransferCalls {
   /** The core has not taken all: `n` is what it said. */
   function sendShort(fd: number, buffer: Bytes, flags: number, n: number): number {
     if (n === -EINPROGRESS) return sendOpening(fd, buffer, flags);
-    return n < 0 && n !== -EAGAIN ? n : sendRest(fd, buffer, flags, Math.max(n, 0));
+    return n < 0 && n !== -EAGAIN ? n : sendRest(fd, buffer, flags & ~MSG_FASTOPEN, Math.max(n, 0));
   }
 
   /** The call has sent a SYN (TCP Fast Open), perhaps with the first bytes: waits as connect() does, sends the rest. */
@@ -247,11 +246,8 @@ export function createTransfer(context: PosixContext): TransferCalls {
     while (!(core.pollEvents(fd) & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
       if (context.wait(deadline) < 0) return done > 0 ? done : -EINPROGRESS;
     }
-    if (core.pollEvents(fd) & (EPOLLERR | EPOLLHUP)) {
-      core.getsockopt(fd, SOL_SOCKET, SO_ERROR, context.argsAt, 4);
-      const error = context.args.getInt32(0, true);
-      if (error !== 0) return -error;
-    }
+    const error = core.connectResult(fd);
+    if (error < 0) return error;
     if (done >= buffer.length) return done;
     const rest = sendLarge(fd, buffer.subarray(done), flags & ~MSG_FASTOPEN);
     return rest < 0 ? done || rest : done + rest;
@@ -261,14 +257,15 @@ export function createTransfer(context: PosixContext): TransferCalls {
   function sendNow(fd: number, buffer: Bytes, flags: number): number {
     const length = buffer.length;
     context.touch();
-    if (length <= SMALL || flags & (MSG_OOB | FINAL)) return sendStaged(fd, buffer, flags);
+    if (length <= SMALL || flags & (MSG_OOB | MSG_FASTOPEN | FINAL)) return sendStaged(fd, buffer, flags);
     const source = context.addressIn(buffer);
     if (source >= 0) return coreSend(fd, source, length, flags);
     let done = 0;
     while (done < length) {
       const left = length - done;
       const room = core.sendReserve(fd, left < RUN ? left : RUN);
-      if (room === -EOPNOTSUPP) return sendStaged(fd, buffer, flags);
+      // The connection opens with this data, or is not open: the core must see what kind of send it is.
+      if (room === -EOPNOTSUPP || (room === -EAGAIN && done === 0)) return sendStaged(fd, buffer, flags);
       if (room <= 0) return done > 0 ? done : room;
       const n = room < left ? room : left;
       bytes.set(buffer.subarray(done, done + n), pointer[0] as number);
@@ -326,11 +323,11 @@ export function createTransfer(context: PosixContext): TransferCalls {
         if (waited < 0) return waited;
         // Whoever was served meanwhile may have used the exchange area.
         data.set(part);
-        n = core.sendto(fd, dataAt, part.length, flags, address, port);
+        n = core.sendto(fd, dataAt, part.length, flags & ~MSG_FASTOPEN, address, port);
       }
     }
     // A stream, which ignores the address, has taken a part.
-    return n >= 0 && n < length ? sendRest(fd, buffer, flags, n) : n;
+    return n >= 0 && n < length ? sendRest(fd, buffer, flags & ~MSG_FASTOPEN, n) : n;
   }
 
   function recvfrom(
