@@ -1,13 +1,20 @@
 // A capture of a whole network: one ring in shared memory that the NICs copy into, drained into a pcapng file.
 // Read first: veth/capture.ts, veth/pcapng-writer.ts.
 
-import { Capture, type UserVeth, type VethModule } from "../veth/index.ts";
+import { Capture, type CaptureRecord, type UserVeth, type VethModule } from "../veth/index.ts";
+import { checkNames, parseWord } from "../veth/options.ts";
 import { type PcapngMark, PcapngWriter } from "../veth/pcapng.ts";
 import type { Host } from "./host.ts";
 
 export interface NetworkCaptureOptions {
   /** Names of the hosts whose NICs are captured. Default: all. */
   hosts?: readonly string[];
+  /**
+   * "sender": each frame once, as it leaves the NIC of its sender, before the link may lose it; frames of hosts that
+   * are not captured where they arrive. "both": at each NIC that it passes, by interface name, so that losses show.
+   * Default: "sender".
+   */
+  at?: "sender" | "both";
   /** Put in the head of the file. */
   comment?: string;
 }
@@ -16,6 +23,16 @@ export interface NetworkCaptureOptions {
 const RING = "32MiB";
 /** The same for one host. */
 const ISOLATED_RING = "8MiB";
+
+/** Where the sender's MAC address lies in a frame. */
+const SOURCE_MAC = 6;
+
+/** A MAC address as a number: 48 bits are exact in one. */
+function macAt(bytes: Uint8Array, at: number): number {
+  let mac = 0;
+  for (let i = at; i < at + 6; i++) mac = mac * 256 + (bytes[i] as number);
+  return mac;
+}
 
 /** More than one beat of a stack can put into the ring. */
 const DRAIN_MAX = 8192;
@@ -28,6 +45,9 @@ export class NetworkCapture implements AsyncDisposable {
   readonly #writer: PcapngWriter;
   readonly #ended: () => void;
   readonly #wanted: readonly string[] | undefined;
+  readonly #isOnce: boolean;
+  /** MAC addresses of captured NICs, as numbers: what comes from there has been written when it was sent. */
+  readonly #senders = new Set<number>();
   readonly #nics: UserVeth[] = [];
   /** Interface numbers of the file by PORT_INDEX. */
   readonly #interfaces = new Map<number, number>();
@@ -35,25 +55,33 @@ export class NetworkCapture implements AsyncDisposable {
 
   /** @internal use Network.capture() */
   constructor(veth: VethModule, target: string, options: NetworkCaptureOptions, ended: () => void) {
+    checkNames("capture", options, ["hosts", "at", "comment"]);
     const head = { application: "oribi", comment: options.comment ?? "" };
     this.#writer = target === "memory" ? PcapngWriter.toMemory(head) : PcapngWriter.toFile(target, head);
     this.#veth = veth;
     this.#ringIn(veth);
     this.#wanted = options.hosts;
+    this.#isOnce = parseWord("capture.at", options.at ?? "sender", ["sender", "both"]) === "sender";
     this.#ended = ended;
   }
 
   /** @internal a host joins the network */
   add(host: Host): void {
-    this.addNic(host.name, `${host.name} (${host.address})`, host.nic, host.veth);
+    this.#addNic(host.name, `${host.name} (${host.address})`, host.nic, host.veth);
   }
 
-  /** @internal a NIC joins the network; `veth`: what it lies in, when that is not the network's memory */
-  addNic(name: string, description: string, nic: UserVeth, veth = this.#veth): void {
+  /** @internal an ltran joins the network: whatever passes its NIC passes one of a host as well */
+  addLtran(name: string, nic: UserVeth): void {
+    if (!this.#isOnce || this.#wanted !== undefined) this.#addNic(name, `${name} (ltran)`, nic);
+  }
+
+  /** `veth`: what the NIC lies in, when that is not the network's memory. */
+  #addNic(name: string, description: string, nic: UserVeth, veth = this.#veth): void {
     if (this.#wanted !== undefined && !this.#wanted.includes(name)) return;
     const mac = Uint8Array.from(nic.mac.split(":"), (byte) => parseInt(byte, 16));
     const id = this.#writer.addInterface({ name, description, mac });
     this.#interfaces.set(nic.index, id);
+    this.#senders.add(macAt(mac, 0));
     this.#nics.push(nic);
     nic.setCapture(this.#ringIn(veth));
   }
@@ -109,12 +137,17 @@ export class NetworkCapture implements AsyncDisposable {
       const record = ring.next();
       if (record === undefined) return;
       const id = this.#interfaces.get(record.port);
-      if (id === undefined) continue;
+      if (id === undefined || (this.#isOnce && this.#isWritten(record))) continue;
       this.#writer.packet(id, Number(record.timeNanos) / 1000, record.data, {
         direction: record.direction,
         originalLength: record.originalLength,
       });
     }
+  }
+
+  /** Was it written when it left the NIC that sent it? */
+  #isWritten({ direction, data }: CaptureRecord): boolean {
+    return direction === "inbound" && this.#senders.has(macAt(data, SOURCE_MAC));
   }
 
   /** Ends the capture and completes the file. */

@@ -170,7 +170,7 @@ export class Network implements AsyncDisposable {
     const isApart = parseBoolean("ltran.thread", thread);
     const main = isApart ? this.#useThreads("an ltran with a thread") : undefined;
     const ltran = this.#ltrans.make(name, options);
-    this.#capture?.addNic(name, `${name} (ltran)`, ltran.nic);
+    this.#capture?.addLtran(name, ltran.nic);
     if (main !== undefined) this.#ltrans.launch(ltran, main);
     else this.#mainThread?.watchStack(ltran);
     return ltran;
@@ -476,7 +476,7 @@ export class Network implements AsyncDisposable {
     if (this.#capture !== undefined) throw new OribiError("ERR_ORIBI_CAPTURE", "A capture is running: close it first.");
     const capture = new NetworkCapture(this.#veth, target, options, () => (this.#capture = undefined));
     for (const host of this.#hosts) capture.add(host);
-    for (const { name, nic } of this.#ltrans.all) capture.addNic(name, `${name} (ltran)`, nic);
+    for (const { name, nic } of this.#ltrans.all) capture.addLtran(name, nic);
     this.#capture = capture;
     this.#mainThread?.wake();
     return capture;

@@ -165,7 +165,7 @@ describe("hosts behind an ltran", () => {
   it("leave the same bytes in a capture with the same seed", async () => {
     const run = async (): Promise<Uint8Array> => {
       const { net, client, hosts } = lab(["10.0.0.1", "10.0.0.2"], {}, { seed: 5 });
-      const capture = net.capture("memory");
+      const capture = net.capture("memory", { at: "both" });
       finish(net, [new Flow(client.posix, hosts[0]!, 80, 200_000), new Flow(hosts[1]!.posix, hosts[0]!, 81, 200_000)]);
       await net.close();
       return capture.bytes();

@@ -112,7 +112,7 @@ describe("hosts in threads of their own", function () {
     const link = { delay: "1ms", loss: 0.02 };
     const { net, hosts } = network(2, { link });
     const [a, b] = hosts as [Host, Host];
-    const capture = net.capture("memory");
+    const capture = net.capture("memory", { at: "both" });
     const bytes = 300_000;
     const [received, sent] = await Promise.all([
       net.spawn<Transfer>(a, APPS, { name: "sink", args: { port: PORT } }),

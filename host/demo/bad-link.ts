@@ -82,7 +82,7 @@ export async function badLink(
   const { seed, queues, impairments, capturePath } = options;
   await using hosts = createHosts({ seed, queues, time: "virtual", link: linkOptions(impairments) });
   const { network } = hosts;
-  const capture = network.capture(capturePath, { comment: `${options.title}; ${options.note}` });
+  const capture = network.capture(capturePath, { at: "both", comment: `${options.title}; ${options.note}` });
   const realStart = performance.now();
   const start = network.now();
   let transfer: Transfer | undefined;

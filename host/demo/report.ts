@@ -129,6 +129,7 @@ export function ending(outcome: Outcome, relative: (path: string) => string): st
   const { packets, isWhole, path } = bad.capture;
   const extent = `${isWhole ? "" : "the first "}${formatCount(packets)} packets of the bad link, seen at both hosts`;
   lines.push(`capture  ${relative(path)}  ${extent}`);
+  lines.push(`         in Wireshark, one end alone: frame.interface_name == "client"`);
   if (bad.plot !== undefined) lines.push(`plot     ${relative(bad.plot.path)}  its sequence numbers against time`);
   return lines.map((line) => `${line}\n`).join("");
 }
