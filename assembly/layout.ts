@@ -1046,7 +1046,7 @@ export const CHANNEL_TX_SIZE: i32 = 140;
 export const CHANNEL_TX_MORE: i32 = 144; // MSG_MORE of the last send
 export const CHANNEL_SIGNALLED: i32 = 148; // 1 while a signal is under way
 export const CHANNEL_WANT_SPACE: i32 = 152; // somebody found no room
-export const CHANNEL_FLAGS: i32 = 156; // O_NONBLOCK
+export const CHANNEL_FLAGS: i32 = 156; // O_NONBLOCK, SOCK_CLOEXEC
 export const CHANNEL_CONSUMED: i32 = 192; // position behind the last byte that was taken
 export const CHANNEL_RX_SEQUENCE: i32 = 196; // futex of readers, and how many wait
 export const CHANNEL_RX_WAITERS: i32 = 200;
@@ -1131,6 +1131,7 @@ export const READY_ENTRIES: i32 = 36; // address of the entries
 export const READY_GENERATION: i32 = 40;
 export const READY_TURNS: i32 = 44; // goes up with each turn, so that a holder who goes on is seen to
 export const READY_LEVELS: i32 = 48; // addresses of the two levels of bits
+export const READY_FLAGS: i32 = 56; // SOCK_CLOEXEC
 export const READY_HEADER: i32 = CACHE_SPREAD;
 /** Entry {events u32, generation u32, data low u32, data high u32}: events 0 is none. */
 export const WATCH_EVENTS: i32 = 0;

@@ -4,11 +4,15 @@
 import { expect } from "chai";
 import {
   AF_INET,
+  AF_UNSPEC,
   EADDRINUSE,
   EADDRNOTAVAIL,
   EAFNOSUPPORT,
+  EAGAIN,
   EINPROGRESS,
   EINVAL,
+  IP_LOCAL_PORT_RANGE,
+  IPPROTO_IP,
   SHUT_WR,
   SO_REUSEADDR,
   SO_REUSEPORT,
@@ -204,6 +208,86 @@ describe("bind(2)", () => {
     const name: SocketAddressResult = {};
     ok(client.getsockname(pair.client, name));
     expect(taken.has(name.port ?? 0)).to.equal(false);
+  });
+
+  /** Leaves a socket two ports to choose from. */
+  const among = (fd: number, low: number): number => {
+    ok(client.setsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, ((low + 1) << 16) | low));
+    return fd;
+  };
+
+  it("bind() to port 0 gives no port that a connection holds on that address, as a fixed one is refused", () => {
+    const there = { address: OWN, port: freshPort() };
+    listener(server, there.port);
+    const low = 50_000;
+    const connection = among(ok(client.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)), low);
+    refused(client.connect(connection, there), EINPROGRESS);
+    settle(hosts);
+    const held: SocketAddressResult = {};
+    ok(client.getsockname(connection, held));
+    const tcp = (): number => among(ok(client.socket(AF_INET, SOCK_STREAM, 0)), low);
+    refused(client.bind(tcp(), { port: held.port ?? 0 }), EADDRINUSE);
+    const loop = tcp();
+    ok(client.bind(loop, { address: LOOP, port: held.port ?? 0 }));
+    ok(client.close(loop));
+    const free: SocketAddressResult = {};
+    const chosen = tcp();
+    ok(client.bind(chosen, { port: 0 }));
+    ok(client.getsockname(chosen, free));
+    expect([held.port, free.port].sort()).to.deep.equal([low, low + 1]);
+    refused(client.bind(tcp(), { port: 0 }), EADDRINUSE);
+    refused(client.bind(tcp(), { address: LOOP, port: free.port ?? 0 }), EADDRINUSE);
+    ok(client.bind(tcp(), { address: LOOP, port: 0 }));
+  });
+
+  it("UDP without a free port: bind() says EADDRINUSE, connect() and sendto() say EAGAIN", () => {
+    const udp = (): number => among(ok(client.socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0)), 51_000);
+    ok(client.bind(udp(), { port: 0 }));
+    ok(client.bind(udp(), { port: 0 }));
+    refused(client.bind(udp(), { port: 0 }), EADDRINUSE);
+    refused(client.connect(udp(), OWN, 9), EAGAIN);
+    const sender = udp();
+    // A business thread's datagram is out of its hands before the stack looks for a port.
+    const sent = client.sendto(sender, Buffer.from("x"), 0, { address: OWN, port: 9 });
+    settle(hosts);
+    refused(sent === 1 ? client.recv(sender, Buffer.alloc(1)) : sent, EAGAIN);
+  });
+
+  it("connect(AF_UNSPEC) gives a port back that nobody has named, so that the socket may be bound anew", () => {
+    const there = { address: OWN, port: freshPort() };
+    const l = listener(server, there.port);
+    for (const type of [SOCK_DGRAM, SOCK_STREAM]) {
+      for (const named of [undefined, 0, freshPort()]) {
+        const fd = ok(client.socket(AF_INET, type | SOCK_NONBLOCK, 0));
+        if (named !== undefined) ok(client.bind(fd, { address: hosts.clientAddress, port: named }));
+        client.connect(fd, there);
+        settle(hosts);
+        ok(client.connect(fd, { family: AF_UNSPEC }));
+        const port = freshPort();
+        const again = client.bind(fd, { address: hosts.clientAddress, port });
+        const name: SocketAddressResult = {};
+        ok(client.getsockname(fd, name));
+        if (named) refused(again, EINVAL);
+        else ok(again);
+        expect(name.port).to.equal(named || port);
+        ok(client.close(fd));
+      }
+    }
+    server.close(l);
+  });
+
+  it("a socket that is bound to a connection's names cannot be connected to the same peer: EADDRNOTAVAIL", () => {
+    const there = { address: OWN, port: freshPort() };
+    listener(server, there.port);
+    const port = freshPort();
+    const same = (): number => {
+      const fd = ok(client.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+      ok(client.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1));
+      ok(client.bind(fd, { address: hosts.clientAddress, port }));
+      return fd;
+    };
+    refused(client.connect(same(), there), EINPROGRESS);
+    refused(client.connect(same(), there), EADDRNOTAVAIL);
   });
 
   it("a bound socket connects from its port", () => {

@@ -158,6 +158,11 @@ describe("connections", () => {
       expect(polled(client, fd) & POLLERR).to.equal(0);
     });
 
+    it("asks at port 0 as at any other, and is refused", () => {
+      refused(client.connect(ok(client.socket(AF_INET, SOCK_STREAM, 0)), hosts.serverAddress, 0), ECONNREFUSED);
+      refused(client.connect(ok(client.socket(AF_INET, SOCK_STREAM, 0)), "127.0.0.1", 0), ECONNREFUSED);
+    });
+
     it("ends a blocking connect after SO_SNDTIMEO with EINPROGRESS", () => {
       const fd = ok(client.socket(AF_INET, SOCK_STREAM, 0));
       ok(client.setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, { tv_sec: 0, tv_usec: 200_000 }));

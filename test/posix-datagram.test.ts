@@ -8,7 +8,9 @@ import {
   EACCES,
   EADDRINUSE,
   EADDRNOTAVAIL,
+  EAFNOSUPPORT,
   EAGAIN,
+  EBADF,
   ECONNREFUSED,
   EDESTADDRREQ,
   EHOSTUNREACH,
@@ -52,7 +54,7 @@ import {
   SOL_SOCKET,
 } from "../host/posix/constants.ts";
 import type { ExtendedError, MessageHeader, Posix, SocketAddressResult } from "../host/posix/posix.ts";
-import { datagramSocket, freshPort, ok, pattern, readAll, refused, settle } from "./support/sockets.ts";
+import { connected, datagramSocket, freshPort, ok, pattern, readAll, refused, settle } from "./support/sockets.ts";
 import { twoHosts, type TwoHosts } from "./support/two-hosts.ts";
 
 describe("datagram sockets", () => {
@@ -145,6 +147,16 @@ describe("datagram sockets", () => {
       ok(client.setsockopt(c, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO));
       expect(client.sendto(c, pattern(1472), 0, there())).to.equal(1472);
       refused(client.sendto(c, pattern(1473), 0, there()), EMSGSIZE);
+    });
+
+    it("refuse an address of another family, but take AF_UNSPEC for AF_INET; a stream ignores it", () => {
+      const to = there();
+      refused(client.sendto(c, Buffer.from("x"), 0, { ...to, family: 10 }), EAFNOSUPPORT);
+      refused(client.sendmsg(c, { msg_iov: [Buffer.from("x")], msg_name: { ...to, family: 10 } }), EAFNOSUPPORT);
+      expect(client.sendto(c, Buffer.from("x"), 0, { ...to, family: AF_UNSPEC })).to.equal(1);
+      refused(client.sendto(99, Buffer.from("x"), 0, { ...to, family: 10 }), EBADF);
+      const stream = connected(hosts).client;
+      expect(client.sendto(stream, Buffer.from("x"), 0, { ...to, family: 10 })).to.equal(1);
     });
 
     it("need a destination", () => {
@@ -346,6 +358,33 @@ describe("datagram sockets", () => {
       ok(client.recvmsg(c, message, MSG_ERRQUEUE));
       const error = message.msg_control?.[0]?.data as ExtendedError;
       expect(error).to.include({ ee_errno: EMSGSIZE, ee_origin: SO_EE_ORIGIN_LOCAL, ee_info: 1500 });
+    });
+
+    it("the error behind one that was read from the queue is pending then; after the last none is", () => {
+      ok(client.setsockopt(c, IPPROTO_IP, IP_RECVERR, 1));
+      for (let i = 0; i < 2; i++) {
+        client.sendto(c, Buffer.from("x"), 0, there(freshPort()));
+        settle(hosts);
+        if (i === 0) ok(client.getsockopt(c, SOL_SOCKET, SO_ERROR));
+      }
+      const read = (): number => client.recvmsg(c, { msg_iov: [Buffer.alloc(1)] }, MSG_ERRQUEUE);
+      ok(client.getsockopt(c, SOL_SOCKET, SO_ERROR));
+      expect(read()).to.equal(1);
+      expect(client.getsockopt(c, SOL_SOCKET, SO_ERROR)).to.equal(ECONNREFUSED);
+      expect(read()).to.equal(1);
+      expect(events(client, c) & POLLERR).to.equal(0);
+      expect(client.sendto(c, Buffer.from("x"), 0, there(freshPort()))).to.equal(1);
+    });
+
+    it("an error that was read from the queue does not come back", () => {
+      ok(client.setsockopt(c, IPPROTO_IP, IP_RECVERR, 1));
+      ok(client.connect(c, there(freshPort())));
+      ok(client.send(c, Buffer.from("x")));
+      settle(hosts);
+      expect(events(client, c) & POLLERR).to.equal(POLLERR);
+      expect(client.recvmsg(c, { msg_iov: [Buffer.alloc(1)] }, MSG_ERRQUEUE)).to.equal(1);
+      expect(events(client, c) & POLLERR).to.equal(0);
+      expect(client.send(c, Buffer.from("x"))).to.equal(1);
     });
 
     it("switching IP_RECVERR off drops the queue", () => {

@@ -10,10 +10,14 @@ import {
   ENOTCONN,
   ENOTSOCK,
   EPROTO,
+  F_GETFD,
   F_GETFL,
+  F_SETFD,
   F_SETFL,
+  FD_CLOEXEC,
   FIONBIO,
   IP_ADD_MEMBERSHIP,
+  IP_LOCAL_PORT_RANGE,
   IP_MTU,
   IP_MTU_DISCOVER,
   IP_MULTICAST_IF,
@@ -46,7 +50,9 @@ import {
   SO_SNDBUF,
   SO_SNDLOWAT,
   SO_SNDTIMEO,
+  SO_TIMESTAMPING,
   SO_TYPE,
+  SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOCK_STREAM,
@@ -279,6 +285,57 @@ describe("getsockopt(2) and setsockopt(2)", () => {
     const two = new Uint8Array(2);
     expect(posix.getsockopt(tcp, SOL_SOCKET, SO_RCVBUF, two)).to.equal(2);
     expect([...two]).to.deep.equal([0x00, 0x20]);
+  });
+
+  it("cuts what is longer than the buffer; IP options that fit come as one byte", () => {
+    ok(posix.setsockopt(udp, SOL_SOCKET, SO_RCVTIMEO, { tv_sec: 0x030201, tv_usec: 7 }));
+    ok(posix.setsockopt(udp, SOL_SOCKET, SO_LINGER, { l_onoff: 1, l_linger: 0x0201 }));
+    const rows: [number, number, number, number, number[]][] = [
+      [udp, SOL_SOCKET, SO_RCVTIMEO, 0, []],
+      [udp, SOL_SOCKET, SO_RCVTIMEO, 2, [1, 2]],
+      [udp, SOL_SOCKET, SO_RCVTIMEO, 9, [1, 2, 3, 0, 0, 0, 0, 0, 7]],
+      [udp, SOL_SOCKET, SO_LINGER, 5, [1, 0, 0, 0, 1]],
+      [udp, SOL_SOCKET, SO_TYPE, 3, [SOCK_DGRAM, 0, 0]],
+      [udp, SOL_SOCKET, SO_TIMESTAMPING, 16, [0, 0, 0, 0, 0, 0, 0, 0]],
+      [udp, IPPROTO_IP, IP_TTL, 3, [64]],
+      [udp, IPPROTO_IP, IP_LOCAL_PORT_RANGE, 2, [0]],
+      [tcp, IPPROTO_TCP, TCP_NODELAY, 1, [0]],
+      [tcp, IPPROTO_TCP, TCP_MAXSEG, 2, [0x18, 2]],
+      [tcp, IPPROTO_TCP, TCP_CONGESTION, 2, [...Buffer.from("cu")]],
+      [tcp, IPPROTO_TCP, TCP_CONGESTION, 32, [...Buffer.alloc(16).fill("cubic", 0, 5)]],
+      [tcp, IPPROTO_TCP, TCP_INFO, 1, [7]],
+    ];
+    for (const [fd, level, name, length, wanted] of rows) {
+      const bytes = new Uint8Array(length);
+      const n = posix.getsockopt(fd, level, name, bytes);
+      expect([...bytes.subarray(0, n)], `level ${level}, option ${name}, ${length} bytes`).to.deep.equal(wanted);
+    }
+  });
+
+  it("F_GETFD tells what SOCK_CLOEXEC, EPOLL_CLOEXEC and F_SETFD have said of a descriptor", () => {
+    const { server } = hosts;
+    const l = listener(server, freshPort());
+    const there: { port?: number } = {};
+    ok(server.getsockname(l, there));
+    for (let i = 0; i < 2; i++)
+      posix.connect(ok(posix.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)), hosts.serverAddress, there.port ?? 0);
+    settle(hosts);
+    const closing = ok(posix.socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    ok(posix.close(closing));
+    const rows: [Posix, number, number][] = [
+      [posix, ok(posix.socket(AF_INET, SOCK_DGRAM, 0)), 0],
+      [posix, ok(posix.socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)), FD_CLOEXEC],
+      [posix, ok(posix.epoll_create1(0)), 0],
+      [posix, ok(posix.epoll_create1(SOCK_CLOEXEC)), FD_CLOEXEC],
+      [server, ok(server.accept4(l, null, SOCK_CLOEXEC)), FD_CLOEXEC],
+      [server, ok(server.accept(l)), 0],
+    ];
+    for (const [calls, fd, wanted] of rows) {
+      expect(calls.fcntl(fd, F_GETFD)).to.equal(wanted);
+      ok(calls.fcntl(fd, F_SETFD, wanted ^ FD_CLOEXEC));
+      expect(calls.fcntl(fd, F_GETFD)).to.equal(wanted ^ FD_CLOEXEC);
+      expect(calls.fcntl(fd, F_GETFL) & O_NONBLOCK).to.equal(0);
+    }
   });
 
   it("accepted connections inherit the listener's options", () => {

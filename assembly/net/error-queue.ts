@@ -18,6 +18,7 @@ import {
   MSG_PEEK,
   MSG_TRUNC,
   SO_EE_CODE_ZEROCOPY_COPIED,
+  SO_EE_ORIGIN_ICMP,
   SO_EE_ORIGIN_TIMESTAMPING,
   SO_EE_ORIGIN_ZEROCOPY,
   SOF_TIMESTAMPING_OPT_ID,
@@ -145,6 +146,18 @@ export function errorQueueRead(s: Socket, target: usize, length: u32, flags: u32
   extra.errorHead = c.next;
   if (c.next == 0) extra.errorTail = 0;
   extra.errorCount--;
+  nextError(s, extra, isIcmp(p));
   chunkFree(c);
   return n;
+}
+
+function isIcmp(record: usize): bool {
+  return load<u32>(record, ERROR_ORIGIN) == SO_EE_ORIGIN_ICMP;
+}
+
+/** The pending error is that of the next record; with the last one it is gone (Linux: sock_dequeue_err_skb). */
+function nextError(s: Socket, extra: SocketExtra, wasIcmp: bool): void {
+  const next = extra.errorHead != 0 ? chunkData(changetype<Chunk>(extra.errorHead)) : 0;
+  if (next != 0 && isIcmp(next)) s.error = u16(load<u32>(next, ERROR_ERRNO));
+  else if (wasIcmp) s.error = 0;
 }

@@ -4,6 +4,8 @@
 import {
   CAP_TX_L4_CSUM,
   EACCES,
+  EADDRINUSE,
+  EAGAIN,
   EDESTADDRREQ,
   EINVAL,
   EMSGSIZE,
@@ -32,7 +34,7 @@ import { ByteQueue, Chunk, chunkData, queueAppend, queueClear } from "../memory/
 import { Mbuf, mbufAttach, mbufFree } from "../memory/mbuf";
 import { bindSocket } from "../socket/bind";
 import { socketNotify } from "../socket/notify";
-import { SF_BROADCAST, SF_RECVERR, SHUT_WRITE, SocketExtra } from "../socket/socket";
+import { SF_BOUND_ADDRESS, SF_BROADCAST, SF_RECVERR, SHUT_WRITE, SocketExtra } from "../socket/socket";
 import { count, stack, sysctl } from "../stack";
 import { swap16 } from "../wire/bytes";
 import { checksum, copySum, fold, pseudoSum } from "../wire/checksum";
@@ -52,7 +54,8 @@ import { UdpSocket } from "./udp-socket";
  * Sends `length` bytes at `data` as one datagram, to `address` and `port` or (both 0) to the connected peer; with
  * MSG_MORE it is held back and what follows is added. Binds the socket when it is not bound yet.
  * @returns `length`, the pending error, or -EDESTADDRREQ, -EINVAL, -EMSGSIZE (above 65,507 bytes, or the MTU when the
- * socket forbids fragments), -EACCES (a broadcast without SO_BROADCAST), -ENETUNREACH, -EPIPE, -ENOBUFS, -EADDRINUSE
+ * socket forbids fragments), -EACCES (a broadcast without SO_BROADCAST), -ENETUNREACH, -EPIPE, -ENOBUFS, -EAGAIN (no
+ * port is left)
  */
 export function udpSend(s: UdpSocket, data: usize, length: u32, flags: i32, address: u32, port: u32): i32 {
   if (s.error) return takeError(s);
@@ -133,7 +136,7 @@ function mtuOf(s: UdpSocket, nif: Netif, address: u32): u32 {
 
 /**
  * Finds the way to `address` for a socket and keeps it in the socket; binds the socket when it is not bound.
- * Returns 0, -ENETUNREACH, -EACCES, -ENODEV, -EINVAL or -EADDRINUSE.
+ * Returns 0, -ENETUNREACH, -EACCES, -ENODEV, -EINVAL or -EAGAIN (no port is left).
  */
 export function udpRoute(s: UdpSocket, address: u32): i32 {
   if (s.routeDestination == address && s.routeGeneration == stack.routeGeneration) {
@@ -141,8 +144,9 @@ export function udpRoute(s: UdpSocket, address: u32): i32 {
     if (s.routeKind == TO_BROADCAST && s.flags & SF_BROADCAST) return 0;
   }
   if (s.localPort == 0) {
-    const bound = bindSocket(s, IPPROTO_UDP, 0, 0);
-    if (bound < 0) return bound;
+    // With an address that bind() has left when the last peer was given up.
+    const bound = bindSocket(s, IPPROTO_UDP, s.flags & SF_BOUND_ADDRESS ? s.localAddress : 0, 0);
+    if (bound < 0) return bound == -EADDRINUSE ? -EAGAIN : bound;
   }
   s.routeDestination = 0;
   const error = findWay(s, address);

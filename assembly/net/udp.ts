@@ -25,7 +25,7 @@ import {
 import { poolAlloc, poolFree } from "../memory/pool";
 import { bindRelease, bindSocket } from "../socket/bind";
 import { extraFree } from "../socket/extra";
-import { SF_BOUND_ADDRESS, SHUT_READ, SHUT_WRITE } from "../socket/socket";
+import { SF_BOUND_ADDRESS, SF_NAMED_PORT, SHUT_READ, SHUT_WRITE } from "../socket/socket";
 import { poolAt, stack, sysctl } from "../stack";
 import { udpClaim, udpUnclaim } from "../steer/flows";
 import { errorQueueCount, errorQueueRead } from "./error-queue";
@@ -62,7 +62,7 @@ export function udpBind(s: UdpSocket, address: u32, port: u32): i32 {
 /**
  * connect(2): only the peer's datagrams are received from now on, errors about what was sent to it are reported.
  * Address and port 0 end that (AF_UNSPEC). Returns 0, -ENETUNREACH, -EACCES (a broadcast without SO_BROADCAST),
- * -EADDRINUSE.
+ * -EAGAIN (no port is left).
  */
 export function udpConnect(s: UdpSocket, address: u32, port: u32): i32 {
   const local = s.localAddress;
@@ -72,6 +72,13 @@ export function udpConnect(s: UdpSocket, address: u32, port: u32): i32 {
   if (address == 0 && port == 0) {
     s.remoteAddress = 0;
     s.remotePort = 0;
+    // A port that the stack chose goes with the peer (Linux: SOCK_BINDPORT_LOCK); an address of bind()'s stays.
+    const ownAddress = s.flags & SF_BOUND_ADDRESS;
+    if (!(s.flags & SF_NAMED_PORT)) {
+      bindRelease(s, IPPROTO_UDP);
+      s.localPort = 0;
+      s.flags |= u16(ownAddress);
+    }
     return 0;
   }
   const error = udpRoute(s, address);

@@ -56,6 +56,7 @@ import {
   SHARE_SEATS,
   SHARE_SEAT_COUNT,
   SIOCOUTQ,
+  SOCK_CLOEXEC,
   TCP_CLOSED,
 } from "../layout";
 import { recordBytes, recordFirst } from "../net/udp-socket";
@@ -154,7 +155,7 @@ function performOn(seat: usize, call: i32, slot: Slot, s: Socket, fd: i32, b: i3
 
 function newSocket(domain: i32, type: i32, protocol: i32): i32 {
   const fd = calls.socket(domain, type, protocol);
-  if (fd >= 0) open(fd, type & O_NONBLOCK);
+  if (fd >= 0) open(fd, type & (O_NONBLOCK | SOCK_CLOEXEC));
   return fd;
 }
 

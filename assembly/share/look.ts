@@ -110,7 +110,7 @@ function wake(sequence: usize): void {
   countPart(PART_COUNT_WAKEUPS);
 }
 
-/** Opens the channel of a new descriptor; `flags`: O_NONBLOCK. */
+/** Opens the channel of a new descriptor; `flags`: O_NONBLOCK, SOCK_CLOEXEC. */
 export function open(fd: i32, flags: u32): void {
   const c = channelOf(fd);
   const slot = slotOf(fd);

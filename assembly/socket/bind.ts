@@ -12,6 +12,7 @@ import {
   CFG_SOCKETS,
   EADDRINUSE,
   EADDRNOTAVAIL,
+  EXCHANGE_DATA,
   INADDR_ANY,
   IPPROTO_TCP,
   IPPROTO_UDP,
@@ -31,8 +32,18 @@ import { poolAt, stack, sysctl } from "../stack";
 import { portClose, portOpen, portReserve, portTakenElsewhere } from "../steer/ports";
 import { TimeWait } from "../tcp/time-wait";
 import { isMulticast } from "../wire/ipv4";
-import { SF_BOUND_ADDRESS, SF_BOUND_PORT, SF_REUSEADDR, SF_REUSEPORT, Socket, SocketExtra } from "./socket";
+import {
+  SF_BOUND_ADDRESS,
+  SF_BOUND_PORT,
+  SF_NAMED_PORT,
+  SF_REUSEADDR,
+  SF_REUSEPORT,
+  Socket,
+  SocketExtra,
+} from "./socket";
 
+/** Bytes of a set of ports. */
+const PORT_BITS_BYTES: usize = 65536 / 8;
 /** Offset of the buckets in the table; before them their number less one. */
 const BUCKETS_AT: usize = 8;
 
@@ -95,7 +106,8 @@ export function bindSocket(s: Socket, protocol: u32, address: u32, port: u32): i
     if (address != INADDR_ANY) s.flags |= u16(SF_BOUND_ADDRESS);
     return 0;
   }
-  if (port == 0) {
+  const named = port != 0;
+  if (!named) {
     port = ephemeralPort(s, protocol, address);
     if (port == 0) return -EADDRINUSE;
   } else {
@@ -104,7 +116,8 @@ export function bindSocket(s: Socket, protocol: u32, address: u32, port: u32): i
   }
   s.localAddress = address;
   s.localPort = u16(port);
-  s.flags |= u16(SF_BOUND_PORT | (address != INADDR_ANY ? SF_BOUND_ADDRESS : 0));
+  s.flags &= ~u16(SF_BOUND_ADDRESS);
+  s.flags |= u16(SF_BOUND_PORT | (named ? SF_NAMED_PORT : 0) | (address != INADDR_ANY ? SF_BOUND_ADDRESS : 0));
   const bucket = bucketOf(protocol, port);
   s.bindNext = load<u32>(bucket);
   store<u32>(bucket, u32(changetype<usize>(s)));
@@ -124,7 +137,7 @@ export function bindRelease(s: Socket, protocol: u32): void {
   }
   store<u32>(link, s.bindNext);
   s.bindNext = 0;
-  s.flags &= ~u16(SF_BOUND_PORT | SF_BOUND_ADDRESS);
+  s.flags &= ~u16(SF_BOUND_PORT | SF_NAMED_PORT | SF_BOUND_ADDRESS);
   if (protocol == IPPROTO_UDP) portClose(protocol, s.localPort);
 }
 
@@ -163,16 +176,22 @@ function chainConflict(s: Socket, protocol: u32, address: u32, port: u32): bool 
   return false;
 }
 
-/** Connections, and what is left of them in TIME-WAIT, hold their local port as bound sockets do. */
-function connectionConflict(s: Socket, address: u32, port: u32): bool {
+/**
+ * Connections, and what is left of them in TIME-WAIT, hold their local port as bound sockets do. `port` 0 asks about no
+ * port in particular: every one that they hold is marked in `taken`, one bit for each port.
+ */
+function connectionConflict(s: Socket, address: u32, port: u32, taken: usize = 0): bool {
   const tcbs = poolAt(POOL_TCB);
   let left = tcbs.inUse;
   for (let at = tcbs.base; left != 0; at += tcbs.elementBytes) {
     const other = changetype<Socket>(at);
     if (other.kind != KIND_TCP && other.kind != KIND_LISTENER) continue;
     left--;
-    if (other.kind == KIND_LISTENER || other.state == TCP_CLOSED || u32(other.localPort) != port) continue;
-    if (overlap(address, other.localAddress) && !mayShare(s.flags, other.flags, false)) return true;
+    if (other.kind == KIND_LISTENER || other.state == TCP_CLOSED) continue;
+    if (port != 0 && u32(other.localPort) != port) continue;
+    if (!overlap(address, other.localAddress) || mayShare(s.flags, other.flags, false)) continue;
+    if (port != 0) return true;
+    markPort(taken, other.localPort);
   }
   const waits = poolAt(POOL_TIME_WAIT);
   left = waits.inUse;
@@ -180,10 +199,21 @@ function connectionConflict(s: Socket, address: u32, port: u32): bool {
     const other = changetype<TimeWait>(at);
     if (other.kind != KIND_TIME_WAIT) continue;
     left--;
-    if (u32(other.localPort) != port || !overlap(address, other.localAddress)) continue;
-    if (!mayShare(s.flags, other.flags, false)) return true;
+    if (port != 0 && u32(other.localPort) != port) continue;
+    if (!overlap(address, other.localAddress) || mayShare(s.flags, other.flags, false)) continue;
+    if (port != 0) return true;
+    markPort(taken, other.localPort);
   }
   return false;
+}
+
+function markPort(taken: usize, port: u32): void {
+  const at = taken + ((port >>> 5) << 2);
+  store<u32>(at, load<u32>(at) | ((<u32>1) << (port & 31)));
+}
+
+function isMarked(taken: usize, port: u32): bool {
+  return (load<u32>(taken + ((port >>> 5) << 2)) & ((<u32>1) << (port & 31))) != 0;
 }
 
 /** Lowest port that the stack chooses for a socket: IP_LOCAL_PORT_RANGE counts where it lies in ip_local_port_range. */
@@ -200,14 +230,21 @@ export function portRangeHigh(s: Socket): u32 {
   return own != 0 && own >= portRangeLow(s) && own <= high ? own : high;
 }
 
-/** A port of the ephemeral range that nobody has bound with an overlapping address, or 0. */
+/** A port of the ephemeral range that nobody holds with an overlapping address, or 0. */
 function ephemeralPort(s: Socket, protocol: u32, address: u32): u32 {
   const low = portRangeLow(s);
   const range = portRangeHigh(s) - low + 1;
   // RFC 6056 section 3.3.1: random start, then the next ones in turn.
   const start = keyedHash(address, protocol, stack.portHint++) % range;
+  // One walk over the connections tells which ports they hold; no call that binds has anything in the data area.
+  const taken: usize = protocol == IPPROTO_TCP ? usize(stack.exchange) + EXCHANGE_DATA : 0;
+  if (taken != 0) {
+    memory.fill(taken, 0, PORT_BITS_BYTES);
+    connectionConflict(s, address, 0, taken);
+  }
   for (let i: u32 = 0; i < range; i++) {
     const port = low + ((start + i) % range);
+    if (taken != 0 && isMarked(taken, port)) continue;
     if (anyBound(s, protocol, address, port) || portTakenElsewhere(protocol, port)) continue;
     if (protocol != IPPROTO_UDP || portReserve(protocol, address, port)) return port;
   }

@@ -23,6 +23,7 @@ import {
   EPROTONOSUPPORT,
   ESOCKTNOSUPPORT,
   EXCHANGE_ADDRESS,
+  FD_CLOEXEC,
   F_GETFD,
   F_GETFL,
   F_SETFD,
@@ -72,7 +73,7 @@ import {
   urgentAtMark,
 } from "../tcp/api";
 import { bindMayListen, bindSocket } from "./bind";
-import { fdAlloc, fdAvailable, fdGet, fdFree } from "./descriptor";
+import { fdAlloc, fdAvailable, fdCloexec, fdFree, fdGet, fdSetCloexec } from "./descriptor";
 import { Epoll, epollAlloc, epollCollect, epollControl, epollForget, epollFree, epollSleep } from "./epoll";
 import { destinationOf } from "./data-calls";
 import { tcbOf, udpOf } from "./kinds";
@@ -264,7 +265,7 @@ export function setsockopt(fd: i32, level: i32, name: i32, value: usize, length:
   return socketSetOption(s, level, name, value, length);
 }
 
-/** fcntl(2): F_GETFL, F_SETFL (O_NONBLOCK), F_GETFD, F_SETFD (without effect: nothing is executed). */
+/** fcntl(2): F_GETFL, F_SETFL (O_NONBLOCK), F_GETFD, F_SETFD (FD_CLOEXEC, which is kept; nothing is executed). */
 export function fcntl(fd: i32, command: i32, argument: i32): i32 {
   const s = fdGet(fd);
   if (s === null) return -EBADF;
@@ -274,7 +275,9 @@ export function fcntl(fd: i32, command: i32, argument: i32): i32 {
     case F_SETFL:
       return setNonblocking(s, (argument & O_NONBLOCK) != 0);
     case F_GETFD:
+      return fdCloexec(fd) ? FD_CLOEXEC : 0;
     case F_SETFD:
+      fdSetCloexec(fd, (argument & FD_CLOEXEC) != 0);
       return 0;
     default:
       return -EINVAL;
@@ -345,7 +348,7 @@ export function epollCreate(flags: i32): i32 {
   if (!fdAvailable()) return -EMFILE;
   const ep = epollAlloc();
   if (ep === null) return -ENOBUFS;
-  return fdAlloc(ep);
+  return withFlags(fdAlloc(ep), flags);
 }
 
 /** epoll_ctl(2): 0, or -EBADF, -EINVAL, -EEXIST, -ENOENT, -ELOOP, -ENOSPC (no watches left). */
@@ -376,7 +379,13 @@ export function epollWaiting(epfd: i32, change: i32): i32 {
 /** Gives a new socket its descriptor; there is one free. */
 function describe(s: Socket, flags: i32): i32 {
   if (flags & SOCK_NONBLOCK) s.flags |= u16(SF_NONBLOCK);
-  return fdAlloc(s);
+  return withFlags(fdAlloc(s), flags);
+}
+
+/** What SOCK_CLOEXEC or EPOLL_CLOEXEC says of a new descriptor. */
+function withFlags(fd: i32, flags: i32): i32 {
+  if (flags & SOCK_CLOEXEC && fd >= 0) fdSetCloexec(fd, true);
+  return fd;
 }
 
 function setNonblocking(s: Socket, on: bool): i32 {

@@ -21,6 +21,8 @@ let head: usize = 0;
 let level0: usize = 0;
 let level1: usize = 0;
 let level2: usize = 0;
+/** One bit for each descriptor: FD_CLOEXEC. */
+let cloexec: usize = 0;
 
 function capacityOf(cfg: usize): u32 {
   const wanted = u64(load<u32>(cfg + CFG_CONNECTIONS * 4)) + load<u32>(cfg + CFG_SOCKETS * 4) + FIRST_DESCRIPTOR;
@@ -36,7 +38,7 @@ export function descriptorBytes(cfg: usize): u32 {
   const n = capacityOf(cfg);
   const first = words(n);
   const second = words(first);
-  return u32(HEAD_BYTES) + ((n * 4 + 7) & ~7) + (first + second + words(second)) * 8;
+  return u32(HEAD_BYTES) + ((n * 4 + 7) & ~7) + (first + second + words(second) + first) * 8;
 }
 
 /** Prepares a table without any descriptor in use at `at` (8-byte aligned, zeroed) and uses it. */
@@ -54,6 +56,7 @@ export function descriptorAttach(at: usize): void {
   level0 = table + ((capacity * 4 + 7) & ~7);
   level1 = level0 + words(capacity) * 8;
   level2 = level1 + words(words(capacity)) * 8;
+  cloexec = level2 + words(words(words(capacity))) * 8;
 }
 
 /** The socket behind a descriptor, or null when it is not open. */
@@ -73,8 +76,20 @@ export function fdAlloc(s: Socket): i32 {
   return fd;
 }
 
+/** FD_CLOEXEC of a descriptor that is open: kept for fcntl(2), for nothing is executed. */
+export function fdCloexec(fd: i32): bool {
+  return (load<u64>(cloexec + ((u32(fd) >>> 6) << 3)) & (u64(1) << (fd & 63))) != 0;
+}
+
+/** Sets or clears it. */
+export function fdSetCloexec(fd: i32, on: bool): void {
+  if (on) setBit(cloexec, u32(fd));
+  else clearBit(cloexec, u32(fd));
+}
+
 /** Frees a descriptor that is in use; its socket has none from now on. */
 export function fdFree(fd: i32): void {
+  fdSetCloexec(fd, false);
   const slot = table + (usize(u32(fd)) << 2);
   const s = changetype<Socket | null>(usize(load<u32>(slot)));
   assert(s !== null);

@@ -124,7 +124,7 @@ export function ipGetOption(s: Socket, name: i32, value: usize, length: u32): i3
     case IP_BIND_ADDRESS_NO_PORT:
       return give(value, length, has ? i32(extra.bindNoPort) : 0);
     case IP_LOCAL_PORT_RANGE:
-      return giveInt(value, length, has ? i32(extra.portRange) : 0);
+      return give(value, length, has ? i32(extra.portRange) : 0);
     case IP_PKTINFO:
       return give(value, length, i32(has && (extra.control & CMSG_PKTINFO) != 0));
     case IP_RECVTTL:

@@ -90,6 +90,7 @@ const TIMESTAMPING_KNOWN: u32 =
 /** Bytes of struct linger and of struct timeval on 64-bit Linux. */
 const LINGER_BYTES: u32 = 8;
 const TIMEVAL_BYTES: u32 = 16;
+const TIMESTAMPING_BYTES: u32 = 8;
 
 /** Sets an option from `length` bytes at `value`: 0, or -EINVAL, -ENOPROTOOPT, -EDOM, -ENOBUFS and the levels' own. */
 export function socketSetOption(s: Socket, level: i32, name: i32, value: usize, length: u32): i32 {
@@ -126,6 +127,11 @@ export function giveInt(value: usize, length: u32, v: i32): i32 {
   const bytes = min<u32>(length, 4);
   for (let i: u32 = 0; i < bytes; i++) store<u8>(value + i, u8(v >>> (i << 3)));
   return i32(bytes);
+}
+
+/** Writes one word of a structure, as much of it as lies within the buffer. */
+function giveWord(value: usize, length: u32, offset: u32, v: u32): void {
+  if (length > offset) giveInt(value + offset, length - offset, i32(v));
 }
 
 function setSocketLevel(s: Socket, name: i32, value: usize, length: u32): i32 {
@@ -210,7 +216,10 @@ function getSocketLevel(s: Socket, name: i32, value: usize, length: u32): i32 {
     case SO_ZEROCOPY:
       return giveInt(value, length, extra != 0 ? i32(changetype<SocketExtra>(extra).zerocopy) : 0);
     case SO_TIMESTAMPING:
-      return giveInt(value, length, extra != 0 ? i32(changetype<SocketExtra>(extra).timestamping) : 0);
+      // struct so_timestamping: the flags, and a clock to bind to (there is none)
+      giveWord(value, length, 0, extra != 0 ? changetype<SocketExtra>(extra).timestamping : 0);
+      giveWord(value, length, 4, 0);
+      return i32(min(length, TIMESTAMPING_BYTES));
     case SO_ERROR: {
       const error = s.error;
       s.error = 0;
@@ -275,8 +284,9 @@ function setLinger(s: Socket, value: usize, length: u32): i32 {
 
 function giveLinger(s: Socket, value: usize, length: u32): i32 {
   const millis = s.extra != 0 ? changetype<SocketExtra>(s.extra).lingerMillis : 0;
-  const first = giveInt(value, length, i32((s.flags & SF_LINGER) != 0));
-  return length <= 4 ? first : first + giveInt(value + 4, length - 4, i32(millis / 1000));
+  giveWord(value, length, 0, u32((s.flags & SF_LINGER) != 0));
+  giveWord(value, length, 4, millis / 1000);
+  return i32(min(length, LINGER_BYTES));
 }
 
 /** Timeouts are kept in microseconds: 0 is none, -1 one that has passed (a negative tv_sec). */
@@ -295,16 +305,17 @@ function setTimeout(s: Socket, name: i32, value: usize, length: u32): i32 {
 }
 
 function giveTimeout(s: Socket, name: i32, value: usize, length: u32): i32 {
-  if (length < TIMEVAL_BYTES) return -EINVAL;
   let timeout: f64 = 0;
   if (s.extra != 0) {
     const extra = changetype<SocketExtra>(s.extra);
     timeout = max(name == SO_RCVTIMEO ? extra.rcvTimeoutMicros : extra.sndTimeoutMicros, 0);
   }
   const whole = u64(timeout);
-  store<u64>(value, whole / 1000000);
-  store<u64>(value, whole % 1000000, 8);
-  return TIMEVAL_BYTES;
+  giveWord(value, length, 0, u32(whole / 1000000));
+  giveWord(value, length, 4, 0);
+  giveWord(value, length, 8, u32(whole % 1000000));
+  giveWord(value, length, 12, 0);
+  return i32(min(length, TIMEVAL_BYTES));
 }
 
 /** MSG_ZEROCOPY may be used; for connections only (Linux knows it for some more). */

@@ -7,6 +7,7 @@ import {
   EPOLLHUP,
   EPOLLIN,
   EPOLLOUT,
+  IPPROTO_TCP,
   TCP_CLOSED,
   TCP_CLOSE_WAIT,
   TCP_CLOSING,
@@ -20,8 +21,9 @@ import {
 } from "../layout";
 import { queueClear } from "../memory/chunk";
 import { netifFlush } from "../net/netif";
+import { bindRelease } from "../socket/bind";
 import { socketNotify } from "../socket/notify";
-import { SF_BOUND_ADDRESS, SF_BOUND_PORT, SF_CONNECTING } from "../socket/socket";
+import { SF_BOUND_ADDRESS, SF_BOUND_PORT, SF_CONNECTING, SF_NAMED_PORT } from "../socket/socket";
 import { tcpDone } from "./close";
 import { FO_OPTIONS, fastopenMark } from "./fastopen";
 import { listenerStop } from "./listen";
@@ -68,6 +70,10 @@ export function forgetPeer(t: Tcb): void {
   t.remoteAddress = 0;
   t.remotePort = 0;
   if (!(t.flags & SF_BOUND_ADDRESS)) t.localAddress = 0;
+  // A port that the stack chose goes; the socket may be bound anew (Linux: SOCK_BINDPORT_LOCK).
+  const ownAddress = t.flags & SF_BOUND_ADDRESS;
+  if (!(t.flags & SF_NAMED_PORT)) bindRelease(t, IPPROTO_TCP);
+  t.flags |= u16(ownAddress);
   if (!(t.flags & SF_BOUND_PORT)) t.localPort = 0;
   t.shut = 0;
   t.tflags &= TF_NODELAY | TF_CORK | TF_FASTOPEN;

@@ -2,7 +2,6 @@
 // Read first: RFC 9293 3.10.1 (OPEN), RFC 6056 (choice of ports).
 
 import {
-  EADDRINUSE,
   EADDRNOTAVAIL,
   EALREADY,
   ECONNABORTED,
@@ -181,9 +180,8 @@ export function connectEnded(t: Tcb): i32 {
 /** Leads a socket without a peer to SYN-SENT: its names, its place in the tables. Nothing is sent yet. 0 or -errno. */
 export function tcpPrepare(t: Tcb, address: u32, port: u32): i32 {
   // What has had a connection keeps its peer until it is disconnected.
-  if (t.state != TCP_CLOSED || t.remotePort != 0) return -EISCONN;
+  if (t.state != TCP_CLOSED || t.remoteAddress != 0) return -EISCONN;
   t.error = 0;
-  if (port == 0) return -EADDRNOTAVAIL;
   if (address >>> 28 >= 14 || isBroadcast(address)) return -ENETUNREACH;
   if (!routeLookup(address)) return -ENETUNREACH;
   if (!(t.flags & SF_BOUND_ADDRESS)) t.localAddress = routeSource;
@@ -268,7 +266,7 @@ function choosePort(t: Tcb, nif: Netif, address: u32, port: u32): i32 {
   t.tsRecent = 0;
   portIsHome = false;
   if (t.flags & SF_BOUND_PORT) {
-    if (!tupleIsFree(t, address, port, t.localPort)) return -EADDRINUSE;
+    if (!tupleIsFree(t, address, port, t.localPort)) return -EADDRNOTAVAIL;
     t.remoteAddress = address;
     t.remotePort = u16(port);
     return 0;

@@ -68,6 +68,8 @@ import { readWantsAck, windowClamp, windowClamped } from "./window";
 /** "cubic" and "reno" as words in memory order. */
 const NAME_CUBI: u32 = 0x69627563;
 const NAME_RENO: u32 = 0x6f6e6572;
+/** Linux: TCP_CA_NAME_MAX. */
+const NAME_BYTES: u32 = 16;
 /** valueOf() knows no such option. */
 const NO_OPTION: i32 = i32.MIN_VALUE;
 /** Linux: TCP_FIN_TIMEOUT_MAX. */
@@ -238,21 +240,27 @@ function setCongestion(t: Tcb, value: usize, length: u32): i32 {
   return 0;
 }
 
-/** getsockopt(IPPROTO_TCP): bytes written, or -EINVAL, -ENOPROTOOPT. */
+/** getsockopt(IPPROTO_TCP): bytes written, or -ENOPROTOOPT. */
 export function tcpGetOption(t: Tcb, name: i32, value: usize, length: u32): i32 {
   if (name == TCP_INFO) return tcpInfo(t, value, length);
   if (name == TCP_CONGESTION) {
-    if (length < 6) return -EINVAL;
-    store<u32>(value, t.congestion == CC_CUBIC ? NAME_CUBI : NAME_RENO);
-    store<u16>(value, t.congestion == CC_CUBIC ? 0x63 : 0, 4);
-    return t.congestion == CC_CUBIC ? 5 : 4;
+    return giveCongestion(t, value, length);
   }
   if (name == TCP_FASTOPEN_KEY) return giveFastopenKey(t, value, length);
-  if (length < 4) return -EINVAL;
   const v = valueOf(t, name);
   if (v == NO_OPTION) return -ENOPROTOOPT;
-  store<i32>(value, v);
-  return 4;
+  // What is longer than the buffer is cut, as Linux does.
+  const bytes = min<u32>(length, 4);
+  for (let i: u32 = 0; i < bytes; i++) store<u8>(value + i, u8(v >>> (i << 3)));
+  return i32(bytes);
+}
+
+/** The algorithm's name in a field of 16 bytes, cut to the buffer. */
+function giveCongestion(t: Tcb, value: usize, length: u32): i32 {
+  const name: u64 = t.congestion == CC_CUBIC ? u64(NAME_CUBI) | 0x6300000000 : u64(NAME_RENO);
+  const bytes = min<u32>(length, NAME_BYTES);
+  for (let i: u32 = 0; i < bytes; i++) store<u8>(value + i, i < 8 ? u8(name >> (i << 3)) : 0);
+  return i32(bytes);
 }
 
 /** As it was set, -1 for no waiting, or the default. */

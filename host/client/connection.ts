@@ -35,9 +35,11 @@ import {
   F_GETFL,
   F_SETFD,
   F_SETFL,
+  FD_CLOEXEC,
   FIONBIO,
   CHANNEL_HAS_ROOM,
   O_NONBLOCK,
+  READY_FLAGS,
   SHUT_WR,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
@@ -96,7 +98,7 @@ export function createClientConnection(link: Link, context: PosixContext<Context
     if (accepted < 0) return accepted;
     const child = link.descriptor(stack, accepted);
     link.find(child);
-    Atomics.store(link.words, (channel.at + CHANNEL_FLAGS) / 4, flags & O_NONBLOCK);
+    Atomics.store(link.words, (channel.at + CHANNEL_FLAGS) / 4, flags & (O_NONBLOCK | SOCK_CLOEXEC));
     if (peer !== undefined && peer !== null) {
       peer.family = AF_INET;
       peer.address = formatAddress(link.word(channel.at, CHANNEL_REMOTE_ADDRESS) >>> 0);
@@ -149,11 +151,25 @@ export function createClientConnection(link: Link, context: PosixContext<Context
   function fcntl(fd: number, command: number, argument = 0): number {
     const isSocket = link.find(fd);
     if (!isSocket && link.refusal(fd) === -EBADF) return -EBADF;
-    if (command === F_GETFD || command === F_SETFD) return 0;
-    if (command !== F_GETFL && command !== F_SETFL) return -EINVAL;
-    if (!isSocket) return command === F_GETFL ? O_RDWR : 0;
-    if (command === F_GETFL) return O_RDWR | (link.isBlocking(channel.at) ? 0 : O_NONBLOCK);
-    Atomics.store(link.words, (channel.at + CHANNEL_FLAGS) / 4, argument & O_NONBLOCK);
+    const share = link.place.share;
+    const at = isSocket ? channel.at + CHANNEL_FLAGS : (core.shareEpollAt(share, fd) >>> 0) + READY_FLAGS;
+    switch (command) {
+      case F_GETFD:
+        return Atomics.load(link.words, at / 4) & SOCK_CLOEXEC ? FD_CLOEXEC : 0;
+      case F_SETFD:
+        return setFlag(at, SOCK_CLOEXEC, (argument & FD_CLOEXEC) !== 0);
+      case F_GETFL:
+        return O_RDWR | (isSocket && !link.isBlocking(channel.at) ? O_NONBLOCK : 0);
+      case F_SETFL:
+        return isSocket ? setFlag(at, O_NONBLOCK, (argument & O_NONBLOCK) !== 0) : 0;
+      default:
+        return -EINVAL;
+    }
+  }
+
+  function setFlag(at: number, flag: number, on: boolean): number {
+    if (on) Atomics.or(link.words, at / 4, flag);
+    else Atomics.and(link.words, at / 4, ~flag);
     return 0;
   }
 

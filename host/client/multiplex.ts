@@ -7,6 +7,7 @@ import {
   EMFILE,
   EPOLL_CTL_DEL,
   EXCHANGE_EVENTS_MAX,
+  READY_FLAGS,
   READY_POLLERS,
   READY_SEQUENCE,
   READY_WAITERS,
@@ -28,7 +29,9 @@ export function createClientMultiplex(link: Link, context: PosixContext<ContextC
   function epoll_create1(flags: number): number {
     if (flags & ~SOCK_CLOEXEC) return -EINVAL;
     const fd = core.shareEpollOpen(share);
-    return fd < 0 ? -EMFILE : fd;
+    if (fd < 0) return -EMFILE;
+    Atomics.store(link.words, ((core.shareEpollAt(share, fd) >>> 0) + READY_FLAGS) / 4, flags);
+    return fd;
   }
 
   /** Does something in the epoll's turn. */

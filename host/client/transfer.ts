@@ -11,6 +11,7 @@ import {
   CLIENT_BUSY,
   CLIENT_NO_BUFFER,
   CLIENT_SCATTERED,
+  EAFNOSUPPORT,
   EAGAIN,
   EBADF,
   EOPNOTSUPP,
@@ -27,7 +28,7 @@ import {
   MSG_TRUNC,
   MSG_WAITALL,
 } from "../../assembly/layout.ts";
-import { parseAddress, portOf, type SocketAddress, type SocketAddressResult } from "../posix/address.ts";
+import { isForeign, parseAddress, portOf, type SocketAddress, type SocketAddressResult } from "../posix/address.ts";
 import { type Bytes, checkLength, toBytes } from "../posix/arguments.ts";
 import type { ContextCore, PosixContext } from "../posix/context.ts";
 import type { TransferCalls } from "../posix/transfer.ts";
@@ -276,12 +277,10 @@ export function createClientTransfer(link: Link, context: PosixContext<ContextCo
       buffer = buffer.subarray(0, a);
     }
     const flags = asInC ? b : a;
-    const address = parseAddress(to.address);
-    const port = portOf(to);
     if (!link.find(fd)) return link.refusal(fd);
-    if (link.word(channel.at, CHANNEL_KIND) === KIND_UDP)
-      return datagrams.send(fd, buffer, flags, address, port, -1, -1);
-    return send(fd, buffer, flags);
+    if (link.word(channel.at, CHANNEL_KIND) !== KIND_UDP) return send(fd, buffer, flags);
+    if (isForeign(to)) return -EAFNOSUPPORT;
+    return datagrams.send(fd, buffer, flags, parseAddress(to.address), portOf(to), -1, -1);
   }
 
   function recvfrom(

@@ -1,7 +1,7 @@
 // IPv4 socket addresses: text and numbers, with small caches, since the same peers come again and again.
 // Read first: POSIX inet_ntop(3), inet_pton(3).
 
-import { AF_INET, EAFNOSUPPORT, EINVAL } from "../../assembly/layout.ts";
+import { AF_INET, AF_UNSPEC, EAFNOSUPPORT, EINVAL } from "../../assembly/layout.ts";
 import { checkPort, invalidType, invalidValue } from "./arguments.ts";
 
 /** struct sockaddr_in: `address` as text ("10.0.0.1") or as a number in host order. */
@@ -73,6 +73,11 @@ function parseAnew(text: string): number {
   if (parsed.size >= PARSED_MAX) parsed.clear();
   parsed.set(text, address);
   return address;
+}
+
+/** True for an address of another family than AF_INET. As in Linux AF_UNSPEC passes for it where data is sent. */
+export function isForeign({ family }: SocketAddress): boolean {
+  return family !== undefined && family !== AF_INET && family !== AF_UNSPEC;
 }
 
 /** The port of an address argument. */

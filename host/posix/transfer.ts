@@ -3,6 +3,7 @@
 // Read first: send(2), recv(2).
 
 import {
+  EAFNOSUPPORT,
   EAGAIN,
   EINPROGRESS,
   EOPNOTSUPP,
@@ -28,7 +29,7 @@ import {
   SOCK_STREAM,
   SOL_SOCKET,
 } from "../../assembly/layout.ts";
-import { parseAddress, portOf, type SocketAddress, type SocketAddressResult } from "./address.ts";
+import { isForeign, parseAddress, portOf, type SocketAddress, type SocketAddressResult } from "./address.ts";
 import { type Bytes, checkLength, toBytes } from "./arguments.ts";
 import type { PosixContext } from "./context.ts";
 
@@ -307,6 +308,7 @@ export function createTransfer(context: PosixContext): TransferCalls {
 
   function sendtoAddress(fd: number, buffer: Bytes, flags: number, to: SocketAddress): number {
     if (!(buffer instanceof Uint8Array)) buffer = toBytes(buffer);
+    if (isForeign(to) && !isStream(fd)) return foreignRefusal(fd);
     const address = parseAddress(to.address);
     const port = portOf(to);
     const length = buffer.length;
@@ -366,6 +368,11 @@ export function createTransfer(context: PosixContext): TransferCalls {
     if (n > 0) buffer.set(context.head(n < length ? n : length));
     context.giveAddress(from);
     return n;
+  }
+
+  /** A stream ignores the address of sendto(); a socket of datagrams wants one of its own family. */
+  function foreignRefusal(fd: number): number {
+    return Math.min(core.getsockopt(fd, SOL_SOCKET, SO_TYPE, context.argsAt, 4), 0) || -EAFNOSUPPORT;
   }
 
   function isStream(fd: number): boolean {
