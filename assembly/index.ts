@@ -88,6 +88,8 @@ import { TIME_WAIT_BYTES, timeWaitAttach, timeWaitTimer } from "./tcp/time-wait"
 import { tcpTimer } from "./tcp/timers";
 import { trainEnd } from "./tcp/train-input";
 import { TRAIN_BYTES } from "./tcp/train-output";
+import { memoryRun } from "./tcp/memory-run";
+import { memoryDue, memoryWaitAttach, memoryWaitBytes, memoryWaitInit, memoryWaits } from "./tcp/memory-wait";
 import { TX_WAIT_BYTES, txWaitRun, txWaits } from "./tcp/tx-wait";
 import { Timer, WHEEL_BYTES, wheelAdvance, wheelAttach, wheelDeadlineMicros, wheelInit, wheelLag } from "./timer";
 
@@ -215,6 +217,7 @@ function placeParts(cfg: usize): void {
   place(ACK_LIST_BYTES);
   place(TRAIN_BYTES);
   place(TX_WAIT_BYTES);
+  place(memoryWaitBytes(option(cfg, CFG_CONNECTIONS)));
   place(FASTOPEN_BYTES);
   place(CHALLENGE_BYTES);
   place(TX_POOL_BYTES);
@@ -257,6 +260,8 @@ export function init(base: usize, cfg: usize, now: f64): i32 {
   stack.ackList = place(ACK_LIST_BYTES);
   stack.train = place(TRAIN_BYTES);
   stack.txWait = place(TX_WAIT_BYTES);
+  stack.memoryWait = place(memoryWaitBytes(option(cfg, CFG_CONNECTIONS)));
+  memoryWaitInit(stack.memoryWait, option(cfg, CFG_CONNECTIONS));
   stack.fastopen = place(FASTOPEN_BYTES);
   stack.challenges = place(CHALLENGE_BYTES);
   stack.txPool = place(TX_POOL_BYTES);
@@ -284,7 +289,8 @@ function initPools(cfg: usize): void {
 function attachEarly(): void {
   flowAttach();
   wheelAttach(stack.wheel);
-  chunkPools(poolAt(POOL_CHUNK), poolAt(POOL_CHUNK_LARGE));
+  chunkPools(poolAt(POOL_CHUNK), poolAt(POOL_CHUNK_LARGE), poolAt(POOL_TCB));
+  memoryWaitAttach();
   tcbAttach();
   timeWaitAttach();
   txPoolAttach();
@@ -343,6 +349,7 @@ export function poll(now: f64): i32 {
   work += netifRx(RX_BUDGET);
   if (stack.loopHead != 0) work += loopbackRx();
   work += runTimers();
+  if (memoryWaits()) work += memoryRun();
   if (work == 0 && !txWaits()) return 0;
   ackListFlush();
   netifFlush();
@@ -406,7 +413,7 @@ function dispatch(t: Timer): void {
 
 /** When poll() wants to run again though nothing arrives, microseconds; Infinity when there is no need. */
 export function nextDeadline(): f64 {
-  if (loopbackPending() || softPending()) return stack.now;
+  if (loopbackPending() || softPending() || memoryDue()) return stack.now;
   const timers = wheelDeadlineMicros();
   // A NIC that takes nothing now is asked again; simulated time must go on meanwhile.
   return netifPending() != 0 || txWaits() ? min(timers, stack.now + RETRY_MICROS) : timers;

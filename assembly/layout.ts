@@ -498,7 +498,8 @@ export const MIB_MBUF_ALLOC_FAILURES: i32 = 140; // packets for which neither po
 export const MIB_MBUF_TX_WAITS: i32 = 141; // connections that waited for mbufs
 export const MIB_MBUF_CACHE_SWEEPS: i32 = 142; // caches switched off and swept, for their pool was short
 export const MIB_TCP_PAWS_OLD_ACKS: i32 = 143; // pure ACKs that newer segments overtook, dropped without an answer
-export const MIB_COUNT: i32 = 144;
+export const MIB_TCP_MEMORY_WAITS: i32 = 144; // sends that found no memory: they waited, or were told EAGAIN
+export const MIB_COUNT: i32 = 145;
 
 // ---- Kinds of objects that the flow table, the timing wheel and descriptors point at (the byte at offset 16) ------
 export const KIND_FREE: i32 = 0;

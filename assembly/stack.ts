@@ -74,6 +74,8 @@ export class Stack {
   part: u32;
   /** The two levels of mbufs for transmission (memory/tx-pool.ts). */
   txPool: u32;
+  /** Connections that wait for memory (tcp/memory-wait.ts). */
+  memoryWait: u32;
 }
 
 /** Offsets in the arena, counted from its base. */

@@ -2,8 +2,8 @@
 // if they had one. Read first: assembly/tcp/solo.ts.
 
 import { expect } from "chai";
-import { createNetwork, ENOBUFS, IPPROTO_TCP, SOCK_NONBLOCK, TCP_INFO, TCP_NODELAY } from "../host/index.ts";
-import { connected, ok, settle } from "./support/sockets.ts";
+import { createNetwork, EAGAIN, IPPROTO_TCP, POLLOUT, SOCK_NONBLOCK, TCP_INFO, TCP_NODELAY } from "../host/index.ts";
+import { connected, ok, type Pair, polled, settle } from "./support/sockets.ts";
 import { type TwoHosts, twoHosts } from "./support/two-hosts.ts";
 
 const REQUEST = Buffer.from("request!");
@@ -95,18 +95,27 @@ describe("a segment that is alone in flight", () => {
 });
 
 describe("a stack whose Flights are all in use", () => {
-  it("still serves requests, refuses bulk with ENOBUFS, and loses nothing", async () => {
+  it("still serves requests, sends bulk one segment at a time, and loses nothing", async () => {
     const hosts = twoHosts({ flights: 1, connections: 64 });
     const pairs = Array.from({ length: 8 }, () => connected(hosts, SOCK_NONBLOCK));
     const first = pairs[0] as (typeof pairs)[0];
     hosts.client.send(first.client, Buffer.alloc(5000)); // takes the one Flight
     const results = pairs.slice(1).map(({ client }) => hosts.client.send(client, REQUEST));
     expect(results).to.deep.equal(results.map(() => REQUEST.length));
-    const bulk = hosts.client.send(pairs[1]?.client ?? -1, Buffer.alloc(5000));
-    expect(bulk).to.equal(-ENOBUFS);
-    hosts.advance(1000);
-    const buffer = Buffer.alloc(100);
+    const [, second] = pairs as [Pair, Pair];
+    const bulk = Buffer.alloc(5000);
+    expect(hosts.client.send(second.client, bulk)).to.equal(-EAGAIN);
+    expect(polled(hosts.client, second.client) & POLLOUT).to.equal(0);
+    hosts.advance(50);
+    const buffer = Buffer.alloc(10_000);
     for (const { server } of pairs.slice(1)) expect(hosts.server.recv(server, buffer)).to.equal(REQUEST.length);
+    // A blocking call waits for the one Flight, or for its segments one by one.
+    hosts.client.send(first.client, Buffer.alloc(5000));
+    hosts.client.fcntl(second.client, 4, 0);
+    expect(polled(hosts.client, second.client) & POLLOUT).to.equal(POLLOUT);
+    expect(hosts.client.send(second.client, bulk)).to.equal(5000);
+    hosts.advance(1000);
+    expect(hosts.server.recv(second.server, buffer)).to.equal(5000);
     await hosts.network.close();
   });
 

@@ -1,5 +1,9 @@
 // Byte queues of sockets: chains of chunks taken on demand, so that an idle socket owns no buffer.
 // Small chunks serve requests, large ones bulk data; one chain may hold both kinds.
+// Read first: tcp(7) tcp_mem, tcp_wmem, tcp_rmem; Linux net/core/sock.c, __sk_mem_raise_allocated().
+//
+//   small chunks   | for whoever comes | each queue up to its share | for queues that hold less than 4 KiB |
+//                  0                limit               capacity - reserve()                       capacity
 
 import { CHUNK_BYTES, CHUNK_HEADER, CHUNK_LARGE_BYTES } from "../layout";
 import { copySum, fold, swapSum } from "../wire/checksum";
@@ -32,27 +36,86 @@ export class ByteQueue {
 
 /** Queues that hold at least this much, or appends of this size, take large chunks. */
 const LARGE_FROM: u32 = 8192;
+/** What each queue may hold however short memory is, bytes (Linux: tcp_wmem[0], tcp_rmem[0], udp_rmem_min). */
+export const QUEUE_MIN: u32 = 4096;
+/** Memory is short when no large chunk is free, and half of the small ones are in use (Linux: tcp_mem[1]). */
+const SHORT_SHIFT: u32 = 1;
+/** The reserve is at least this part of the small chunks: an eighth. */
+const RESERVE_SHIFT: u32 = 3;
+/** Small chunks that QUEUE_MIN take. */
+const CHUNKS_MIN: u32 = 3;
 
 let small: Pool = changetype<Pool>(0);
 let large: Pool = changetype<Pool>(0);
+let tcbs: Pool = changetype<Pool>(0);
 
-/** Tells this instance where its chunk pools are. */
-export function chunkPools(smallPool: Pool, largePool: Pool): void {
+/** Tells this instance where its chunk pools are, and the pool whose elements have queues. */
+export function chunkPools(smallPool: Pool, largePool: Pool, tcbPool: Pool): void {
   small = smallPool;
   large = largePool;
+  tcbs = tcbPool;
+  small.limit = small.capacity - (small.capacity >>> SHORT_SHIFT);
 }
 
-/** Takes an empty chunk fit for `bytes` more bytes, or null when both pools are empty. */
-export function chunkAlloc(bytes: u32): Chunk | null {
-  let element: usize = 0;
-  let capacity = CHUNK_BYTES - CHUNK_HEADER;
-  if (bytes >= LARGE_FROM && large.inUse < large.capacity) {
-    element = poolAlloc(large);
-    capacity = CHUNK_LARGE_BYTES - CHUNK_HEADER;
-  } else {
-    element = poolAlloc(small);
-    if (element == 0) return null;
+/** True while anybody gets a chunk. */
+export function chunksAbound(): bool {
+  return small.inUse < small.limit || large.inUse < large.capacity;
+}
+
+/**
+ * May a queue that holds `held` bytes have one more chunk? When memory is short those that hold little come first, and
+ * of the others each has its share: all memory by the number of connections.
+ */
+export function chunkMay(held: u32): bool {
+  if (chunksAbound()) return true;
+  const free = small.capacity - small.inUse;
+  if (held < QUEUE_MIN) return free != 0;
+  return free > reserve() && u64(held) * u64(tcbs.inUse) < chunkMemory();
+}
+
+/** Bytes that the small chunks still hold for a queue with `held` bytes, when memory is short. */
+export function chunkSpace(held: u32): u32 {
+  if (!chunkMay(held)) return 0;
+  const free = small.capacity - small.inUse;
+  const kept = held < QUEUE_MIN ? 0 : reserve();
+  return (free - min(kept, free)) * (CHUNK_BYTES - CHUNK_HEADER);
+}
+
+/** Small chunks kept for queues that hold little: enough for each connection, half of all at most (tcp_mem[2]). */
+function reserve(): u32 {
+  return min(max(tcbs.inUse * CHUNKS_MIN, small.capacity >>> RESERVE_SHIFT), small.capacity >>> 1);
+}
+
+/** Bytes of both pools. */
+function chunkMemory(): u64 {
+  return u64(small.capacity) * CHUNK_BYTES + u64(large.capacity) * CHUNK_LARGE_BYTES;
+}
+
+/** Free chunks, small and large. */
+export function smallChunksFree(): u32 {
+  return small.capacity - small.inUse;
+}
+
+export function largeChunksFree(): u32 {
+  return large.capacity - large.inUse;
+}
+
+/**
+ * Takes an empty chunk fit for `bytes` more bytes of a queue that holds `held`, or null: memory is short, and others
+ * come first.
+ */
+export function chunkAlloc(bytes: u32, held: u32): Chunk | null {
+  let isLarge = bytes >= LARGE_FROM && large.inUse < large.capacity;
+  if (!isLarge && small.inUse >= small.limit) {
+    if (!chunkMay(held)) {
+      small.failures++;
+      return null;
+    }
+    isLarge = large.inUse < large.capacity && (held >= QUEUE_MIN || small.inUse == small.capacity);
   }
+  const element = poolAlloc(isLarge ? large : small);
+  if (element == 0) return null;
+  const capacity = isLarge ? CHUNK_LARGE_BYTES - CHUNK_HEADER : CHUNK_BYTES - CHUNK_HEADER;
   const c = changetype<Chunk>(element);
   c.next = 0;
   c.start = 0;
@@ -76,16 +139,23 @@ export function chunkRoom(c: Chunk): u32 {
   return u32(c.capacity) - u32(c.start) - u32(c.length);
 }
 
-/** A chunk at the tail with room for at least one byte; `bytes` tells how much is coming. Null: pools are empty. */
+/** A chunk at the tail with room for at least one byte; `bytes` tells how much is coming. Null: memory is short. */
 export function queueTail(q: ByteQueue, bytes: u32): Chunk | null {
-  if (q.tail != 0) {
-    const tail = changetype<Chunk>(q.tail);
-    if (chunkRoom(tail) > 0) return tail;
-  }
-  const c = chunkAlloc(q.bytes + bytes >= LARGE_FROM ? LARGE_FROM : bytes);
+  return tailFor(q, bytes, q.bytes);
+}
+
+/** The same for a queue whose owner holds `held` bytes. */
+function tailFor(q: ByteQueue, bytes: u32, held: u32): Chunk | null {
+  if (queueHasRoom(q)) return changetype<Chunk>(q.tail);
+  const c = chunkAlloc(q.bytes + bytes >= LARGE_FROM ? LARGE_FROM : bytes, held);
   if (c === null) return null;
   queueLink(q, c);
   return c;
+}
+
+/** True when the last chunk has room for at least one byte. */
+export function queueHasRoom(q: ByteQueue): bool {
+  return q.tail != 0 && chunkRoom(changetype<Chunk>(q.tail)) > 0;
 }
 
 /** Puts a chunk (with its bytes) at the end of the queue. */
@@ -105,11 +175,20 @@ export function queueCommit(q: ByteQueue, bytes: u32): void {
   q.bytes += bytes;
 }
 
-/** Appends bytes; returns how many found room in the pools. */
+/** Appends bytes; returns how many found room. */
 export function queueAppend(q: ByteQueue, source: usize, bytes: u32): u32 {
+  return append(q, source, bytes, true, 0);
+}
+
+/** The same with the memory that an owner may have which holds `held` bytes before. */
+export function queueAppendFor(q: ByteQueue, source: usize, bytes: u32, held: u32): u32 {
+  return append(q, source, bytes, false, held);
+}
+
+function append(q: ByteQueue, source: usize, bytes: u32, own: bool, held: u32): u32 {
   let left = bytes;
   while (left > 0) {
-    const tail = queueTail(q, left);
+    const tail = tailFor(q, left, own ? q.bytes : held);
     if (tail === null) break;
     const n = min(left, chunkRoom(tail));
     copyBytes(chunkData(tail) + tail.length, source, n);

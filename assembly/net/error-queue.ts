@@ -62,7 +62,7 @@ export function errorQueuePush(
   const extra = extraOf(s);
   if (extra === null || extra.errorCount >= ERRORS_MAX) return;
   const kept = min(length, PAYLOAD_MAX);
-  const c = chunkAlloc(RECORD_HEADER + kept);
+  const c = chunkAlloc(RECORD_HEADER + kept, 0);
   if (c === null) return;
   const p = chunkData(c);
   store<u32>(p, errno, ERROR_ERRNO);

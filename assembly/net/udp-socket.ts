@@ -80,7 +80,7 @@ export function recordReserve(s: UdpSocket, bytes: u32): i32 {
   }
   // As Linux does, one datagram may go beyond the limit, or a small buffer would never take a large one.
   if (s.rcvBytes >= s.rcvBuf) return RECORD_FULL;
-  const c = chunkAlloc(bytes);
+  const c = chunkAlloc(bytes, s.rcvBytes);
   if (c === null) return RECORD_MEMORY;
   recordChunk = u32(changetype<usize>(c));
   recordAt = 0;
@@ -91,7 +91,7 @@ export function recordReserve(s: UdpSocket, bytes: u32): i32 {
   let last = c;
   let room = u32(c.capacity);
   while (room < bytes) {
-    const next = chunkAlloc(bytes - room);
+    const next = chunkAlloc(bytes - room, s.rcvBytes);
     if (next === null) {
       recordCancel();
       return RECORD_MEMORY;

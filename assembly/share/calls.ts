@@ -31,8 +31,8 @@ import {
   ECONNABORTED,
   EFAULT,
   EINVAL,
-  ENOBUFS,
   ENOTCONN,
+  EPIPE,
   EXCHANGE_ADDRESS,
   EXCHANGE_ARGS,
   EXCHANGE_BYTES,
@@ -55,6 +55,8 @@ import {
   SEAT_STATUS,
   SHARE_SEATS,
   SHARE_SEAT_COUNT,
+  SHUT_RD,
+  SHUT_WR,
   SIOCOUTQ,
   SOCK_CLOEXEC,
   TCP_CLOSED,
@@ -69,8 +71,9 @@ import { tcpAbort } from "../tcp/close";
 import { finishClose } from "./beat";
 import { channelUnsent } from "./channel";
 import { DRAIN_BLOCKED, DRAIN_DONE, drainChannel } from "./drain";
+import { activate, retrySoon } from "./keep";
 import { look, open, shut } from "./look";
-import { SLOT_CLOSING, Slot, askedOf, channelOf, countPart, share, slotOf, stackIndex } from "./part";
+import { SLOT_CLOSING, SLOT_ENDING, Slot, askedOf, channelOf, countPart, share, slotOf, stackIndex } from "./part";
 import { consumedApply } from "./publish";
 import { optionsShow } from "./state";
 
@@ -189,6 +192,7 @@ function send(seat: usize, call: i32, slot: Slot, s: Socket, fd: i32): i32 {
   const length = argument(seat, 2);
   const flags = argument(seat, 3);
   if (!isInExchange(seat, data, length)) return -EFAULT;
+  if (slot.flags & SLOT_ENDING) return -EPIPE;
   if (length != 0 && s.kind != KIND_LISTENER && drainChannel(channelOf(fd), slot, s, false) != DRAIN_DONE)
     return -EAGAIN;
   const at = usize(u32(data));
@@ -235,8 +239,14 @@ function takeError(s: Socket): i32 {
 
 /** A FIN comes behind all that was sent: the send buffer is emptied first. */
 function shutDown(slot: Slot, s: Socket, fd: i32, how: i32): i32 {
-  if (s.kind == KIND_TCP && drainChannel(channelOf(fd), slot, s, true) == DRAIN_BLOCKED) return -ENOBUFS;
-  return calls.shutdown(fd, how);
+  if (slot.flags & SLOT_ENDING) return how == SHUT_WR ? 0 : calls.shutdown(fd, SHUT_RD);
+  const sends = s.kind == KIND_TCP && how != SHUT_RD;
+  if (!sends || drainChannel(channelOf(fd), slot, s, true) != DRAIN_BLOCKED) return calls.shutdown(fd, how);
+  // While memory is short the FIN waits for what lies before it: look().
+  slot.flags |= SLOT_ENDING;
+  activate(slot);
+  retrySoon(false);
+  return how == SHUT_WR ? 0 : calls.shutdown(fd, SHUT_RD);
 }
 
 /** Milliseconds for which the caller lingers first (SO_LINGER), unless it has; else closes: 0. */

@@ -34,8 +34,9 @@ import {
   KIND_LISTENER,
   KIND_UDP,
   PART_COUNT_WAKEUPS,
+  SHUT_WR,
 } from "../layout";
-import { accept } from "../socket/calls";
+import { accept, shutdown } from "../socket/calls";
 import { fdGet } from "../socket/descriptor";
 import { Socket } from "../socket/socket";
 import { withNorm } from "../socket/epoll";
@@ -43,7 +44,7 @@ import { tcbOf } from "../socket/kinds";
 import { listenerEvents } from "../tcp/api";
 import { DRAIN_BLOCKED, DRAIN_HELD, drainChannel, drainMadeRoom } from "./drain";
 import { heat } from "./note";
-import { Slot, channelOf, countPart, share, slotOf, stackIndex, stacks } from "./part";
+import { SLOT_ENDING, Slot, channelOf, countPart, share, slotOf, stackIndex, stacks } from "./part";
 import { acceptAdd, acceptRoom, acceptSignal, consumedApply, publish, publishedWhole } from "./publish";
 import { pollersDue, readyTell } from "./ready";
 import { activate, retrySoon } from "./keep";
@@ -64,7 +65,8 @@ export function look(slot: Slot, events: u32): void {
     if (handOut(c, slot, s)) events |= EPOLLIN;
   } else {
     consumedApply(c, slot, s);
-    const drained = drainChannel(c, slot, s, false);
+    const drained = drainChannel(c, slot, s, (slot.flags & SLOT_ENDING) != 0);
+    if (slot.flags & SLOT_ENDING && drained != DRAIN_BLOCKED) ended(slot);
     if (drainMadeRoom) events |= EPOLLOUT;
     if (drained == DRAIN_HELD) heat(slot);
     else if (drained == DRAIN_BLOCKED) retrySoon(s.kind == KIND_UDP);
@@ -77,6 +79,12 @@ export function look(slot: Slot, events: u32): void {
   // A reader may have passed the mark before it was set.
   if (i32(atomic.load<u32>(c, CHANNEL_CONSUMED) - load<u32>(c, CHANNEL_SIGNAL_AT)) >= 0) heat(slot);
   if (events != 0) tell(c, slot.fd, events);
+}
+
+/** What lay before the end has been taken: now the FIN may follow. */
+function ended(slot: Slot): void {
+  slot.flags &= ~SLOT_ENDING;
+  shutdown(slot.fd, SHUT_WR);
 }
 
 /** Connections that are complete get their descriptors, and whoever accepts finds them. */
@@ -125,6 +133,7 @@ export function open(fd: i32, flags: u32): void {
   slot.runHead = 0;
   slot.idleAt = base - 1;
   slot.heldTurn = 0;
+  slot.flags &= ~SLOT_ENDING;
   for (let i: u32 = 0; i < u32(CHANNEL_RUN_COUNT); i++) {
     atomic.store<u64>(c + (usize(i) << 3), u64(base) << 32, CHANNEL_RUNS);
   }

@@ -35,6 +35,7 @@ export const SLOT_NOTED: u32 = 1; // in the list of those whose socket has somet
 export const SLOT_HOT: u32 = 2; // in the list of those to be looked at in the next beat
 export const SLOT_ACTIVE: u32 = 4; // in the list of those that hold memory
 export const SLOT_CLOSING: u32 = 8; // closed, but a business thread is about to write to its send buffer
+export const SLOT_ENDING: u32 = 16; // shut down for sending; what lies in the send buffer has to find memory first
 
 /** What the stack knows of a channel. */
 @unmanaged

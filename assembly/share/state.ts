@@ -14,6 +14,7 @@ import {
   CHANNEL_REMOTE_PORT,
   CHANNEL_SND_TIMEOUT,
   CHANNEL_STATE,
+  CHANNEL_TX_BUFFER,
   CHANNEL_WANTS,
   EPOLLERR,
   EPOLLHUP,
@@ -33,6 +34,7 @@ import {
 import { udpEvents } from "../net/udp";
 import { tcbOf, udpOf } from "../socket/kinds";
 import { SF_RECVERR, SHUT_READ, SHUT_WRITE, Socket, SocketExtra } from "../socket/socket";
+import { SLOT_ENDING, slotOf } from "./part";
 import { readThreshold } from "../tcp/established";
 import { tcpEvents } from "../tcp/api";
 
@@ -41,18 +43,23 @@ import { tcpEvents } from "../tcp/api";
  * a stream, or its error, is for those who have read everything before it.
  */
 export function stateShow(c: usize, s: Socket, whole: bool): void {
-  let state = s.kind == KIND_TCP ? tcpState(s) : s.kind == KIND_LISTENER ? 0 : udpState(s);
+  let state = s.kind == KIND_TCP ? tcpState(c, s) : s.kind == KIND_LISTENER ? 0 : udpState(s);
   if (!whole) state &= ~u32(s.kind == KIND_TCP ? CHANNEL_ENDED | CHANNEL_ASK : CHANNEL_ENDED);
   if (load<u32>(c, CHANNEL_STATE) != state) atomic.store<u32>(c, state, CHANNEL_STATE);
 }
 
-function tcpState(s: Socket): u32 {
+function tcpState(c: usize, s: Socket): u32 {
   const t = tcbOf(s);
   const now = i32(t.state);
-  const shut = u32(t.shut);
-  let state = tcpEvents(t) & (EPOLLHUP | EPOLLERR | EPOLLRDHUP | EPOLLPRI);
+  const shut = u32(t.shut) | (slotOf(s.fd).flags & SLOT_ENDING ? SHUT_WRITE : 0);
+  const events = tcpEvents(t);
+  let state = events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP | EPOLLPRI);
   if (shut & SHUT_READ) state |= EPOLLIN | CHANNEL_ENDED;
-  if (now != TCP_SYN_SENT && now != TCP_SYN_RECEIVED) state |= shut & SHUT_WRITE ? <u32>EPOLLOUT : CHANNEL_HAS_ROOM;
+  if (now != TCP_SYN_SENT && now != TCP_SYN_RECEIVED) {
+    if (shut & SHUT_WRITE) state |= EPOLLOUT;
+    // Without a send buffer it is the stack that takes bytes, when it can.
+    else if (events & EPOLLOUT || load<u32>(c, CHANNEL_TX_BUFFER) != 0) state |= CHANNEL_HAS_ROOM;
+  }
   if (t.error != 0 || (now == TCP_CLOSED && !(shut & SHUT_READ))) state |= CHANNEL_ASK;
   if ((now == TCP_ESTABLISHED || now == TCP_CLOSE_WAIT) && t.error == 0 && !(shut & SHUT_WRITE)) {
     state |= CHANNEL_MAY_SEND | CHANNEL_CONNECTED;

@@ -19,6 +19,7 @@ export const SF_SNDBUF_LOCKED: u32 = 1024;
 export const SF_OOBINLINE: u32 = 2048;
 export const SF_WANT_SPACE: u32 = 4096; // a writer found the send buffer full
 export const SF_CLAIMED: u32 = 8192; // UDP: has an entry in the host's flow table
+export const SF_MEMORY_WAIT: u32 = 8192; // TCP: in the list of those that wait for memory
 export const SF_CONNECTING: u32 = 16384; // TCP: no call has been told yet how connect() ended (Linux: SS_CONNECTING)
 export const SF_NAMED_PORT: u32 = 32768; // bind() named a port: it outlives the connection
 

@@ -3,7 +3,6 @@
 
 import {
   EAGAIN,
-  ENOBUFS,
   ENOTCONN,
   EOPNOTSUPP,
   EPIPE,
@@ -13,6 +12,7 @@ import {
   EPOLLOUT,
   EPOLLRDHUP,
   EXCHANGE_ARGS,
+  MIB_TCP_MEMORY_WAITS,
   MSG_BATCH,
   MSG_EOR,
   MSG_MORE,
@@ -33,8 +33,8 @@ import { queueConsume, queueCopyOut } from "../memory/chunk";
 import { errorQueueCount } from "../net/error-queue";
 import { Netif, netifFlush } from "../net/netif";
 import { socketNotify } from "../socket/notify";
-import { SF_CONNECTING, SF_WANT_SPACE, SHUT_READ, SHUT_WRITE } from "../socket/socket";
-import { stack } from "../stack";
+import { SF_CONNECTING, SHUT_READ, SHUT_WRITE } from "../socket/socket";
+import { count, stack } from "../stack";
 import { closeSending } from "./close";
 import { tcpDisconnect } from "./disconnect";
 import { FO_DEFERRED, FO_WRITER, fastopenMark, fastopenOf, fastopenPending } from "./fastopen";
@@ -44,7 +44,7 @@ import { markSent } from "./marks";
 import { isOpening, tcbDefaults } from "./open";
 import { currentMss, sendAck } from "./output";
 import { flightOf } from "./scoreboard";
-import { hasSendSpace, isPacketFull, packetRoom } from "./send-space";
+import { hasSendSpace, isPacketFull, packetRoom, writerWaits } from "./send-space";
 import { Flight, TF_MORE, Tcb, rcvQueue, sndQueue, tcbAlloc } from "./tcb";
 import { tcpOutputFilled, tcpOutputWritten, unsentBytes } from "./transmit";
 import {
@@ -100,13 +100,18 @@ function sendRoom(t: Tcb, length: u32): i32 {
   if (t.flight == 0) {
     // A request that fits one segment goes alone (solo.ts); more needs the Flight.
     if (t.sndBytes == 0 && length <= currentMss(t)) return length;
-    if (flightOf(t) === null) return -ENOBUFS;
+    if (flightOf(t) === null) {
+      // Without a Flight there is one segment at a time.
+      if (t.sndBytes == 0) return i32(currentMss(t));
+      writerWaits(t);
+      return -EAGAIN;
+    }
   }
   const room = packetRoom(t, changetype<Flight>(t.flight));
   return room == 0 ? -EAGAIN : room;
 }
 
-/** send(2): bytes taken, or -EAGAIN, -EPIPE, -ENOBUFS, the pending error. */
+/** send(2): bytes taken, or -EAGAIN (the buffer is full, or memory is short), -EPIPE, the pending error. */
 export function tcpSend(t: Tcb, data: usize, length: u32, flags: i32): i32 {
   const room = sendRoom(t, length);
   if (room < 0) {
@@ -117,9 +122,10 @@ export function tcpSend(t: Tcb, data: usize, length: u32, flags: i32): i32 {
   }
   if (length == 0) return 0;
   const taken = fillPackets(t, data, length, u32(room));
-  if (taken == 0) return noChunk(t);
+  if (taken == 0) return noMemory(t);
   if (t.extra != 0 || flags & MSG_EOR) markSent(t, flags, t.sndUna + t.sndBytes, taken == length);
   pushed(t, flags, taken == length);
+  if (taken < length) writerWaits(t);
   return i32(taken);
 }
 
@@ -131,7 +137,7 @@ function fillPackets(t: Tcb, data: usize, length: u32, room: u32): u32 {
     const want = min(length - taken, room);
     const n = queueAppend(q, data + taken, want);
     taken += n;
-    if (n < want || taken == length) return taken;
+    if (n < want || taken == length || t.flight == 0) return taken;
     const f = changetype<Flight>(t.flight);
     tcpOutputFilled(t, f);
     room = packetRoom(t, f);
@@ -143,9 +149,9 @@ function fillPackets(t: Tcb, data: usize, length: u32, room: u32): u32 {
 export function tcpSendAll(t: Tcb, data: usize, length: u32, flags: i32): i32 {
   const state = sendState(t);
   if (state < 0) return state;
-  if (t.flight == 0 && (t.sndBytes > 0 || length > currentMss(t)) && flightOf(t) === null) return -ENOBUFS;
+  if (t.flight == 0 && (t.sndBytes > 0 || length > currentMss(t)) && flightOf(t) === null) return noMemory(t);
   const taken = queueAppend(sndQueue(t), data, length);
-  if (taken == 0) return -ENOBUFS;
+  if (taken == 0) return noMemory(t);
   pushed(t, flags, taken == length);
   return i32(taken);
 }
@@ -155,10 +161,10 @@ function defersOpen(t: Tcb): bool {
   return t.state == TCP_SYN_SENT && (fastopenOf(t) & FO_DEFERRED) != 0;
 }
 
-/** Without a chunk: if this connection holds some, its own ACKs will free them; if not, nothing will wake it. */
-function noChunk(t: Tcb): i32 {
-  if (t.sndBytes == 0) return -ENOBUFS;
-  t.flags |= u16(SF_WANT_SPACE);
+/** Linux waits for memory as it does for room, and so does whoever calls; nobody is told ENOBUFS. */
+function noMemory(t: Tcb): i32 {
+  count(MIB_TCP_MEMORY_WAITS);
+  writerWaits(t);
   return -EAGAIN;
 }
 
@@ -177,17 +183,23 @@ function pushed(t: Tcb, flags: i32, whole: bool): void {
 export function tcpReserve(t: Tcb, want: u32): i32 {
   const room = sendRoom(t, want);
   if (room < 0) {
-    // The call that writes ends here, or waits: what it has queued may go (see MSG_BATCH).
-    if (room == -EAGAIN && t.flight != 0) {
-      if (t.extra != 0) markSent(t, 0, t.sndUna + t.sndBytes, false);
-      pushed(t, 0, false);
-    }
+    if (room == -EAGAIN) batchEnds(t);
     return defersOpen(t) ? -EOPNOTSUPP : room;
   }
   const tail = queueTail(sndQueue(t), want);
-  if (tail === null) return noChunk(t);
+  if (tail === null) {
+    batchEnds(t);
+    return noMemory(t);
+  }
   store<u32>(usize(stack.exchange) + EXCHANGE_ARGS, u32(chunkData(tail)) + tail.length);
   return i32(min(min(want, u32(room)), chunkRoom(tail)));
+}
+
+/** The call that writes ends here, or waits: what it has queued may go (see MSG_BATCH). */
+function batchEnds(t: Tcb): void {
+  if (t.flight == 0) return;
+  if (t.extra != 0) markSent(t, 0, t.sndUna + t.sndBytes, false);
+  pushed(t, 0, false);
 }
 
 /** Sends the first `length` bytes of what tcpReserve() gave; with MSG_BATCH they wait for their packet to be full. */
@@ -288,7 +300,7 @@ export function tcpEvents(t: Tcb): u32 {
   if (state != TCP_SYN_SENT && (state != TCP_SYN_RECEIVED || fastopenPending(t))) {
     if (t.rcvBytes > 0 && t.rcvBytes >= min(readThreshold(t), t.rcvBuf >>> 1)) events |= EPOLLIN;
     if (shut & SHUT_WRITE || hasSendSpace(t)) events |= EPOLLOUT;
-    else t.flags |= u16(SF_WANT_SPACE);
+    else writerWaits(t);
     events |= urgentEvents(t);
   }
   if (t.error != 0 || (t.extra != 0 && errorQueueCount(t) != 0)) events |= EPOLLERR;

@@ -10,10 +10,12 @@ import {
   FIN,
   MIB_TCP_DSACK_SENT,
   MIB_TCP_OFO_DROPPED,
+  MIB_TCP_OFO_PRUNED,
   MIB_TCP_OFO_QUEUED,
   SYSCTL_TCP_DSACK,
 } from "../layout";
-import { ByteQueue, queueAppend, queueClear, queueConsume, queueSplice, queueTrimTail } from "../memory/chunk";
+import { ByteQueue, QUEUE_MIN, queueAppendFor } from "../memory/chunk";
+import { queueClear, queueConsume, queueSplice, queueTrimTail } from "../memory/chunk";
 import { Mbuf } from "../memory/mbuf";
 import { count, sysctl } from "../stack";
 import { put32 } from "../wire/bytes";
@@ -24,8 +26,11 @@ import { Flight, Island, TF_SACK, TF_TIMESTAMPS, Tcb, islandAlloc, islandFree, i
 /** Most islands of one connection, whatever its buffer; a segment that would make one more is dropped and counted. */
 const ISLANDS_MAX: u32 = 1024;
 
-/** Appends the current segment's payload to a queue; false when memory ran out (nothing is appended then). */
-export function appendPayload(q: ByteQueue): bool {
+/**
+ * Appends the current segment's payload to a queue whose owner holds `held` bytes; false when memory is short (nothing
+ * is appended then).
+ */
+export function appendPayload(q: ByteQueue, held: u32): bool {
   let left = segDataLen;
   if (left == 0) return true;
   let m = segMbuf;
@@ -33,7 +38,7 @@ export function appendPayload(q: ByteQueue): bool {
   let here = min(left, m.data + m.dataLen - u32(p));
   const before = q.bytes;
   while (true) {
-    if (queueAppend(q, p, here) != here) {
+    if (queueAppendFor(q, p, here, held) != here) {
       if (q.bytes > before) queueTrimTail(q, q.bytes - before);
       return false;
     }
@@ -68,7 +73,7 @@ export function islandInsert(t: Tcb, f: Flight): void {
         noteDsack(f, seq, end);
         p.stamp = ++f.islandStamp;
       } else {
-        extend(f, p, end);
+        extend(t, f, p, end);
       }
       return;
     }
@@ -84,7 +89,7 @@ export function noteDsack(f: Flight, start: u32, end: u32): void {
 }
 
 /** Appends what of the segment lies behind island `p`, then swallows the islands that it now reaches. */
-function extend(f: Flight, p: Island, end: u32): void {
+function extend(t: Tcb, f: Flight, p: Island, end: u32): void {
   const overlap = p.endSeq - segSeq;
   if (overlap > 0) {
     noteDsack(f, segSeq, p.endSeq);
@@ -92,7 +97,7 @@ function extend(f: Flight, p: Island, end: u32): void {
   }
   const q = islandQueue(p);
   const before = q.bytes;
-  if (!appendPayload(q)) {
+  if (!appendPayload(q, heldBy(t, f))) {
     count(MIB_TCP_OFO_DROPPED);
     return;
   }
@@ -116,7 +121,7 @@ function insertBetween(t: Tcb, f: Flight, previous: u32, next: u32, end: u32): v
   q.head = 0;
   q.tail = 0;
   q.bytes = 0;
-  if (!appendPayload(q)) {
+  if (!appendPayload(q, heldBy(t, f))) {
     count(MIB_TCP_OFO_DROPPED);
     islandFree(p);
     return;
@@ -133,6 +138,28 @@ function insertBetween(t: Tcb, f: Flight, previous: u32, next: u32, end: u32): v
   f.islandCount++;
   f.islandBytes += q.bytes;
   swallow(f, p);
+}
+
+/** What counts for more out of order: the reserve of those that hold little is for what is in line. */
+function heldBy(t: Tcb, f: Flight): u32 {
+  return t.rcvBytes + f.islandBytes + QUEUE_MIN;
+}
+
+/** Gives the last island back, which the peer will send again (RFC 2018 section 8); false: there is none. */
+export function islandsPrune(f: Flight): bool {
+  if (f.islandTail == 0) return false;
+  const last = changetype<Island>(f.islandTail);
+  let before: u32 = 0;
+  for (let at = f.islandHead; at != f.islandTail; at = changetype<Island>(at).next) before = at;
+  if (before != 0) changetype<Island>(before).next = 0;
+  else f.islandHead = 0;
+  f.islandTail = before;
+  f.islandCount--;
+  f.islandBytes -= islandQueue(last).bytes;
+  queueClear(islandQueue(last));
+  islandFree(last);
+  count(MIB_TCP_OFO_PRUNED);
+  return true;
 }
 
 /** Joins the islands that `p` touches or covers. */

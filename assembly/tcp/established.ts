@@ -32,11 +32,12 @@ import { socketNotify } from "../socket/notify";
 import { SF_KEEPALIVE, SF_WANT_SPACE, SHUT_READ, SocketExtra } from "../socket/socket";
 import { count, nowCoarse, nowMillis } from "../stack";
 import { ACKED_FUTURE, ACKED_TOO_OLD, tcpAck } from "./ack";
-import { appendPayload, islandInsert, islandsDrain, noteDsack } from "./assembler";
+import { appendPayload, islandInsert, islandsDrain, islandsPrune, noteDsack } from "./assembler";
 import { challengeAck, dupAck } from "./challenge";
 import { orphanTimer, skipsFinWait2, tcpDone, toTimeWait } from "./close";
 import { fastopenStrayFin, fastopenStrayReset } from "./fastopen-client";
 import { ackSoon, resetSegment } from "./input";
+import { memoryWait } from "./memory-wait";
 import { sendAck } from "./output";
 import { flightOf } from "./scoreboard";
 import {
@@ -51,7 +52,7 @@ import {
   segTsVal,
   segUnit,
 } from "./segment";
-import { expandSndBuf, hasSendSpace } from "./send-space";
+import { expandSndBuf, hasSendSpace, writerWaits } from "./send-space";
 import { seqGe, seqGt, seqLe, seqLt } from "./sequence";
 import { EV_FIN, EV_FIN_ACKED, mayReceive, setState } from "./state";
 import {
@@ -66,6 +67,7 @@ import {
   TF_FASTOPEN,
   TF_FIN_RECEIVED,
   TF_FIN_SENT,
+  TF_NO_MEMORY,
   TF_PINGPONG,
   TF_TIMESTAMPS,
   TF_URGENT,
@@ -205,7 +207,10 @@ function acknowledgedFin(t: Tcb): bool {
 export function wakeWriter(t: Tcb): void {
   if (!(t.flags & SF_WANT_SPACE)) return;
   expandSndBuf(t);
-  if (!hasSendSpace(t)) return;
+  if (!hasSendSpace(t)) {
+    writerWaits(t);
+    return;
+  }
   t.flags &= ~u16(SF_WANT_SPACE);
   socketNotify(t, EPOLLOUT);
 }
@@ -269,8 +274,11 @@ function inOrder(t: Tcb): void {
     // shutdown(SHUT_RD): the bytes are acknowledged and dropped (Linux)
     t.rcvNxt += bytes;
   } else if (bytes > 0) {
-    if (!appendPayload(rcvQueue(t))) {
+    if (!appendPayload(rcvQueue(t), t.rcvBytes) && !makeRoom(t)) {
+      // The window shuts with the ACK; memory that comes back opens it.
       count(MIB_TCP_RCV_PRUNED);
+      t.tflags |= TF_NO_MEMORY;
+      memoryWait(t);
       ackSoon(t);
       return;
     }
@@ -291,6 +299,16 @@ function inOrder(t: Tcb): void {
     return;
   }
   received(t, bytes);
+}
+
+/** What is in line comes before what is not: islands go, the last one first, until it has a place. */
+function makeRoom(t: Tcb): bool {
+  if (t.flight == 0) return false;
+  const f = changetype<Flight>(t.flight);
+  while (islandsPrune(f)) {
+    if (appendPayload(rcvQueue(t), t.rcvBytes)) return true;
+  }
+  return false;
 }
 
 function outOfOrder(t: Tcb): void {

@@ -158,7 +158,7 @@ export function fastopenTry(t: Tcb, child: Tcb): bool {
 function openChild(t: Tcb, child: Tcb): bool {
   segTrimFront(1);
   const bytes = segDataLen;
-  if (!appendPayload(rcvQueue(child)) || !listenerPromote(child, false)) {
+  if (!appendPayload(rcvQueue(child), 0) || !listenerPromote(child, false)) {
     queueConsume(rcvQueue(child), child.rcvBytes);
     return false;
   }

@@ -7,12 +7,14 @@
 //     | in flight      | whole packets | tail, may grow |
 
 import { SYSCTL_TCP_INIT_CWND, SYSCTL_TCP_NOTSENT_LOWAT, SYSCTL_TCP_WMEM_MAX } from "../layout";
+import { chunkMay, chunksAbound, queueHasRoom } from "../memory/chunk";
 import { SF_SNDBUF_LOCKED, SF_WANT_SPACE, SocketExtra } from "../socket/socket";
 import { sysctl } from "../stack";
 import { recordEndsAt } from "./marks";
+import { memoryWait } from "./memory-wait";
 import { currentMss } from "./output";
 import { inFlight } from "./scoreboard";
-import { Flight, Tcb } from "./tcb";
+import { Flight, Tcb, flightAvailable, sndQueue } from "./tcb";
 import { unsentBytes } from "./transmit";
 
 /** What a packet is charged besides its bytes: Linux's sk_buff, its room for headers and its list of pages. */
@@ -100,7 +102,19 @@ function notsentLimit(t: Tcb): u32 {
 export function hasSendSpace(t: Tcb): bool {
   const used = charge(t);
   if (used >= t.sndBuf || t.sndBuf - used < used >>> 1) return false;
-  return unsentBytes(t) < (notsentLimit(t) + 1) >>> 1;
+  return unsentBytes(t) < (notsentLimit(t) + 1) >>> 1 && hasSendMemory(t);
+}
+
+/** There is memory for one byte more: a chunk, or room in the last one; a Flight where a segment is queued already. */
+function hasSendMemory(t: Tcb): bool {
+  if (t.flight == 0 && t.sndBytes != 0 && !flightAvailable()) return false;
+  return chunksAbound() || queueHasRoom(sndQueue(t)) || chunkMay(t.sndBytes);
+}
+
+/** A writer has to wait: acknowledgments make room in its buffer; for memory it stands in line with others. */
+export function writerWaits(t: Tcb): void {
+  t.flags |= u16(SF_WANT_SPACE);
+  if (!hasSendMemory(t)) memoryWait(t);
 }
 
 /**
@@ -108,7 +122,7 @@ export function hasSendSpace(t: Tcb): bool {
  * the connection comes up, and whenever a writer waits although the network would take more.
  */
 export function expandSndBuf(t: Tcb): void {
-  if (t.flags & SF_SNDBUF_LOCKED) return;
+  if (t.flags & SF_SNDBUF_LOCKED || !chunksAbound()) return;
   if (t.flight != 0 && inFlight(changetype<Flight>(t.flight)) >= t.cwnd) return;
   const segment: u32 = 1 << (32 - clz<u32>(u32(t.mss) + SEGMENT_OVERHEAD - 1));
   const segments = min<u32>(max(t.cwnd, sysctl(SYSCTL_TCP_INIT_CWND)), 1 << 16);

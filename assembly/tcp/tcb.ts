@@ -32,6 +32,7 @@ export const TF_ECE_DEMAND: u32 = 1 << 15; // answer with ECE until CWR comes
 export const TF_CWR_PENDING: u32 = 1 << 16; // tell the peer that the window was reduced
 export const TF_ORPHAN: u32 = 1 << 17; // closed by the application
 export const TF_PROBING: u32 = 1 << 18; // the persist timer runs in the place of the RTO
+export const TF_NO_MEMORY: u32 = 1 << 19; // a segment was dropped for want of memory: the window is shut
 export const TF_COOKIE: u32 = 1 << 20; // came from a SYN cookie
 export const TF_MORE: u32 = 1 << 21; // the last send() said MSG_MORE
 export const TF_CWND_LIMITED: u32 = 1 << 22; // cwnd stopped the sender during the last window
@@ -379,6 +380,11 @@ export function flightAlloc(): usize {
   const at = poolAlloc(flights);
   if (at != 0) memory.fill(at, 0, FLIGHT_BYTES);
   return at;
+}
+
+/** True when a Flight is to be had. */
+export function flightAvailable(): bool {
+  return flights.inUse < flights.capacity;
 }
 
 export function flightFree(f: Flight): void {

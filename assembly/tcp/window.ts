@@ -7,9 +7,10 @@ import {
   SYSCTL_TCP_SHRINK_WINDOW,
   SYSCTL_TCP_WORKAROUND_SIGNED_WINDOWS,
 } from "../layout";
+import { chunkSpace, chunksAbound } from "../memory/chunk";
 import { SF_RCVBUF_LOCKED, SHUT_READ, SocketExtra } from "../socket/socket";
 import { nowMicros, sysctl } from "../stack";
-import { Flight, TF_ACK_PENDING, TF_PINGPONG, TF_WSCALE, Tcb } from "./tcb";
+import { Flight, TF_ACK_PENDING, TF_NO_MEMORY, TF_PINGPONG, TF_WSCALE, Tcb } from "./tcb";
 
 /** Share of the receive buffer that is announced as window before the peer's segments are known: half. */
 const RATIO_DEFAULT: u32 = 128;
@@ -50,6 +51,8 @@ export function measureRcvMss(t: Tcb, unit: u32, bytes: u32): void {
 
 /** What a connection is thought to read in its first round trip, segments (Linux: TCP_INIT_CWND). */
 const TUNE_SEGMENTS: u32 = 10;
+/** Window that is opened while memory is short, segments. */
+const SHORT_SEGMENTS: u32 = 4;
 /** Unit of Tcb.rcvSsthresh as a shift, and its value for "no limit". */
 const SSTHRESH_SHIFT: u32 = 6;
 const SSTHRESH_NONE: u32 = 65535;
@@ -140,6 +143,11 @@ export function newWindow(t: Tcb): u32 {
     if (free < full >>> 4 || free < mss) return 0;
   }
   free = min(free, slowLimit(t));
+  if (!chunksAbound()) {
+    // Linux, tcp_adjust_rcv_ssthresh: four segments while memory is short; and no more than there is of it
+    free = min(free, min<u32>(SHORT_SEGMENTS * u32(t.advMss), chunkSpace(t.rcvBytes)));
+    if (free < mss) return 0;
+  }
   if (t.tflags & TF_WSCALE && t.rcvScale != 0) {
     const unit = (1 << u32(t.rcvScale)) - 1;
     return (free + unit) & ~unit;
@@ -155,7 +163,10 @@ export function selectWindow(t: Tcb): u32 {
   const scale = u32(t.rcvScale);
   const open = openWindow(t);
   let window = newWindow(t);
-  if (window < open && !mayShrink(t)) {
+  if (t.tflags & TF_NO_MEMORY) {
+    // Linux, ICSK_ACK_NOMEM: what could not be stored is no longer promised
+    if (window != 0) t.tflags &= ~TF_NO_MEMORY;
+  } else if (window < open && !mayShrink(t)) {
     // "The receiver SHOULD NOT shrink the window" (RFC 9293 3.8.6.2.2)
     const unit = (1 << scale) - 1;
     window = (open + unit) & ~unit;

@@ -3,8 +3,6 @@
 
 import {
   EAGAIN,
-  ENOBUFS,
-  ENOMEM,
   EPOLLIN,
   EPOLLOUT,
   EPOLLRDHUP,
@@ -25,8 +23,6 @@ import type { AbortPlan, EndPlan } from "./scenario.ts";
 
 /** Calls of one kind in a row, before the network gets its turn; an edge is followed to its end instead. */
 const CALLS_IN_A_ROW = 4;
-/** When to try again what failed for lack of memory, microseconds. */
-const RETRY_MICROS = 10_000;
 /** An end that waits for unread bytes to close on does so for this long, microseconds. */
 const UNREAD_MICROS = 5_000_000;
 
@@ -131,10 +127,6 @@ export class Endpoint {
       const flags = plan.more > 0 && end < plan.bytes && dice.chance(plan.more) ? MSG_MORE : 0;
       const taken = posix.send(this.fd, streamBytes(plan.offset, this.sent, end), flags);
       if (taken === -EAGAIN) break;
-      if (taken === -ENOBUFS || taken === -ENOMEM) {
-        this.#writeFrom = now + RETRY_MICROS;
-        break;
-      }
       if (taken < 0) return calls + this.#broken("send", taken);
       this.sent += taken;
       calls++;

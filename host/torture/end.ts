@@ -9,7 +9,6 @@
 import {
   EAGAIN,
   EINPROGRESS,
-  ENOBUFS,
   EPOLLIN,
   EPOLLOUT,
   MSG_DONTWAIT,
@@ -109,7 +108,7 @@ export class End {
       const n = this.#posix.send(this.fd, part, MSG_DONTWAIT);
       if (n > 0) this.set(at.AT_SENT, sent + n);
       this.set(at.AT_BUSY, 0);
-      if (n <= 0 && n !== -EAGAIN && n !== -ENOBUFS && n !== -EINPROGRESS) return this.#failed("send", n);
+      if (n <= 0 && n !== -EAGAIN && n !== -EINPROGRESS) return this.#failed("send", n);
       if (n <= 0) break;
       sent += n;
       left -= n;
@@ -142,7 +141,7 @@ export class End {
     const result = this.#posix.shutdown(this.fd, SHUT_WR);
     if (result === 0) this.set(at.AT_STATE, at.SHUT);
     this.set(at.AT_BUSY, 0);
-    return result === 0 || result === -ENOBUFS ? true : this.#failed("shutdown", result);
+    return result === 0 ? true : this.#failed("shutdown", result);
   }
 
   /** Receives and checks; false: nothing came, or it is over. */
