@@ -140,32 +140,35 @@ export function shareEpollClose(share: usize, fd: u32): i32 {
   return 0;
 }
 
-/** Begins to change or look through an epoll: true when it is the caller's turn now. */
+/** Begins to change or look through an epoll: true when it is the caller's turn now, or when there is no such epoll. */
 export function shareEpollEnter(share: usize, fd: u32, turn: u32): bool {
   const e = epollOf(share, fd);
-  return atomic.cmpxchg<u32>(e, 0, turn, READY_TURN) == 0;
+  return e == 0 || atomic.cmpxchg<u32>(e, 0, turn, READY_TURN) == 0;
 }
 
 /** Changes with every turn. */
 export function shareEpollTurns(share: usize, fd: u32): u32 {
-  return atomic.load<u32>(epollOf(share, fd), READY_TURNS);
+  const e = epollOf(share, fd);
+  return e == 0 ? 0 : atomic.load<u32>(e, READY_TURNS);
 }
 
 /** Whose turn it is; 0: nobody's. */
 export function shareEpollTurn(share: usize, fd: u32): u32 {
-  return atomic.load<u32>(epollOf(share, fd), READY_TURN);
+  const e = epollOf(share, fd);
+  return e == 0 ? 0 : atomic.load<u32>(e, READY_TURN);
 }
 
 /** Takes the turn of a dead thread away. What it has left half done is looked at anew. */
 export function shareEpollFree(share: usize, fd: u32, holder: u32): void {
   const e = epollOf(share, fd);
-  if (atomic.load<u32>(e, READY_TURN) != holder) return;
+  if (e == 0 || atomic.load<u32>(e, READY_TURN) != holder) return;
   readySetAll(e);
   atomic.cmpxchg<u32>(e, holder, 0, READY_TURN);
 }
 
 export function shareEpollLeave(share: usize, fd: u32, turn: u32): void {
   const e = epollOf(share, fd);
+  if (e == 0) return;
   atomic.add<u32>(e, 1, READY_TURNS);
   atomic.cmpxchg<u32>(e, turn, 0, READY_TURN);
 }
@@ -188,6 +191,7 @@ export function shareEpollControl(share: usize, epfd: u32, op: i32, fd: u32, eve
   if (life == 0) return -EBADF;
   if (fd == epfd) return -EINVAL;
   const e = epollOf(share, epfd);
+  if (e == 0) return -EBADF;
   const index = epfd - epollSlot(share, 0);
   const inner = epollOf(share, fd);
   const exclusive = op != EPOLL_CTL_DEL && (events & EPOLLEXCLUSIVE) != 0;
@@ -279,6 +283,7 @@ function depthAbove(share: usize, fd: u32, depth: u32): u32 {
  */
 export function shareEpollCollect(share: usize, epfd: u32, out: usize, max: u32): u32 {
   const e = epollOf(share, epfd);
+  if (e == 0) return 0;
   const start = load<u32>(e, READY_CURSOR);
   const end = load<u32>(e, READY_SLOTS);
   let found = collect(share, e, start, end, out, max);
@@ -325,5 +330,5 @@ function report(share: usize, e: usize, watch: usize, fd: u32): u32 {
 /** 1 when an epoll has a note at all: worth a look. */
 export function shareEpollHints(share: usize, epfd: u32): bool {
   const e = epollOf(share, epfd);
-  return readyNext(e, 0, load<u32>(e, READY_SLOTS)) >= 0;
+  return e != 0 && readyNext(e, 0, load<u32>(e, READY_SLOTS)) >= 0;
 }

@@ -146,8 +146,9 @@ function nothing(c: usize, from: u32): i32 {
   return state & CHANNEL_ASK ? CLIENT_ASK : state & CHANNEL_ENDED ? 0 : -EAGAIN;
 }
 
-/** Takes `bytes` that were read from position `from` on; false: somebody else has taken them. */
+/** Takes `bytes` that were read from position `from` on; false: somebody else has taken them, or there are fewer. */
 export function clientTake(p: usize, c: usize, from: u32, bytes: u32): bool {
+  if (bytes > atomic.load<u32>(c, CHANNEL_PRODUCED) - from) return false;
   if (atomic.cmpxchg<u32>(c, from, from + bytes, CHANNEL_CONSUMED) != from) return false;
   if (i32(from + bytes - load<u32>(c, CHANNEL_SIGNAL_AT)) >= 0) signal(p, c, false);
   return true;

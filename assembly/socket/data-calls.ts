@@ -4,6 +4,7 @@
 import {
   EAGAIN,
   EBADF,
+  EINVAL,
   ENOTCONN,
   ENOTSOCK,
   EOPNOTSUPP,
@@ -20,7 +21,7 @@ import {
 import { errorQueueRead } from "../net/error-queue";
 import { udpReceive, udpSend } from "../net/udp";
 import { stack } from "../stack";
-import { tcpCommit, tcpConsume, tcpPeek, tcpReceive, tcpReserve, tcpSend } from "../tcp/api";
+import { tcpCommit, tcpConsume, tcpPeek, tcpReceive, tcpReserve, tcpReserved, tcpSend } from "../tcp/api";
 import { fastopenIsOver, fastopenSend } from "../tcp/fastopen-client";
 import { fdGet } from "./descriptor";
 import { tcbOf, udpOf } from "./kinds";
@@ -41,6 +42,7 @@ export function send(fd: i32, data: usize, length: u32, flags: i32): i32 {
 export function sendto(fd: i32, data: usize, length: u32, flags: i32, address: u32, port: u32): i32 {
   const s = fdGet(fd);
   if (s === null) return -EBADF;
+  if (port > 65535) return -EINVAL;
   if (s.kind == KIND_TCP) return sendStream(s, data, length, flags, address, port);
   return sendDatagram(s, data, length, flags, address, port);
 }
@@ -73,6 +75,7 @@ export function sendtoWith(
 ): i32 {
   const s = fdGet(fd);
   if (s === null) return -EBADF;
+  if (port > 65535 || ttl > 255 || tos > 255) return -EINVAL;
   const ttlBefore = s.ttl;
   const tosBefore = s.tos;
   if (s.kind == KIND_UDP) {
@@ -118,11 +121,12 @@ export function sendReserve(fd: i32, want: u32): i32 {
   return tcpReserve(tcbOf(s), want);
 }
 
-/** Sends the first `length` bytes of what sendReserve gave. Returns `length` or a negative errno. */
+/** Sends the first `length` bytes of what sendReserve gave. Returns `length` or a negative errno: -EINVAL for more. */
 export function sendCommit(fd: i32, length: u32, flags: i32): i32 {
   const s = fdGet(fd);
   if (s === null) return -EBADF;
   if (s.kind != KIND_TCP) return notStream(s);
+  if (length > tcpReserved(tcbOf(s))) return -EINVAL;
   return tcpCommit(tcbOf(s), length, flags);
 }
 
@@ -134,12 +138,13 @@ export function recvPeek(fd: i32): i32 {
   return tcpPeek(tcbOf(s));
 }
 
-/** Drops `length` bytes that recvPeek showed. Returns how many received bytes are left. */
+/** Drops `length` received bytes. Returns how many are left; -EINVAL when there are not so many. */
 export function recvConsume(fd: i32, length: u32): i32 {
   const s = fdGet(fd);
   if (s === null) return -EBADF;
   if (s.kind != KIND_TCP) return notStream(s);
-  tcpConsume(tcbOf(s), length);
+  if (length > s.rcvBytes) return -EINVAL;
+  if (length != 0) tcpConsume(tcbOf(s), length);
   return i32(s.rcvBytes);
 }
 

@@ -200,8 +200,8 @@ export function epollControl(ep: Epoll, op: i32, fd: i32, events: u32, dataLow: 
 
 /** Says that a caller begins (1) or ends (-1) to sleep on an epoll. */
 export function epollSleep(ep: Epoll, change: i32): void {
-  assert(change > 0 || ep.waiters != 0);
-  ep.waiters += change;
+  if (change > 0) ep.waiters++;
+  else if (ep.waiters != 0) ep.waiters--;
 }
 
 function itemFind(ep: Epoll, s: Socket): u32 {

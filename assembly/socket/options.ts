@@ -91,6 +91,8 @@ const TIMESTAMPING_KNOWN: u32 =
 const LINGER_BYTES: u32 = 8;
 const TIMEVAL_BYTES: u32 = 16;
 const TIMESTAMPING_BYTES: u32 = 8;
+/** Timeouts from here on are none at all, as on Linux (MAX_SCHEDULE_TIMEOUT); below, microseconds fit 63 bits. */
+const TIMEOUT_SECONDS_MAX: i64 = 9_000_000_000_000;
 
 /** Sets an option from `length` bytes at `value`: 0, or -EINVAL, -ENOPROTOOPT, -EDOM, -ENOBUFS and the levels' own. */
 export function socketSetOption(s: Socket, level: i32, name: i32, value: usize, length: u32): i32 {
@@ -298,7 +300,8 @@ function setTimeout(s: Socket, name: i32, value: usize, length: u32): i32 {
   if (seconds == 0 && micros == 0 && s.extra == 0) return 0;
   const extra = extraOf(s);
   if (extra === null) return -ENOBUFS;
-  const timeout = seconds < 0 ? -1 : f64(seconds) * 1000000 + f64(micros);
+  const isEndless = seconds >= TIMEOUT_SECONDS_MAX;
+  const timeout = seconds < 0 ? -1 : isEndless ? 0 : f64(seconds) * 1000000 + f64(micros);
   if (name == SO_RCVTIMEO) extra.rcvTimeoutMicros = timeout;
   else extra.sndTimeoutMicros = timeout;
   return 0;

@@ -202,6 +202,12 @@ function batchEnds(t: Tcb): void {
   pushed(t, 0, false);
 }
 
+/** Bytes that may be written behind what is queued: what tcpReserve() gave at most. */
+export function tcpReserved(t: Tcb): u32 {
+  const tail = sndQueue(t).tail;
+  return tail != 0 ? chunkRoom(changetype<Chunk>(tail)) : 0;
+}
+
 /** Sends the first `length` bytes of what tcpReserve() gave; with MSG_BATCH they wait for their packet to be full. */
 export function tcpCommit(t: Tcb, length: u32, flags: i32): i32 {
   const q = sndQueue(t);

@@ -21,7 +21,7 @@ import type { ContextCore, PosixContext } from "../posix/context.ts";
 import type { SocketExports } from "../stack-exports.ts";
 import type { DatagramCalls } from "./datagrams.ts";
 import type { Link } from "./link.ts";
-import type { TransferCalls } from "../posix/transfer.ts";
+import type { RawTransfer } from "../posix/transfer.ts";
 
 /** What options.ts and message.ts of host/posix/ use. */
 export type ClientCalls = ContextCore &
@@ -35,7 +35,7 @@ const WANTS: Readonly<Record<number, number>> = Object.freeze({ [IP_PKTINFO]: 1,
 /** Makes them; `ways` is filled in when the calls exist that need this for their context. */
 export function createClientCalls(
   link: Link,
-  ways: { context?: PosixContext<ContextCore>; datagrams?: DatagramCalls; transfer?: TransferCalls },
+  ways: { context?: PosixContext<ContextCore>; datagrams?: DatagramCalls; transfer?: RawTransfer },
 ): ClientCalls {
   const { channel } = link;
 

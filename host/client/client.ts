@@ -6,7 +6,8 @@ import { EPOLLERR, EPOLLHUP, EPOLLIN } from "../../assembly/layout.ts";
 import { parseDuration } from "../../veth/options.ts";
 import { TurnClock } from "../clock.ts";
 import { optionError } from "../errors.ts";
-import { inet_ntop, inet_pton } from "../posix/address.ts";
+import { int, word } from "../posix/arguments.ts";
+import { checkedPosix } from "../posix/checked.ts";
 import { PosixContext } from "../posix/context.ts";
 import { createMessage } from "../posix/message.ts";
 import { createOptions } from "../posix/options.ts";
@@ -64,7 +65,8 @@ export class HostClient {
    */
   async ready(fd: number, events: number = EPOLLIN, { timeout, signal }: ReadyOptions = {}): Promise<number> {
     const link = this.#link;
-    const wanted = events | EPOLLERR | EPOLLHUP;
+    const wanted = word("events", events) | EPOLLERR | EPOLLHUP;
+    int("fd", fd);
     const deadline = timeout === undefined ? Infinity : link.now() + parseDuration("timeout", timeout);
     const { share } = link.place;
     const look = (): number => {
@@ -133,13 +135,11 @@ function createClientPosix(link: Link, place: ClientPlace): Posix {
   const context = new PosixContext(calls, link.seat.exchange, place.memory, waiter);
   const transfer = createClientTransfer(link, context);
   Object.assign(ways, { context, transfer, datagrams: createDatagrams(link, context) });
-  return {
+  return checkedPosix({
     ...createClientConnection(link, context),
     ...transfer,
     ...createMessage(context, transfer),
     ...createOptions(context),
     ...createClientMultiplex(link, context),
-    inet_pton,
-    inet_ntop,
-  };
+  });
 }

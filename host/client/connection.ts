@@ -44,9 +44,16 @@ import {
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
 } from "../../assembly/layout.ts";
-import { formatAddress, parseAddress, portOf, type SocketAddress, type SocketAddressResult } from "../posix/address.ts";
-import { invalidType } from "../posix/arguments.ts";
-import { type ConnectionCalls, isInternet, socketAddress } from "../posix/connection.ts";
+import {
+  formatAddress,
+  isForeign,
+  isInternet,
+  parseAddress,
+  portOf,
+  type SocketAddress,
+  type SocketAddressResult,
+} from "../posix/address.ts";
+import type { RawConnection } from "../posix/connection.ts";
 import type { ContextCore, PosixContext } from "../posix/context.ts";
 import type { Link } from "./link.ts";
 
@@ -61,7 +68,7 @@ export function socketOn(link: Link, stack: number, domain: number, type: number
 }
 
 /** Makes the calls of one thread. */
-export function createClientConnection(link: Link, context: PosixContext<ContextCore>): ConnectionCalls {
+export function createClientConnection(link: Link, context: PosixContext<ContextCore>): RawConnection {
   const { core, channel, seat } = link;
   /** The stack that gets the next socket: threads begin with different ones. */
   let next = seat.turn;
@@ -75,8 +82,8 @@ export function createClientConnection(link: Link, context: PosixContext<Context
     return fd;
   }
 
-  function bind(fd: number, where: SocketAddress | string | number, port?: number): number {
-    const to = socketAddress(where, port);
+  function bind(fd: number, to: SocketAddress): number {
+    if (isForeign(to)) return -EAFNOSUPPORT;
     const address = parseAddress(to.address);
     if (!isInternet(to) && !(to.family === AF_UNSPEC && address === 0)) return -EAFNOSUPPORT;
     return link.call(fd, CALL_BIND, address, portOf(to));
@@ -107,8 +114,7 @@ export function createClientConnection(link: Link, context: PosixContext<Context
     return child;
   }
 
-  function connect(fd: number, where: SocketAddress | string | number, port?: number): number {
-    const to = socketAddress(where, port);
+  function connect(fd: number, to: SocketAddress): number {
     if (to.family === AF_UNSPEC) return link.call(fd, CALL_DISCONNECT);
     if (!isInternet(to)) return -EAFNOSUPPORT;
     const started = link.call(fd, CALL_CONNECT, parseAddress(to.address), portOf(to));
@@ -142,7 +148,6 @@ export function createClientConnection(link: Link, context: PosixContext<Context
   }
 
   function name(call: number, fd: number, target: SocketAddressResult): number {
-    if (typeof target !== "object" || target === null) invalidType("name", "of type object", target);
     const result = link.call(fd, call);
     if (result === 0) context.giveAddress(target);
     return result;
@@ -187,7 +192,6 @@ export function createClientConnection(link: Link, context: PosixContext<Context
     socket,
     bind,
     listen: (fd, backlog) => link.call(fd, CALL_LISTEN, backlog),
-    accept: (fd, peer) => accept4(fd, peer, 0),
     accept4,
     connect,
     shutdown: (fd, how) => link.call(fd, CALL_SHUTDOWN, how),

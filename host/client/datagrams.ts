@@ -15,9 +15,11 @@ import {
   EDESTADDRREQ,
   EINVAL,
   EMSGSIZE,
+  EOPNOTSUPP,
   EPIPE,
   EXCHANGE_DATA_BYTES,
   MSG_DONTWAIT,
+  MSG_OOB,
 } from "../../assembly/layout.ts";
 import type { Bytes } from "../posix/arguments.ts";
 import type { ContextCore, PosixContext } from "../posix/context.ts";
@@ -48,6 +50,7 @@ export function createDatagrams(link: Link, context: PosixContext<ContextCore>):
     const { at, part, stack } = channel;
     const { length } = buffer;
     if (length > EXCHANGE_DATA_BYTES) return -EMSGSIZE;
+    if (flags & MSG_OOB) return -EOPNOTSUPP;
     let deadline: number | undefined;
     while (true) {
       const n = sendNow(fd, at, part, stack, buffer, flags, address, port, ttl, tos);

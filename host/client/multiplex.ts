@@ -16,12 +16,12 @@ import {
 import { invalidType } from "../posix/arguments.ts";
 import type { ContextCore, PosixContext } from "../posix/context.ts";
 import { dataWords, type EpollEvent, type EpollEventInput, fillEvents } from "../posix/events.ts";
-import type { MultiplexCalls } from "../posix/multiplex.ts";
+import type { RawMultiplex } from "../posix/multiplex.ts";
 import { createPolling } from "../posix/polling.ts";
 import type { Link } from "./link.ts";
 
 /** Makes the calls of one thread. */
-export function createClientMultiplex(link: Link, context: PosixContext<ContextCore>): MultiplexCalls {
+export function createClientMultiplex(link: Link, context: PosixContext<ContextCore>): RawMultiplex {
   const { core, seat, place } = link;
   const { share } = place;
   const { events: raw, eventsAt } = context;
@@ -62,7 +62,6 @@ export function createClientMultiplex(link: Link, context: PosixContext<ContextC
 
   function epoll_wait(epfd: number, events: EpollEvent[], maxevents: number, timeout: number): number {
     if (core.shareIsEpoll(share, epfd) === 0) return link.find(epfd) ? -EINVAL : -EBADF;
-    if (!(maxevents > 0)) return -EINVAL;
     const most = maxevents < EXCHANGE_EVENTS_MAX ? maxevents : EXCHANGE_EVENTS_MAX;
     link.stepped();
     let n = collect(epfd, most);
@@ -87,7 +86,6 @@ export function createClientMultiplex(link: Link, context: PosixContext<ContextC
   }
 
   function deadlineOf(millis: number): number {
-    if (typeof millis !== "number") invalidType("timeout", "of type number", millis);
     return millis < 0 ? Infinity : link.now() + millis * 1000;
   }
 
@@ -105,7 +103,6 @@ export function createClientMultiplex(link: Link, context: PosixContext<ContextC
   }
 
   return {
-    epoll_create: (size) => (size > 0 ? epoll_create1(0) : -EINVAL),
     epoll_create1,
     epoll_ctl,
     epoll_wait,

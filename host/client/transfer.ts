@@ -14,6 +14,8 @@ import {
   EAFNOSUPPORT,
   EAGAIN,
   EBADF,
+  EINVAL,
+  ENOTCONN,
   EOPNOTSUPP,
   EPIPE,
   EXCHANGE_DATA_BYTES,
@@ -29,9 +31,9 @@ import {
   MSG_WAITALL,
 } from "../../assembly/layout.ts";
 import { isForeign, parseAddress, portOf, type SocketAddress, type SocketAddressResult } from "../posix/address.ts";
-import { type Bytes, checkLength, toBytes } from "../posix/arguments.ts";
+import type { Bytes } from "../posix/arguments.ts";
 import type { ContextCore, PosixContext } from "../posix/context.ts";
-import type { TransferCalls } from "../posix/transfer.ts";
+import type { RawTransfer } from "../posix/transfer.ts";
 import { createDatagrams } from "./datagrams.ts";
 import type { Link } from "./link.ts";
 
@@ -39,19 +41,12 @@ import type { Link } from "./link.ts";
 const SMALL = 4096;
 
 /** Makes the calls of one thread. */
-export function createClientTransfer(link: Link, context: PosixContext<ContextCore>): TransferCalls {
+export function createClientTransfer(link: Link, context: PosixContext<ContextCore>): RawTransfer {
   const { core, seat, channel } = link;
   const { data, dataAt, bytes } = context;
   const datagrams = createDatagrams(link, context);
 
-  function send(fd: number, buffer: Bytes, a = 0, b?: number): number {
-    if (!(buffer instanceof Uint8Array)) buffer = toBytes(buffer);
-    let flags = a;
-    if (b !== undefined) {
-      checkLength(a, buffer.length);
-      if (a !== buffer.length) buffer = buffer.subarray(0, a);
-      flags = b;
-    }
+  function send(fd: number, buffer: Bytes, flags: number): number {
     if (!link.find(fd)) return link.refusal(fd);
     const { at, part, stack } = channel;
     const kind = link.word(at, CHANNEL_KIND);
@@ -158,14 +153,7 @@ export function createClientTransfer(link: Link, context: PosixContext<ContextCo
     }
   }
 
-  function recv(fd: number, buffer: Bytes, a = 0, b?: number): number {
-    if (!(buffer instanceof Uint8Array)) buffer = toBytes(buffer);
-    let { length } = buffer;
-    let flags = a;
-    if (b !== undefined) {
-      if (a !== length) checkLength((length = a), buffer.length);
-      flags = b;
-    }
+  function recv(fd: number, buffer: Bytes, length: number, flags: number): number {
     if (!link.find(fd)) return link.refusal(fd);
     const { at, stack } = channel;
     const n = recvNow(fd, buffer, length, flags);
@@ -261,39 +249,16 @@ export function createClientTransfer(link: Link, context: PosixContext<ContextCo
     return done;
   }
 
-  function sendto(
-    fd: number,
-    buffer: Bytes,
-    a: number = 0,
-    b?: number | SocketAddress | null,
-    c?: SocketAddress | null,
-  ) {
-    const asInC = typeof b === "number";
-    const to = asInC ? c : b;
-    if (to === undefined || to === null) return asInC ? send(fd, buffer, a, b) : send(fd, buffer, a);
-    if (!(buffer instanceof Uint8Array)) buffer = toBytes(buffer);
-    if (asInC) {
-      checkLength(a, buffer.length);
-      buffer = buffer.subarray(0, a);
-    }
-    const flags = asInC ? b : a;
+  function sendto(fd: number, buffer: Bytes, flags: number, to: SocketAddress): number {
     if (!link.find(fd)) return link.refusal(fd);
     if (link.word(channel.at, CHANNEL_KIND) !== KIND_UDP) return send(fd, buffer, flags);
     if (isForeign(to)) return -EAFNOSUPPORT;
     return datagrams.send(fd, buffer, flags, parseAddress(to.address), portOf(to), -1, -1);
   }
 
-  function recvfrom(
-    fd: number,
-    buffer: Bytes,
-    a: number = 0,
-    b?: number | SocketAddressResult | null,
-    c?: SocketAddressResult | null,
-  ): number {
-    const asInC = typeof b === "number";
-    const from = asInC ? c : b;
-    const n = asInC ? recv(fd, buffer, a, b) : recv(fd, buffer, a);
-    if (n >= 0 && from !== undefined && from !== null && link.find(fd)) {
+  function recvfrom(fd: number, buffer: Bytes, length: number, flags: number, from: SocketAddressResult): number {
+    const n = recv(fd, buffer, length, flags);
+    if (n >= 0 && link.find(fd)) {
       if (link.word(channel.at, CHANNEL_KIND) === KIND_UDP) context.giveAddress(from);
     }
     return n;
@@ -316,9 +281,12 @@ export function createClientTransfer(link: Link, context: PosixContext<ContextCo
     if (!link.find(fd)) return link.refusal(fd);
     const { at, part } = channel;
     const from = core.clientPosition(at);
+    const unread = core.clientUnread(at, from);
+    if (unread === -EOPNOTSUPP || unread === -EBADF) return unread;
+    if (core.clientIsStream(at) === 0) return -ENOTCONN;
+    if (length < 0 || length > Math.max(unread, 0)) return -EINVAL;
     if (length > 0) core.clientTake(part, at, from, length);
-    const unread = core.clientUnread(at, core.clientPosition(at));
-    return Math.max(unread, 0);
+    return Math.max(core.clientUnread(at, core.clientPosition(at)), 0);
   }
 
   return {
@@ -326,8 +294,6 @@ export function createClientTransfer(link: Link, context: PosixContext<ContextCo
     recv,
     sendto,
     recvfrom,
-    read: (fd, buffer, length) => (length === undefined ? recv(fd, buffer) : recv(fd, buffer, length, 0)),
-    write: (fd, buffer, length) => (length === undefined ? send(fd, buffer) : send(fd, buffer, length, 0)),
     recv_view,
     recv_done,
   };

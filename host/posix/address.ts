@@ -2,7 +2,7 @@
 // Read first: POSIX inet_ntop(3), inet_pton(3).
 
 import { AF_INET, AF_UNSPEC, EAFNOSUPPORT, EINVAL } from "../../assembly/layout.ts";
-import { checkPort, invalidType, invalidValue } from "./arguments.ts";
+import { checkPort, int, invalidType, invalidValue, word } from "./arguments.ts";
 
 /** struct sockaddr_in: `address` as text ("10.0.0.1") or as a number in host order. */
 export interface SocketAddress {
@@ -64,7 +64,28 @@ export function parseAddress(address: string | number | undefined): number {
   }
   if (address === undefined) return 0;
   if (typeof address !== "number") invalidType("address", "of type string or number", address);
-  return address >>> 0;
+  return word("address", address) >>> 0;
+}
+
+/** The address of a call that takes it in one piece or in two, all of it checked. */
+export function socketAddress(where: SocketAddress | string | number, port?: number): SocketAddress {
+  if (typeof where === "object" && where !== null) {
+    if (where.family !== undefined) int("family", where.family);
+    // The text of another family's address is for the call to refuse: -EAFNOSUPPORT.
+    if (!isForeign(where) || typeof where.address !== "string") parseAddress(where.address);
+    portOf(where);
+    return where;
+  }
+  if (typeof where !== "string" && typeof where !== "number") {
+    invalidType("address", "an object { address, port }, a string or a number", where);
+  }
+  parseAddress(where);
+  return { address: where, port: checkPort(port) };
+}
+
+/** True for AF_INET, and for an address that names no family. */
+export function isInternet(address: SocketAddress): boolean {
+  return address.family === undefined || address.family === AF_INET;
 }
 
 function parseAnew(text: string): number {
@@ -87,13 +108,14 @@ export function portOf(address: SocketAddress): number {
 
 /** inet_pton(3): the address as a number in host order, -EINVAL for text that is none, -EAFNOSUPPORT. */
 export function inet_pton(family: number, text: string): number {
-  if (family !== AF_INET) return -EAFNOSUPPORT;
+  if (typeof text !== "string") invalidType("text", "of type string", text);
+  if (int("family", family) !== AF_INET) return -EAFNOSUPPORT;
   const address = scanAddress(text);
   return address < 0 ? -EINVAL : address;
 }
 
 /** inet_ntop(3): the text of an address in host order. */
 export function inet_ntop(family: number, address: number): string {
-  if (family !== AF_INET) invalidValue("family", "must be AF_INET", family);
-  return formatAddress(address >>> 0);
+  if (int("family", family) !== AF_INET) invalidValue("family", "must be AF_INET", family);
+  return formatAddress(word("address", address) >>> 0);
 }

@@ -2,7 +2,6 @@
 // Read first: the section 2 pages of each; socket(7) SO_LINGER.
 
 import {
-  AF_INET,
   AF_UNSPEC,
   EAFNOSUPPORT,
   EAGAIN,
@@ -14,8 +13,14 @@ import {
   FIONBIO,
   SHUT_WR,
 } from "../../assembly/layout.ts";
-import { parseAddress, portOf, type SocketAddress, type SocketAddressResult } from "./address.ts";
-import { checkPort, invalidType } from "./arguments.ts";
+import {
+  isForeign,
+  isInternet,
+  parseAddress,
+  portOf,
+  type SocketAddress,
+  type SocketAddressResult,
+} from "./address.ts";
 import type { PosixContext } from "./context.ts";
 
 /** `bind(fd, { address, port })` or `bind(fd, address, port)`; so connect. */
@@ -43,12 +48,16 @@ export interface ConnectionCalls {
   ioctl: (fd: number, request: number, result?: { value?: number } | number | boolean) => number;
 }
 
+/** The same behind the checks of checked.ts. */
+export type RawConnection = Omit<ConnectionCalls, "bind" | "accept" | "connect"> &
+  Record<"bind" | "connect", (fd: number, to: SocketAddress) => number>;
+
 /** Makes the calls for one stack. */
-export function createConnection(context: PosixContext): ConnectionCalls {
+export function createConnection(context: PosixContext): RawConnection {
   const { core, waiter } = context;
 
-  function bind(fd: number, where: SocketAddress | string | number, port?: number): number {
-    const to = socketAddress(where, port);
+  function bind(fd: number, to: SocketAddress): number {
+    if (isForeign(to)) return -EAFNOSUPPORT;
     const address = parseAddress(to.address);
     // As Linux: AF_UNSPEC passes for AF_INET with the wildcard address.
     if (!isInternet(to) && !(to.family === AF_UNSPEC && address === 0)) return -EAFNOSUPPORT;
@@ -72,8 +81,7 @@ export function createConnection(context: PosixContext): ConnectionCalls {
     }
   }
 
-  function connect(fd: number, where: SocketAddress | string | number, port?: number): number {
-    const to = socketAddress(where, port);
+  function connect(fd: number, to: SocketAddress): number {
     if (to.family === AF_UNSPEC) return core.disconnect(fd);
     if (!isInternet(to)) return -EAFNOSUPPORT;
     context.touch();
@@ -104,7 +112,6 @@ export function createConnection(context: PosixContext): ConnectionCalls {
   }
 
   function name(call: (fd: number) => number, fd: number, target: SocketAddressResult): number {
-    if (typeof target !== "object" || target === null) invalidType("name", "of type object", target);
     const result = call(fd);
     if (result === 0) context.giveAddress(target);
     return result;
@@ -122,7 +129,6 @@ export function createConnection(context: PosixContext): ConnectionCalls {
     socket: (domain, type, protocol = 0) => core.socket(domain, type, protocol),
     bind,
     listen: (fd, backlog) => core.listen(fd, backlog),
-    accept: (fd, peer) => accept4(fd, peer, 0),
     accept4,
     connect,
     shutdown: (fd, how) => {
@@ -135,18 +141,4 @@ export function createConnection(context: PosixContext): ConnectionCalls {
     fcntl: (fd, command, argument = 0) => core.fcntl(fd, command, argument),
     ioctl,
   };
-}
-
-/** The address of a call that takes it in one piece or in two. */
-export function socketAddress(where: SocketAddress | string | number, port: number | undefined): SocketAddress {
-  if (typeof where === "object" && where !== null) return where;
-  if (typeof where !== "string" && typeof where !== "number") {
-    invalidType("address", "an object { address, port }, a string or a number", where);
-  }
-  return { address: where, port: checkPort(port) };
-}
-
-/** True for AF_INET, and for an address that names no family. */
-export function isInternet(address: SocketAddress): boolean {
-  return address.family === undefined || address.family === AF_INET;
 }

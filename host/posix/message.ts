@@ -39,7 +39,7 @@ import {
   TCP_INQ,
 } from "../../assembly/layout.ts";
 import { formatAddress, parseAddress, portOf, type SocketAddress, type SocketAddressResult } from "./address.ts";
-import { type Bytes, invalidType, toBytes } from "./arguments.ts";
+import { type Bytes, toBytes } from "./arguments.ts";
 import {
   ADDRESS_DESTINATION,
   ADDRESS_FLAGS,
@@ -51,7 +51,7 @@ import {
 } from "./context.ts";
 import type { TimeSpec } from "./events.ts";
 import type { SocketExports } from "../stack-exports.ts";
-import type { TransferCalls } from "./transfer.ts";
+import type { RawTransfer } from "./transfer.ts";
 
 /** struct sock_extended_err and the address behind it (SO_EE_OFFENDER). */
 export interface ExtendedError {
@@ -111,7 +111,7 @@ export function createMessage(
   context: PosixContext<
     ContextCore & Pick<SocketExports, "getsockopt" | "ioctl" | "pollEvents" | "recvPeek" | "sendtoWith">
   >,
-  transfer: TransferCalls,
+  transfer: RawTransfer,
 ): MessageCalls {
   const { core, args } = context;
   /** Where scattered buffers come together; grows to what a message needs. */
@@ -178,7 +178,7 @@ export function createMessage(
     const bytes = iov.length === 1 ? (iov[0] as Bytes) : room(length);
     const from: SocketAddressResult = {};
     // The whole length tells whether a datagram was cut; recvmsg itself reports it only when asked to.
-    const n = transfer.recvfrom(fd, bytes, flags, from);
+    const n = transfer.recvfrom(fd, bytes, length, flags, from);
     if (n < 0) return n;
     if (iov.length !== 1) scatter(bytes.subarray(0, Math.min(n, length)), iov);
     message.msg_flags = 0;
@@ -274,8 +274,6 @@ export function createMessage(
 }
 
 function buffersOf(message: MessageHeader): Bytes[] {
-  if (typeof message !== "object" || message === null) invalidType("message", "of type object", message);
-  if (!Array.isArray(message.msg_iov)) invalidType("msg_iov", "an array of buffers", message.msg_iov);
   return message.msg_iov.map((buffer) => toBytes(buffer, "msg_iov"));
 }
 

@@ -1,7 +1,7 @@
 // epoll_*, poll and select: each steps the stack first, since in the shared thread model they are the packet loop.
 // Read first: epoll(7), poll(2), select(2).
 
-import { EDEADLK, EINVAL, EPOLL_CTL_DEL, EXCHANGE_EVENTS_MAX } from "../../assembly/layout.ts";
+import { EDEADLK, EPOLL_CTL_DEL, EXCHANGE_EVENTS_MAX } from "../../assembly/layout.ts";
 import { invalidType } from "./arguments.ts";
 import type { PosixContext } from "./context.ts";
 import { dataWords, type EpollEvent, type EpollEventInput, fillEvents } from "./events.ts";
@@ -15,8 +15,11 @@ export interface MultiplexCalls extends PollingCalls {
   epoll_wait: (epfd: number, events: EpollEvent[], maxevents: number, timeout: number) => number;
 }
 
+/** The same behind the checks of checked.ts. */
+export type RawMultiplex = Omit<MultiplexCalls, "epoll_create">;
+
 /** Makes the calls for one stack. */
-export function createMultiplex(context: PosixContext): MultiplexCalls {
+export function createMultiplex(context: PosixContext): RawMultiplex {
   const { core, events: raw, eventsAt, waiter } = context;
   const coreWait = core.epollWait;
 
@@ -46,7 +49,6 @@ export function createMultiplex(context: PosixContext): MultiplexCalls {
   }
 
   function deadlineOf(millis: number): number {
-    if (typeof millis !== "number") invalidType("timeout", "of type number", millis);
     return millis < 0 ? Infinity : waiter.now() + millis * 1000;
   }
 
@@ -73,7 +75,6 @@ export function createMultiplex(context: PosixContext): MultiplexCalls {
   }
 
   return {
-    epoll_create: (size) => (size > 0 ? core.epollCreate(0) : -EINVAL),
     epoll_create1: (flags) => core.epollCreate(flags),
     epoll_ctl,
     epoll_wait,

@@ -16,7 +16,7 @@ import {
   TCP_INFO,
 } from "../../assembly/layout.ts";
 import { formatAddress, parseAddress } from "./address.ts";
-import { invalidType, toBytes } from "./arguments.ts";
+import { int, invalidType, long, millis, structure, toBytes, word } from "./arguments.ts";
 import type { SocketExports } from "../stack-exports.ts";
 import { ARGS_BYTES, type ContextCore, type PosixContext } from "./context.ts";
 import type { TimeVal } from "./events.ts";
@@ -76,8 +76,9 @@ export function createOptions(
   const area = new Uint8Array(args.buffer, args.byteOffset, ARGS_BYTES);
 
   function setsockopt(fd: number, level: number, name: number, value: OptionValue): number {
+    const length = encode(args, area, shapeOf(level, name), value);
     if (level === SOL_SOCKET && name === SO_RCVLOWAT) context.hasLowWater = true;
-    return core.setsockopt(fd, level, name, argsAt, encode(args, area, shapeOf(level, name), value));
+    return core.setsockopt(fd, level, name, argsAt, length);
   }
 
   function getsockopt(fd: number, level: number, name: number, result?: OptionResult): number {
@@ -108,35 +109,37 @@ function encode(args: DataView, area: Uint8Array, shape: Shape, value: OptionVal
   }
   switch (shape) {
     case "linger": {
-      const linger = structure<Linger>(value, "{ l_onoff, l_linger }");
-      args.setInt32(0, Number(linger.l_onoff), true);
-      args.setInt32(4, linger.l_linger, true);
+      const { l_onoff, l_linger } = structure("value", value as Linger, "an object { l_onoff, l_linger }");
+      args.setInt32(0, typeof l_onoff === "boolean" ? Number(l_onoff) : int("l_onoff", l_onoff), true);
+      args.setInt32(4, int("l_linger", l_linger), true);
       return 8;
     }
     case "timeval": {
-      const time = typeof value === "number" ? fromMillis(value) : structure<TimeVal>(value, "{ tv_sec, tv_usec }");
-      args.setBigInt64(0, BigInt(time.tv_sec), true);
-      args.setBigInt64(8, BigInt(time.tv_usec), true);
+      const time = typeof value === "number" ? fromMillis(value) : (value as TimeVal);
+      const { tv_sec, tv_usec } = structure("value", time, "an object { tv_sec, tv_usec }");
+      args.setBigInt64(0, BigInt(long("tv_sec", tv_sec)), true);
+      args.setBigInt64(8, BigInt(long("tv_usec", tv_usec)), true);
       return 16;
     }
     case "mreq": {
-      const request = structure<IpMreq>(value, "{ imr_multiaddr, imr_interface }");
+      const request = structure("value", value as IpMreq, "an object { imr_multiaddr, imr_interface }");
       args.setUint32(0, parseAddress(request.imr_multiaddr));
       args.setUint32(4, parseAddress(request.imr_interface));
-      args.setInt32(8, request.imr_ifindex ?? 0, true);
+      args.setInt32(8, int("imr_ifindex", request.imr_ifindex ?? 0), true);
       return 12;
     }
     case "address":
-      if (typeof value === "object") return encode(args, area, "mreq", { imr_multiaddr: 0, ...value });
-      if (typeof value === "boolean") invalidType("value", "an address", value);
+      if (typeof value === "object" && value !== null) {
+        return encode(args, area, "mreq", { imr_multiaddr: 0, ...value });
+      }
+      if (typeof value !== "string" && typeof value !== "number") invalidType("value", "an address", value);
       args.setUint32(0, parseAddress(value));
       return 4;
     default:
       break;
   }
   if (typeof value === "string") return writeText(area, value);
-  if (typeof value !== "number" && typeof value !== "boolean") invalidType("value", "of type number", value);
-  args.setInt32(0, Number(value), true);
+  args.setInt32(0, typeof value === "boolean" ? Number(value) : word("value", value), true);
   return 4;
 }
 
@@ -146,14 +149,10 @@ function writeText(area: Uint8Array, text: string): number {
   return bytes.length;
 }
 
-function structure<T extends object>(value: OptionValue, shape: string): T {
-  if (typeof value !== "object") invalidType("value", `an object ${shape}`, value);
-  return value as unknown as T;
-}
-
-function fromMillis(millis: number): TimeVal {
-  const seconds = Math.floor(millis / 1000);
-  return { tv_sec: seconds, tv_usec: Math.round((millis - seconds * 1000) * 1000) };
+function fromMillis(value: number): TimeVal {
+  const micros = Math.round(millis("value", value) * 1000);
+  const seconds = Math.floor(micros / 1e6);
+  return { tv_sec: seconds, tv_usec: micros - seconds * 1e6 };
 }
 
 /** Fills a result object from the argument area. */

@@ -3,7 +3,7 @@
 // Results are >= 0 or a negative errno, as system calls give them; EINTR never comes.
 
 import type { StackExports } from "../stack-exports.ts";
-import { inet_ntop, inet_pton } from "./address.ts";
+import { checkedPosix } from "./checked.ts";
 import { type ConnectionCalls, createConnection } from "./connection.ts";
 import { PosixContext, type PosixMemory } from "./context.ts";
 import { createMessage, type MessageCalls } from "./message.ts";
@@ -43,13 +43,11 @@ export function createPosix(
 ): Posix {
   const context = new PosixContext(core, core.exchange() >>> 0, memory, waiter);
   const transfer = createTransfer(context);
-  return {
+  return checkedPosix({
     ...createConnection(context),
     ...transfer,
     ...createMessage(context, transfer),
     ...createOptions(context),
     ...createMultiplex(context),
-    inet_pton,
-    inet_ntop,
-  };
+  });
 }

@@ -30,7 +30,7 @@ import {
   SOL_SOCKET,
 } from "../../assembly/layout.ts";
 import { isForeign, parseAddress, portOf, type SocketAddress, type SocketAddressResult } from "./address.ts";
-import { type Bytes, checkLength, toBytes } from "./arguments.ts";
+import type { Bytes } from "./arguments.ts";
 import type { PosixContext } from "./context.ts";
 
 /** Payloads up to this size go through the exchange area: cheaper than the three calls of the direct way. */
@@ -81,23 +81,23 @@ export interface TransferCalls {
   recv_done: (fd: number, length: number) => number;
 }
 
+/** The same behind the checks of checked.ts: one form of each, whose bytes are a Uint8Array. */
+export interface RawTransfer extends Pick<TransferCalls, "recv_view" | "recv_done"> {
+  send: (fd: number, buffer: Bytes, flags: number) => number;
+  /** At most `length` bytes, which fit into the buffer. */
+  recv: (fd: number, buffer: Bytes, length: number, flags: number) => number;
+  sendto: (fd: number, buffer: Bytes, flags: number, to: SocketAddress) => number;
+  recvfrom: (fd: number, buffer: Bytes, length: number, flags: number, from: SocketAddressResult) => number;
+}
+
 /** Makes the calls for one stack. */
-export function createTransfer(context: PosixContext): TransferCalls {
+export function createTransfer(context: PosixContext): RawTransfer {
   const { core, data, dataAt, bytes, pointer } = context;
   const coreSend = core.send;
   const coreRecv = core.recv;
 
-  function send(fd: number, buffer: Bytes, a = 0, b?: number): number {
-    if (!(buffer instanceof Uint8Array)) buffer = toBytes(buffer);
-    let length = buffer.length;
-    let flags = a;
-    if (b !== undefined) {
-      if (a !== length) {
-        checkLength(a, length);
-        buffer = buffer.subarray(0, (length = a));
-      }
-      flags = b;
-    }
+  function send(fd: number, buffer: Bytes, flags: number): number {
+    const { length } = buffer;
     if (length > SMALL) return sendLarge(fd, buffer, flags);
     data.set(buffer);
     context.touch();
@@ -105,14 +105,7 @@ export function createTransfer(context: PosixContext): TransferCalls {
     return n === length ? n : sendShort(fd, buffer, flags, n);
   }
 
-  function recv(fd: number, buffer: Bytes, a = 0, b?: number): number {
-    if (!(buffer instanceof Uint8Array)) buffer = toBytes(buffer);
-    let length = buffer.length;
-    let flags = a;
-    if (b !== undefined) {
-      if (a !== length) checkLength((length = a), buffer.length);
-      flags = b;
-    }
+  function recv(fd: number, buffer: Bytes, length: number, flags: number): number {
     const n = receiveNow(fd, buffer, length, flags);
     if (n === -EAGAIN) return recvWaiting(fd, buffer, length, flags);
     return n > 0 && n < length ? recvShort(fd, buffer, length, flags, n) : n;
@@ -290,24 +283,7 @@ export function createTransfer(context: PosixContext): TransferCalls {
     return rest < 0 ? n : n + rest;
   }
 
-  function sendto(
-    fd: number,
-    buffer: Bytes,
-    a: number = 0,
-    b?: number | SocketAddress | null,
-    to?: SocketAddress | null,
-  ): number {
-    if (typeof b === "number") {
-      if (to === undefined || to === null) return send(fd, buffer, a, b);
-      checkLength(a, (buffer = toBytes(buffer)).length);
-      return sendtoAddress(fd, buffer.subarray(0, a), b, to);
-    }
-    if (b === undefined || b === null) return send(fd, buffer, a);
-    return sendtoAddress(fd, buffer, a, b);
-  }
-
-  function sendtoAddress(fd: number, buffer: Bytes, flags: number, to: SocketAddress): number {
-    if (!(buffer instanceof Uint8Array)) buffer = toBytes(buffer);
+  function sendto(fd: number, buffer: Bytes, flags: number, to: SocketAddress): number {
     if (isForeign(to) && !isStream(fd)) return foreignRefusal(fd);
     const address = parseAddress(to.address);
     const port = portOf(to);
@@ -332,20 +308,7 @@ export function createTransfer(context: PosixContext): TransferCalls {
     return n >= 0 && n < length ? sendRest(fd, buffer, flags & ~MSG_FASTOPEN, n) : n;
   }
 
-  function recvfrom(
-    fd: number,
-    buffer: Bytes,
-    a: number = 0,
-    b?: number | SocketAddressResult | null,
-    c?: SocketAddressResult | null,
-  ): number {
-    if (!(buffer instanceof Uint8Array)) buffer = toBytes(buffer);
-    const asInC = typeof b === "number";
-    const from = asInC ? c : b;
-    if (from === undefined || from === null) return asInC ? recv(fd, buffer, a, b) : recv(fd, buffer, a);
-    const flags = asInC ? b : a;
-    let length = buffer.length;
-    if (asInC && a !== length) checkLength((length = a), buffer.length);
+  function recvfrom(fd: number, buffer: Bytes, length: number, flags: number, from: SocketAddressResult): number {
     let n = receiveFrom(fd, buffer, length, flags, from);
     if (n !== -EAGAIN || flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) return n;
     const deadline = context.deadline(fd, 0);
@@ -385,8 +348,6 @@ export function createTransfer(context: PosixContext): TransferCalls {
     recv,
     sendto,
     recvfrom,
-    read: (fd, buffer, length) => (length === undefined ? recv(fd, buffer) : recv(fd, buffer, length, 0)),
-    write: (fd, buffer, length) => (length === undefined ? send(fd, buffer) : send(fd, buffer, length, 0)),
     recv_view: (fd) => {
       const run = core.recvPeek(fd);
       if (run < 0) return run;

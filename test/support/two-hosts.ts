@@ -21,13 +21,12 @@ export interface TwoHosts {
 }
 
 /** ORIBI_THREADS=separate: the same calls, by way of what business threads share with the stacks. */
-const THREADS = process.env.ORIBI_THREADS === "separate" ? "separate" : "shared";
+const THREADS: "shared" | "separate" = process.env.ORIBI_THREADS === "separate" ? "separate" : "shared";
 
 /** Makes them; the stacks of both have these sizes. */
-export function twoHosts(stack: StackOptions = {}, seed: number | string = 1): TwoHosts {
+export function twoHosts(stack: StackOptions = {}, seed: number | string = 1, threads = THREADS): TwoHosts {
   const network = createNetwork({ seed, time: "virtual" });
   const bridge = network.bridge("lan");
-  const threads = THREADS;
   const client = network.host("client", { bridge, address: "10.0.0.1/24", stack, threads });
   const server = network.host("server", { bridge, address: "10.0.0.2/24", stack, threads });
   network.settle(); // the announcements of both addresses
