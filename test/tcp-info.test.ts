@@ -32,7 +32,7 @@ const TOTAL_RTO = 240;
 const RTO_TIME = 244;
 
 describe("TCP_INFO", () => {
-  it("counts bytes as the application does: without SYN and FIN, retransmissions apart", () => {
+  it("counts bytes as Linux does: those sent without SYN and FIN, retransmissions apart; the others with FIN", () => {
     const h = stackHarness({ sysctls: { TCP_TIMESTAMPS: 0 } });
     const { peer, fd } = opened(h);
     h.send(fd, pattern(5000));
@@ -46,7 +46,25 @@ describe("TCP_INFO", () => {
     expect(later(BYTES_RETRANS)).to.be.greaterThan(0);
     expect(later(BYTES_SENT) + later(NOTSENT)).to.equal(5100 + later(BYTES_RETRANS));
     peer.say("F.", { seq: 701, ack: 5001 });
-    expect(infoOf(h, fd)(BYTES_RECEIVED)).to.equal(700);
+    h.core.shutdown(fd, layout.SHUT_WR);
+    peer.say(".", { seq: 702, ack: 5102 });
+    const last = infoOf(h, fd);
+    expect([BYTES_ACKED, BYTES_RECEIVED].map(last)).to.deep.equal([5101, 701]);
+    expect(last(BYTES_SENT)).to.equal(5100 + last(BYTES_RETRANS));
+  });
+
+  it("counts the SYN of who has connected among the acknowledged bytes, as Linux does", () => {
+    const h = stackHarness({ sysctls: { TCP_TIMESTAMPS: 0 } });
+    const peer = new TcpPeer(h, { port: 9000 });
+    const fd = h.tcp();
+    connectTo(h, peer, fd);
+    peer.heard();
+    expect(infoOf(h, fd)(BYTES_ACKED)).to.equal(0);
+    peer.say("S.", { ack: 1, options: { mss: 1000 } });
+    expect([BYTES_ACKED, BYTES_SENT].map(infoOf(h, fd))).to.deep.equal([1, 0]);
+    h.send(fd, pattern(500));
+    peer.say(".", { seq: 1, ack: 501 });
+    expect([BYTES_ACKED, BYTES_SENT].map(infoOf(h, fd))).to.deep.equal([501, 500]);
   });
 
   it("tells sizes as Linux does: timestamps taken off, the path's MTU whole", () => {

@@ -180,6 +180,18 @@ describe("the receive window", () => {
     expect(infoOf(h, fd)(64)).to.be.at.least((last.tcp!.window << 7) >>> 1);
   });
 
+  it("tells by TCP_WINDOW_CLAMP what limits the window where none was set, as Linux does", () => {
+    const h = stackHarness({ sysctls: { TCP_TIMESTAMPS: 0 } });
+    const closed = h.tcp();
+    expect(h.option(closed, IPPROTO_TCP, TCP_WINDOW_CLAMP)).to.equal(0);
+    h.ok(h.setOption(closed, IPPROTO_TCP, TCP_WINDOW_CLAMP, -1));
+    expect(h.option(closed, IPPROTO_TCP, TCP_WINDOW_CLAMP)).to.equal(1152);
+    // Half of the buffer of 131,072 bytes, less a segment of 1,460.
+    const { fd } = opened(h);
+    expect(h.option(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP)).to.equal(64_076);
+    expect(errnoName(h.setOption(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, 0))).to.equal("EINVAL");
+  });
+
   it("stays below TCP_WINDOW_CLAMP", () => {
     const h = stackHarness({ sysctls: { TCP_TIMESTAMPS: 0 } });
     const { peer, fd } = opened(h, { mss: 1000, wscale: 7 });

@@ -75,7 +75,8 @@ export class SocketExtra {
   keepIdleMillis: u32;
   keepIntervalMillis: u32;
   keepCount: u32;
-  deferAcceptSeconds: u32;
+  /** TCP_DEFER_ACCEPT, as timeouts of a SYN,ACK. */
+  deferAcceptTimeouts: u32;
   synCount: u32;
   /** TCP_LINGER2; 0: tcp_fin_timeout counts, LINGER2_NONE: no waiting in FIN-WAIT-2. */
   linger2Millis: u32;

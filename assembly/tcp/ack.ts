@@ -345,8 +345,8 @@ function settle(t: Tcb, f: Flight, flag: u32, priorOut: u32, priorDelivered: u32
 /** An ACK while nothing is in flight: the window may have opened (RFC 9293 3.8.6.1). */
 function afterIdleAck(t: Tcb): void {
   if (t.tflags & TF_PROBING) {
-    const unsent = unsentBytes(t);
-    if (unsent == 0 || i32(t.sndUna + t.sndWnd - t.sndNxt) >= i32(min(unsent, u32(t.mss)))) {
+    const wanted = min(max<u32>(unsentBytes(t), 1), u32(t.mss));
+    if (!hasUnsent(t) || i32(t.sndUna + t.sndWnd - t.sndNxt) >= i32(wanted)) {
       t.backoff = 0;
       t.tflags &= ~TF_PROBING;
       disarmTimer(t, ARMED_RTO);

@@ -88,6 +88,15 @@ export function noteDsack(f: Flight, start: u32, end: u32): void {
   f.dsackEnd = end;
 }
 
+/**
+ * More of a segment came twice. One D-SACK can tell of one range: the first, with what adjoins it (RFC 2883 section 4;
+ * Linux: tcp_dsack_extend).
+ */
+function noteMoreDsack(f: Flight, start: u32, end: u32): void {
+  if (f.dsackStart == f.dsackEnd) noteDsack(f, start, end);
+  else if (seqLe(start, f.dsackEnd) && seqGt(end, f.dsackEnd)) f.dsackEnd = end;
+}
+
 /** Appends what of the segment lies behind island `p`, then swallows the islands that it now reaches. */
 function extend(t: Tcb, f: Flight, p: Island, end: u32): void {
   const overlap = p.endSeq - segSeq;
@@ -169,7 +178,7 @@ function swallow(f: Flight, p: Island): void {
     if (seqGt(n.seq, p.endSeq)) return;
     const q = islandQueue(n);
     const overlap = p.endSeq - n.seq;
-    if (overlap > 0) noteDsack(f, n.seq, seqLt(n.endSeq, p.endSeq) ? n.endSeq : p.endSeq);
+    if (overlap > 0) noteMoreDsack(f, n.seq, seqLt(n.endSeq, p.endSeq) ? n.endSeq : p.endSeq);
     if (seqLe(n.endSeq, p.endSeq)) {
       f.islandBytes -= q.bytes;
       queueClear(q);
@@ -200,10 +209,7 @@ export function islandsDrain(t: Tcb, f: Flight): u32 {
     const q = islandQueue(i);
     f.islandBytes -= q.bytes;
     const overlap = t.rcvNxt - i.seq;
-    if (overlap > 0 && f.dsackStart == f.dsackEnd) {
-      // One D-SACK can tell of one range: the first that came twice.
-      noteDsack(f, i.seq, seqLt(i.endSeq, t.rcvNxt) ? i.endSeq : t.rcvNxt);
-    }
+    if (overlap > 0) noteMoreDsack(f, i.seq, seqLt(i.endSeq, t.rcvNxt) ? i.endSeq : t.rcvNxt);
     if (seqGt(i.endSeq, t.rcvNxt)) {
       queueConsume(q, min(overlap, q.bytes));
       queueSplice(rcvQueue(t), q);

@@ -13,11 +13,18 @@ import { tcpDone } from "./close";
 import { rtoMax } from "./rtt";
 import { Flight, TF_ORPHAN, Tcb } from "./tcb";
 
-/** What `retries` doublings of the least RTO would take, ms: R2 as a time (Linux: tcp_model_timeout). */
-export function modelTimeout(retries: u32): u32 {
-  const base = sysctl(SYSCTL_TCP_RTO_MIN);
-  if (retries <= 9) return ((2 << retries) - 1) * base;
-  return 1023 * base + (retries - 9) * rtoMax();
+/** What `retries` doublings of a timeout of `base` ms would take, ms: R2 as a time (Linux: tcp_model_timeout). */
+export function modelTimeout(retries: u32, base: u32): u32 {
+  const most = rtoMax();
+  let doublings: u32 = 0;
+  if (most > base) doublings = 31 - clz<u32>(most / base);
+  if (retries <= doublings) return ((2 << retries) - 1) * base;
+  return ((2 << doublings) - 1) * base + (retries - doublings) * most;
+}
+
+/** R2 of data: the model's timeout begins at the least RTO. */
+export function dataTimeout(retries: u32): u32 {
+  return modelTimeout(retries, max<u32>(sysctl(SYSCTL_TCP_RTO_MIN), 1));
 }
 
 /** The first retransmission, or probe, since the peer last acknowledged anything new, ms. */
@@ -40,7 +47,7 @@ export function isTimedOut(t: Tcb): bool {
   // Behind a window that was shut over them the segments are probes, and answers count as progress (noteShutWindow):
   // only a peer that says nothing at all is given up, after two of the longest intervals (as Linux; RFC 9293 3.8.6).
   if (t.sndWnd == 0 && !orphan) return elapsed >= 2 * rtoMax();
-  return elapsed >= modelTimeout(sysctl(orphan ? SYSCTL_TCP_ORPHAN_RETRIES : SYSCTL_TCP_RETRIES2));
+  return elapsed >= dataTimeout(sysctl(orphan ? SYSCTL_TCP_ORPHAN_RETRIES : SYSCTL_TCP_RETRIES2));
 }
 
 /**

@@ -73,8 +73,7 @@ export function synSentInput(t: Tcb): void {
       resetSegment(t);
       return;
     }
-    if (t.tflags & TF_TIMESTAMPS && segHasTs && segTsEcr != 0 && i32(segTsEcr - (nowMillis + t.tsOffset)) > 0) {
-      // An echo of what was never sent
+    if (t.tflags & TF_TIMESTAMPS && segHasTs && segTsEcr != 0 && !wasSent(t, segTsEcr)) {
       count(MIB_TCP_PAWS_REJECTED);
       resetSegment(t);
       return;
@@ -89,6 +88,11 @@ export function synSentInput(t: Tcb): void {
   if (!(t.tflags & TF_WSCALE)) t.rcvScale = 0;
   if (flags & ACK) synAcked(t);
   else simultaneousOpen(t);
+}
+
+/** Was this timestamp on one of our SYNs, of which the first left at lastRcvMillis? (Linux: PAWSActiveRejected) */
+function wasSent(t: Tcb, stamp: u32): bool {
+  return stamp - (t.lastRcvMillis + t.tsOffset) <= nowMillis - t.lastRcvMillis;
 }
 
 /** SYN,ACK: the connection is established. */
@@ -126,7 +130,7 @@ function synAcked(t: Tcb): void {
  */
 function dataWillFollow(t: Tcb): bool {
   if (t.tflags & TF_PINGPONG || fastopenOf(t) & FO_WRITER) return true;
-  return t.extra != 0 && changetype<SocketExtra>(t.extra).deferAcceptSeconds != 0;
+  return t.extra != 0 && changetype<SocketExtra>(t.extra).deferAcceptTimeouts != 0;
 }
 
 /**
@@ -247,11 +251,9 @@ function completedTwice(t: Tcb): void {
 
 /** Moves an embryonic connection to the accept queue; false when the ACK is to count as lost. */
 function promote(t: Tcb, cookie: bool): bool {
-  const wait = defersAccept(t);
-  if (wait > 0 && segDataLen == 0 && !(segFlags & FIN) && !(t.tflags & TF_DEFERRED) && !cookie) {
-    // TCP_DEFER_ACCEPT: the bare ACK is forgotten; the SYN,ACK goes again when the time is over, and then it counts
+  if (!cookie && segDataLen == 0 && !(segFlags & FIN) && u32(t.synRetries) < defersAccept(t)) {
+    // TCP_DEFER_ACCEPT: a bare ACK does not count before the SYN,ACK has gone again at the end of the time.
     t.tflags |= TF_DEFERRED;
-    armTimer(t, ARMED_RTO, wait * 1000);
     return false;
   }
   if (listenerPromote(t, !cookie)) return true;

@@ -18,7 +18,7 @@ import { TIMESTAMPS_BYTES } from "../wire/tcp";
 import { CHRONO_BUFFER, CHRONO_BUSY, CHRONO_WINDOW, chronoMillis } from "./chronograph";
 import { FO_CHILD, FO_DATA_ACKED, FO_FAIL_SHIFT, fastopenOf } from "./fastopen";
 import { Listener } from "./listen";
-import { Flight, TF_ECN, TF_FIN_RECEIVED, TF_SACK, TF_SOLO, TF_TIMESTAMPS, TF_WSCALE, Tcb } from "./tcb";
+import { Flight, TF_ACTIVE, TF_ECN, TF_FIN_SENT, TF_SACK, TF_SOLO, TF_TIMESTAMPS, TF_WSCALE, Tcb } from "./tcb";
 import { unsentBytes } from "./transmit";
 import { rcvSsthresh } from "./window";
 
@@ -117,23 +117,17 @@ function pathInfo(t: Tcb, value: usize): void {
   store<u32>(value, t.rcvWnd, 232);
 }
 
-/** What the sequence numbers tell; without a Flight modulo 2^32. */
+/** What the sequence numbers tell, also of a connection that is over; without a Flight modulo 2^32. */
 function sequenceInfo(t: Tcb, value: usize): void {
-  if (t.state == TCP_SYN_SENT || t.state == TCP_CLOSED) return;
+  if (t.state == TCP_SYN_SENT || (t.state == TCP_CLOSED && t.remotePort == 0)) return;
   const unsent = unsentBytes(t);
+  const acked = t.sndUna - t.iss;
+  const out = i32(t.sndNxt - t.sndUna) - i32((t.tflags & TF_FIN_SENT) != 0);
   store<u32>(value, i32(unsent) > 0 ? unsent : 0, 144);
-  store<u64>(value, ackedBytes(t), 120);
-  store<u64>(value, receivedBytes(t), 128);
-  store<u64>(value, u64(t.sndNxt - t.sndUna) + ackedBytes(t), 200);
-}
-
-function ackedBytes(t: Tcb): u64 {
-  const low = t.sndUna - t.iss;
-  return low == 0 ? 0 : u64(low - 1);
-}
-
-function receivedBytes(t: Tcb): u64 {
-  return u64(t.rcvNxt - t.irs - 1 - u32((t.tflags & TF_FIN_RECEIVED) != 0));
+  // As Linux: both FINs count, and the SYN of who has connected, but none of them as sent (RFC 4898's figures differ).
+  store<u64>(value, acked == 0 ? 0 : u64(acked - u32(!(t.tflags & TF_ACTIVE))), 120);
+  store<u64>(value, u64(t.rcvNxt - t.irs - 1), 128);
+  store<u64>(value, u64(i64(acked) + out - 1), 200);
 }
 
 function flightInfo(t: Tcb, f: Flight, value: usize): void {

@@ -357,10 +357,10 @@ export function listenerTimer(timer: Timer): void {
   assert(timer.kind == KIND_LISTENER);
 }
 
-/** True when the deferred accept of TCP_DEFER_ACCEPT applies: the first data, not the handshake, makes it ready. */
+/** TCP_DEFER_ACCEPT: timeouts of the SYN,ACK for which the first data, not the handshake, makes a connection ready. */
 export function defersAccept(t: Tcb): u32 {
   const extra = changetype<Socket>(t.parent).extra;
-  return extra == 0 ? 0 : changetype<SocketExtra>(extra).deferAcceptSeconds;
+  return extra == 0 ? 0 : changetype<SocketExtra>(extra).deferAcceptTimeouts;
 }
 
 /** True when an overfull accept queue answers with a reset. */

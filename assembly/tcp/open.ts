@@ -47,7 +47,17 @@ import { initialSequence, timestampOffset } from "./isn";
 import { sendSyn, tcpRoute } from "./output";
 import { segHasTs, segMss, segSackPermitted, segScale, segSeq, segTsVal, segWindow } from "./segment";
 import { EV_ACTIVE_OPEN, setState } from "./state";
-import { ARMED_RTO, TF_ACCEPTED, TF_FASTOPEN, TF_IN_FLOW, TF_SACK, TF_TIMESTAMPS, TF_WSCALE, Tcb } from "./tcb";
+import {
+  ARMED_RTO,
+  TF_ACCEPTED,
+  TF_ACTIVE,
+  TF_FASTOPEN,
+  TF_IN_FLOW,
+  TF_SACK,
+  TF_TIMESTAMPS,
+  TF_WSCALE,
+  Tcb,
+} from "./tcb";
 import { TimeWait, timeWaitFree, timeWaitReusable } from "./time-wait";
 import { armTimer } from "./timers";
 import { fullWindow, setSlowLimit, windowClamp } from "./window";
@@ -201,7 +211,7 @@ function open(t: Tcb): bool {
     return false;
   }
   t.shut = 0;
-  t.tflags = (t.tflags & ~(TF_SACK | TF_TIMESTAMPS | TF_WSCALE)) | initialFlags() | TF_ACCEPTED;
+  t.tflags = (t.tflags & ~(TF_SACK | TF_TIMESTAMPS | TF_WSCALE)) | initialFlags() | TF_ACCEPTED | TF_ACTIVE;
   t.flags |= u16(SF_CONNECTING);
   if (t.tflags & TF_FASTOPEN) fastopenMark(t, 0, ~FO_OPTIONS);
   t.rcvNxt = 0;

@@ -37,13 +37,14 @@ import {
   ENOBUFS,
   SYSCTL_TCP_FASTOPEN,
   SYSCTL_TCP_FIN_TIMEOUT,
+  SYSCTL_TCP_INIT_RTO,
   TFO_CLIENT,
   SYSCTL_TCP_SYN_RETRIES,
 } from "../layout";
 import { netifFlush } from "../net/netif";
 import { extraOf } from "../socket/extra";
 import { socketNotify } from "../socket/notify";
-import { CMSG_INQ, LINGER2_NONE, SF_KEEPALIVE, SocketExtra } from "../socket/socket";
+import { CMSG_INQ, LINGER2_NONE, SF_KEEPALIVE, SF_RCVBUF_LOCKED, SocketExtra } from "../socket/socket";
 import { nowMillis, sysctl } from "../stack";
 import { TIMESTAMPS_BYTES } from "../wire/tcp";
 import { enterQuickAck } from "./established";
@@ -62,8 +63,9 @@ import { sendAck } from "./output";
 import { ARMED_KEEP, TF_ACK_PENDING, TF_CORK, TF_CORK_FLUSH, TF_NODELAY, TF_PINGPONG, TF_TIMESTAMPS, Tcb } from "./tcb";
 import { disarmTimer, keepCount, keepIdle, keepInterval, startKeepalive } from "./timers";
 import { tcpInfo } from "./info";
+import { rtoMax } from "./rtt";
 import { tcpOutput } from "./transmit";
-import { readWantsAck, windowClamp, windowClamped } from "./window";
+import { readWantsAck, windowClamp, windowClamped, windowSpace } from "./window";
 
 /** "cubic" and "reno" as words in memory order. */
 const NAME_CUBI: u32 = 0x69627563;
@@ -74,6 +76,8 @@ const NAME_BYTES: u32 = 16;
 const NO_OPTION: i32 = i32.MIN_VALUE;
 /** Linux: TCP_FIN_TIMEOUT_MAX. */
 const LINGER2_SECONDS_MAX: u32 = 120;
+/** Timeouts that TCP_DEFER_ACCEPT counts at most. */
+const TIMEOUTS_MAX: u32 = 255;
 /** Limits of tcp(7), seconds. */
 const KEEP_SECONDS_MAX: u32 = 32767;
 
@@ -157,10 +161,10 @@ function setExtra(t: Tcb, name: i32, v: i32): i32 {
       extra.control = v != 0 ? extra.control | CMSG_INQ : extra.control & ~CMSG_INQ;
       return 0;
     case TCP_WINDOW_CLAMP:
-      if (v <= 0 && t.state != TCP_CLOSED) return -EINVAL;
-      return setWindowClamp(t, extra, u32(max(v, 0)));
+      if (v == 0 && t.state != TCP_CLOSED) return -EINVAL;
+      return setWindowClamp(t, extra, v);
     case TCP_DEFER_ACCEPT:
-      extra.deferAcceptSeconds = u32(max(v, 0));
+      extra.deferAcceptTimeouts = timeoutsIn(v);
       return 0;
     default:
       return -ENOPROTOOPT;
@@ -198,10 +202,47 @@ function giveFastopenKey(t: Tcb, value: usize, length: u32): i32 {
   return i32(bytes);
 }
 
+/**
+ * TCP_WINDOW_CLAMP as Linux tells it: where none was set, what the buffer allows, less a segment as long as the size of
+ * what comes is not known (tcp_init_buffer_space); before that, the largest window that a header can say.
+ */
+function clampInForce(t: Tcb): u32 {
+  const own = windowClamp(t);
+  if (own != 0 || t.state == TCP_CLOSED || t.state == TCP_LISTEN) return own;
+  const most = (<u32>65535) << u32(t.rcvScale);
+  const full = windowSpace(t);
+  if (t.state == TCP_SYN_SENT || t.state == TCP_SYN_RECEIVED) return t.flags & SF_RCVBUF_LOCKED ? full : most;
+  if (t.rcvRatio != 0) return full;
+  const clamp = min(most, full);
+  const segment = u32(t.advMss) - (t.tflags & TF_TIMESTAMPS ? TIMESTAMPS_BYTES : 0);
+  if (clamp <= 2 * segment || clamp + segment <= full) return clamp;
+  return max(2 * segment, i32(full - segment) > 0 ? full - segment : 0);
+}
+
+/** How many timeouts of a SYN,ACK, each twice the last, it takes to wait for so long (Linux: secs_to_retrans). */
+function timeoutsIn(seconds: i32): u32 {
+  let timeouts: u32 = 0;
+  while (timeouts < TIMEOUTS_MAX && i32(secondsOf(timeouts)) < seconds) timeouts++;
+  return timeouts;
+}
+
+/** Seconds that so many timeouts of a SYN,ACK take: 1, 3, 7, ... */
+function secondsOf(timeouts: u32): u32 {
+  const first = max<u32>(sysctl(SYSCTL_TCP_INIT_RTO) / 1000, 1);
+  const longest = max(rtoMax() / 1000, first);
+  let seconds: u32 = 0;
+  let timeout = first;
+  for (let i: u32 = 0; i < timeouts; i++) {
+    seconds += timeout;
+    timeout = min(timeout << 1, longest);
+  }
+  return seconds;
+}
+
 /** Bytes; 0 for none. No clamp is smaller than half of the smallest buffer (Linux). */
-function setWindowClamp(t: Tcb, extra: SocketExtra, bytes: u32): i32 {
+function setWindowClamp(t: Tcb, extra: SocketExtra, bytes: i32): i32 {
   const before = extra.windowClamp;
-  extra.windowClamp = bytes == 0 ? 0 : max(bytes, (<u32>SOCK_MIN_RCVBUF) >>> 1);
+  extra.windowClamp = bytes == 0 ? 0 : u32(max(bytes, SOCK_MIN_RCVBUF >> 1));
   if (t.state != TCP_CLOSED && t.state != TCP_LISTEN) windowClamped(t, before, extra.windowClamp);
   return 0;
 }
@@ -285,7 +326,7 @@ function valueOf(t: Tcb, name: i32): i32 {
     case TCP_USER_TIMEOUT:
       return i32(t.userTimeoutMillis);
     case TCP_WINDOW_CLAMP:
-      return i32(windowClamp(t));
+      return i32(clampInForce(t));
     case TCP_TIMESTAMP:
       return i32((nowMillis + t.tsOffset) & 0x7fffffff);
     case TCP_FASTOPEN:
@@ -311,7 +352,7 @@ function valueOf(t: Tcb, name: i32): i32 {
     case TCP_INQ:
       return i32(extra != 0 && (changetype<SocketExtra>(extra).control & CMSG_INQ) != 0);
     case TCP_DEFER_ACCEPT:
-      return extra != 0 ? i32(changetype<SocketExtra>(extra).deferAcceptSeconds) : 0;
+      return extra != 0 ? i32(secondsOf(changetype<SocketExtra>(extra).deferAcceptTimeouts)) : 0;
     default:
       return NO_OPTION;
   }

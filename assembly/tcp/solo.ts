@@ -42,7 +42,7 @@ const NOT_ALONE: u32 = TF_SOLO | TF_PROBING | TF_URGENT | TF_TX_WAIT | TF_CORK |
 export function soloSend(t: Tcb, unsent: u32, mss: u32, finWaits: bool): bool {
   if (t.sndNxt != t.sndUna || unsent > mss || t.tflags & NOT_ALONE || t.caState != CA_OPEN) return false;
   // A window of one segment grows by what is acknowledged while it is full (RFC 5681 3.1): that needs the Flight.
-  if (t.cwnd < 2 || t.sndWnd < max<u32>(unsent, 1) || !txIsOpen(t) || (unsent > SMALL && !txAbounds())) return false;
+  if (t.cwnd < 2 || t.sndWnd < unsent + u32(finWaits) || !txIsOpen(t) || (unsent > SMALL && !txAbounds())) return false;
   const flags = ACK | (unsent > 0 ? PSH : 0) | (finWaits ? FIN : 0);
   // Whether or not an mbuf was to be had: what did not leave is like a loss on the wire.
   sendSegment(t, t.sndNxt, flags, t.sndHead, 0, unsent, mss);

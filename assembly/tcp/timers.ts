@@ -27,7 +27,7 @@ import { Timer, timerNotLater } from "../timer";
 import { tcpDone } from "./close";
 import { fastopenPending } from "./fastopen";
 import { fastopenTimeout } from "./fastopen-client";
-import { giveUp, isTimedOut, modelTimeout, silentMillis, untilUserTimeout } from "./give-up";
+import { dataTimeout, giveUp, isTimedOut, silentMillis, untilUserTimeout } from "./give-up";
 import { listenerTimer } from "./listen";
 import { mtuBlackHole } from "./mtu-probe";
 import { currentMss, sendAck, sendProbe, sendReset, tcpRoute } from "./output";
@@ -229,7 +229,7 @@ function retransmissionTimeout(t: Tcb, f: Flight): bool {
     return false;
   }
   const silent = silentMillis(t);
-  if (silent != 0 && silent >= modelTimeout(sysctl(SYSCTL_TCP_RETRIES1))) mtuBlackHole(t, f);
+  if (silent != 0 && silent >= dataTimeout(sysctl(SYSCTL_TCP_RETRIES1))) mtuBlackHole(t, f);
   count(MIB_TCP_TIMEOUTS);
   enterLoss(t, f);
   if (t.retransmits == 0) {

@@ -207,7 +207,8 @@ function sendNext(t: Tcb, f: Flight, mss: u32, tso: bool): u32 {
   const record = t.extra != 0 ? recordLeft(t) : u32.MAX_VALUE;
   if (record < unsent) return sendRecord(t, f, record, mss, min(u32(max(room, 0)), (t.cwnd - pipe) * mss), tso);
   let length = min(unsent, mss);
-  if (room < i32(length) || (unsent == 0 && room < 0)) return 0;
+  // A FIN takes its place in the window as a byte does.
+  if (room < i32(max<u32>(length, 1))) return 0;
   if (unsent > mss) {
     const run = tso ? TSO_BYTES_MAX : min(TRAIN_SEGMENTS_MAX, places) * mss;
     const whole = packetLeft(t, f, unsent, mss);
@@ -216,7 +217,7 @@ function sendNext(t: Tcb, f: Flight, mss: u32, tso: bool): u32 {
     if (length > mss && length % mss != 0 && holdsPartial(t, f, finWaits)) length -= length % mss;
   }
   if (length < mss && holdsPartial(t, f, finWaits)) return 0;
-  return emitNew(t, f, length, mss, unsent, finWaits, tso);
+  return emitNew(t, f, length, mss, unsent, finWaits && room > i32(length), tso);
 }
 
 /** Sends of a record (MSG_EOR) with more behind it: its last part waits for nothing and is followed by nothing. */
