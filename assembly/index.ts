@@ -95,6 +95,8 @@ import { Timer, WHEEL_BYTES, wheelAdvance, wheelAttach, wheelDeadlineMicros, whe
 
 export * from "./socket/calls";
 export * from "./share/client";
+export * from "./share/client-receive";
+export * from "./share/client-send";
 export * from "./share/client-epoll";
 export { shareBeat, shareDeadline, shareJoin, sharePending } from "./share/beat";
 export { partBytes, partInit } from "./share/part";

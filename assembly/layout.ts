@@ -1026,9 +1026,12 @@ export const SEND_LARGE_BYTES: i32 = 131072;
 export const CHANNEL_KIND: i32 = 0; // KIND_*; KIND_FREE: not open
 export const CHANNEL_GENERATION: i32 = 4; // goes up when the descriptor is closed
 export const CHANNEL_STATE: i32 = 8; // EPOLL bits and CHANNEL_* bits
-export const CHANNEL_PRODUCED: i32 = 12; // position behind the last byte (listener: connection) that may be taken
-export const CHANNEL_LOWAT: i32 = 16; // bytes that make it readable
-export const CHANNEL_SIGNAL_AT: i32 = 20; // whoever consumes up to this position tells the stack
+export const CHANNEL_LOWAT: i32 = 12; // bytes that make it readable
+/**
+ * u64: {position behind the last byte (listener: connection) that may be taken u32, position that the stack is told of
+ * by whoever consumes up to it u32}.
+ */
+export const CHANNEL_PRODUCED: i32 = 16;
 export const CHANNEL_DRAINED: i32 = 24; // position behind the last byte that the stack has taken to send
 export const CHANNEL_REMOTE_ADDRESS: i32 = 28;
 export const CHANNEL_REMOTE_PORT: i32 = 32;
@@ -1048,13 +1051,18 @@ export const CHANNEL_TX_MORE: i32 = 144; // MSG_MORE of the last send
 export const CHANNEL_SIGNALLED: i32 = 148; // 1 while a signal is under way
 export const CHANNEL_WANT_SPACE: i32 = 152; // somebody found no room
 export const CHANNEL_FLAGS: i32 = 156; // O_NONBLOCK, SOCK_CLOEXEC
-export const CHANNEL_CONSUMED: i32 = 192; // position behind the last byte that was taken
-export const CHANNEL_RX_SEQUENCE: i32 = 196; // futex of readers, and how many wait
-export const CHANNEL_RX_WAITERS: i32 = 200;
-export const CHANNEL_TX_SEQUENCE: i32 = 204;
-export const CHANNEL_TX_WAITERS: i32 = 208;
-export const CHANNEL_POLLERS: i32 = 212; // who waits for it among others
-export const CHANNEL_WATCHERS: i32 = 216; // u64: one bit for each epoll that watches it
+/**
+ * u64: {position behind the last byte that was taken: 48 bits, of which all other words have the lower 32; epoch u16,
+ * which goes up whenever the stack takes back what it has published}. It never comes back to what it was.
+ */
+export const CHANNEL_CONSUMED: i32 = 192;
+export const CHANNEL_EPOCH_SHIFT: i32 = 48;
+export const CHANNEL_RX_SEQUENCE: i32 = 200; // futex of readers, and how many wait
+export const CHANNEL_RX_WAITERS: i32 = 204;
+export const CHANNEL_TX_SEQUENCE: i32 = 208;
+export const CHANNEL_TX_WAITERS: i32 = 212;
+export const CHANNEL_POLLERS: i32 = 216; // who waits for it among others
+export const CHANNEL_WATCHERS: i32 = 224; // u64: one bit for each epoll that watches it
 export const CHANNEL_BYTES: i32 = 256;
 /** CHANNEL_STATE beside EPOLL bits. */
 export const CHANNEL_MAY_SEND: i32 = 1 << 16; // bytes to send are taken
@@ -1089,6 +1097,10 @@ export const SEAT_PART: i32 = 28; // address of the part of the stack that was a
 export const SEAT_ARGUMENTS: i32 = 32; // 8 words
 export const SEAT_WINDOW: i32 = 64; // odd while the thread has a send buffer in its hands that is in no channel
 export const SEAT_WAITS: i32 = 68; // address of the count of sleepers that this thread is in, or 0
+/** What recv_view() has shown last: {channel u32, unused u32, CHANNEL_CONSUMED then u64}, each channel in its place. */
+export const SEAT_VIEWS: i32 = 128;
+export const SEAT_VIEW_COUNT: i32 = 16;
+export const SEAT_VIEW_BYTES: i32 = 16;
 export const SEAT_EXCHANGE: i32 = 512; // an exchange area of its own
 export const SEAT_BYTES: i32 = SEAT_EXCHANGE + EXCHANGE_BYTES;
 export const SEAT_FREE: i32 = 0;

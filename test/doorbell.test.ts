@@ -5,6 +5,7 @@ import { Worker } from "node:worker_threads";
 import { expect } from "chai";
 import { DOORBELL_SEQUENCE, DOORBELL_SLEEPING } from "../assembly/layout.ts";
 import { Doorbell } from "../host/threads/doorbell.ts";
+import { BLOCKED, ENDED, explore, loadedEarly, type Program } from "./support/interleave.ts";
 import { numbered, Lab } from "./support/nics.ts";
 
 describe("the doorbell's protocol, in every interleaving", () => {
@@ -39,7 +40,7 @@ describe("the doorbell's protocol, in every interleaving", () => {
   const sleeper = [announce, readSequence, look(2), wait, blocked, clear, take];
 
   /** Runs the threads in every order; how many states there are, and how many leave work to a sleeper for ever. */
-  function explore(threads: readonly (readonly Action[])[]): { states: number; lost: number } {
+  function exploreBell(threads: readonly (readonly Action[])[]): { states: number; lost: number } {
     const seen = new Set<string>();
     let lost = 0;
     const visit = (state: State, at: readonly number[]): void => {
@@ -65,7 +66,7 @@ describe("the doorbell's protocol, in every interleaving", () => {
   it("loses nothing with one sender, two and three, while the sleeper sleeps once or twice", () => {
     for (const sleeps of [sleeper, [...sleeper, ...sleeper]]) {
       for (const senders of [[sender], [sender, sender], [[...sender, ...sender], sender], [sender, sender, sender]]) {
-        const { states, lost } = explore([sleeps, ...senders]);
+        const { states, lost } = exploreBell([sleeps, ...senders]);
         expect(lost).to.equal(0);
         expect(states).to.be.above(senders.length === 1 ? 40 : 300);
       }
@@ -75,9 +76,65 @@ describe("the doorbell's protocol, in every interleaving", () => {
   it("would lose some if the sleeper looked first, or read the sequence last, or the sender asked first", () => {
     const looksFirst = [look(4), announce, readSequence, wait, blocked, clear, take];
     const readsLast = [announce, look(3), readSequence, wait, blocked, clear, take];
-    expect(explore([looksFirst, sender]).lost).to.be.above(0);
-    expect(explore([readsLast, sender]).lost).to.be.above(0);
-    expect(explore([sleeper, [askSleeping, change, notify, put]]).lost).to.be.above(0);
+    expect(exploreBell([looksFirst, sender]).lost).to.be.above(0);
+    expect(exploreBell([readsLast, sender]).lost).to.be.above(0);
+    expect(exploreBell([sleeper, [askSleeping, change, notify, put]]).lost).to.be.above(0);
+  });
+});
+
+describe("what is asked before a sleep, in every order that the memory model allows", () => {
+  interface State {
+    /** Work that was put down, a word that says so, and the address of the bell that the sleeper has made known. */
+    work: number;
+    bell: number;
+    sleeping: number;
+    sequence: number;
+    /** What the sleeper has read. */
+    n: number;
+    seen: number;
+    waits: boolean;
+    /** What the sender has read. */
+    rings: number;
+  }
+  const START: State = { work: 0, bell: 0, sleeping: 0, sequence: 0, n: -1, seen: 0, waits: false, rings: 0 };
+  const sleeper: Program<State> = {
+    makeKnown: (s) => void (s.bell = 1),
+    announce: (s) => void (s.sleeping = 1),
+    read: (s) => void (s.n = s.sequence),
+    load: (s) => void (s.seen = s.work),
+    test: (s) => (s.seen > 0 ? ENDED : undefined),
+    wait: (s) => void (s.waits = s.sequence === s.n),
+    sleep: (s) => (s.waits ? BLOCKED : ENDED),
+  };
+  const sender: Program<State> = {
+    put: (s) => void s.work++,
+    bell: (s) => void (s.rings = s.bell),
+    none: (s) => (s.rings === 0 ? ENDED : undefined),
+    ask: (s) => (s.sleeping === 0 ? ENDED : undefined),
+    change: (s) => void s.sequence++,
+    notify: (s) => void (s.waits = false),
+  };
+  const lost = (programs: Program<State>[]): number =>
+    explore(programs, START, (s) => s.waits && s.work > 0).bad.length;
+
+  it("loses nothing when every word of others is loaded atomically, on either side", () => {
+    expect(lost([sleeper, sender])).to.equal(0);
+    expect(lost([sleeper, sender, sender])).to.equal(0);
+  });
+
+  it("would lose a wake-up if the word that says that there is work were loaded plainly", () => {
+    const lostBy = loadedEarly(sleeper, "load").map((early) => lost([early, sender]));
+    expect(lostBy[0]).to.equal(0);
+    expect(
+      lostBy.filter((count) => count > 0),
+      "before it was announced",
+    ).to.have.length.above(0);
+  });
+
+  it("would lose one if the sender loaded plainly which bell there is", () => {
+    const lostBy = loadedEarly(sender, "bell").map((early) => lost([sleeper, early]));
+    expect(lostBy[0]).to.equal(0);
+    expect(lostBy[1], "before the work was put down").to.be.above(0);
   });
 });
 

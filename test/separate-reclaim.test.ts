@@ -139,7 +139,7 @@ describe("what the dead leave in the share", () => {
     const dead = link();
     dead.find(s);
     const { at, part } = dead.channel;
-    expect(dead.core.clientReserve(part, at, dead.seat.turn, 100)).to.equal(100);
+    expect(dead.core.clientReserve(part, at, dead.seat.turn, 100, 0)).to.equal(100);
     dies(dead);
     expect(await net.audit()).to.deep.equal(CLEAN_AUDIT);
     expect(word(dead, at + CHANNEL_TX + 4), "nobody's turn").to.equal(0);
@@ -267,7 +267,7 @@ describe("what the dead leave in the share", () => {
       writer.find(pair.s);
       const { at, part } = writer.channel;
       const generation = word(writer, at + CHANNEL_GENERATION);
-      expect(writer.core.clientReserve(part, at, writer.seat.turn, 10)).to.equal(10);
+      expect(writer.core.clientReserve(part, at, writer.seat.turn, 10, 0)).to.equal(10);
       traps(first());
       let isDone = false;
       const restarted = net.restart(first()).then(() => (isDone = true));

@@ -314,7 +314,8 @@ export class Forwarder {
     for (let slot = 0; slot < slots; slot++) {
       const station = stationAt(handle, slot) / 4;
       if (this.#words[station + STATION_SERVED / 4] === 0) continue;
-      if (this.#carriers[slot]?.push() === true) this.#ring((this.#words[station + STATION_BELL / 4] as number) >>> 0);
+      if (this.#carriers[slot]?.push() === true)
+        this.#ring(Atomics.load(this.#words, station + STATION_BELL / 4) >>> 0);
     }
     return work;
   }
@@ -384,7 +385,7 @@ export class Forwarder {
 
   /** The thread that calls beat() may sleep. */
   #wake(): void {
-    this.#ring((this.#words[(this.handle + LTRAN_BELL) / 4] as number) >>> 0);
+    this.#ring(Atomics.load(this.#words, (this.handle + LTRAN_BELL) / 4) >>> 0);
   }
 
   /** As doorbellRing() of assembly/memory/doorbell.ts. */

@@ -73,7 +73,7 @@ export function shareJoin(at: u32): void {
 /** One beat. Returns how much there was to do. */
 export function shareBeat(): u32 {
   let work = answerCalls(usize(load<u32>(part, PART_CALLS)));
-  if (load<u32>(part, PART_SCAN) != 0) work += scan();
+  if (atomic.load<u32>(part, PART_SCAN) != 0) work += scan();
   work += followSignals();
   for (let at = hotTake(); at != 0;) {
     const slot = changetype<Slot>(usize(at));
@@ -176,9 +176,12 @@ export function finishClose(slot: Slot): void {
   close(slot.fd);
 }
 
-/** True when a beat would find something: asked before the thread sleeps. */
+/**
+ * True when a beat would find something: asked when the thread has said that it is about to sleep. Every word of others
+ * is loaded atomically here: a plain load may be carried out before that was said.
+ */
 export function sharePending(): bool {
-  if (isHot() || load<u32>(part, PART_SCAN) != 0) return true;
+  if (isHot() || atomic.load<u32>(part, PART_SCAN) != 0) return true;
   return !mpscIsEmpty(usize(load<u32>(part, PART_CALLS))) || !mpscIsEmpty(usize(load<u32>(part, PART_SIGNALS)));
 }
 

@@ -56,6 +56,7 @@ import {
   SHARE_SEATS,
   SHARE_SEAT_COUNT,
   SHUT_RD,
+  SHUT_RDWR,
   SHUT_WR,
   SIOCOUTQ,
   SOCK_CLOEXEC,
@@ -76,6 +77,7 @@ import { look, open, shut } from "./look";
 import { SLOT_CLOSING, SLOT_ENDING, Slot, askedOf, channelOf, countPart, share, slotOf, stackIndex } from "./part";
 import { consumedApply } from "./publish";
 import { optionsShow } from "./state";
+import { epochOf, received, runsForget, withdraw, withdrawReceived, withdrawState } from "./withdraw";
 
 /** Bytes of the exchange area that results without a pointer lie in. */
 const RESULT_BYTES: usize = 32;
@@ -125,10 +127,13 @@ function performOn(seat: usize, call: i32, slot: Slot, s: Socket, fd: i32, b: i3
     case CALL_BIND:
       return calls.bind(fd, b, c);
     case CALL_LISTEN:
+      withdrawClosed(slot, s);
       return shown(slot, s, calls.listen(fd, b));
     case CALL_CONNECT:
+      withdrawClosed(slot, s);
       return shown(slot, s, calls.connect(fd, b, c));
     case CALL_DISCONNECT:
+      withdrawAll(slot, s);
       return shown(slot, s, calls.disconnect(fd));
     case CALL_SHUTDOWN:
       return shutDown(slot, s, fd, b);
@@ -186,13 +191,15 @@ function withUnsent(slot: Slot, figure: i32): i32 {
   return figure < 0 ? figure : figure + i32(channelUnsent(channelOf(slot.fd)));
 }
 
-/** What is sent by a call goes behind what lies in the send buffer. */
+/** What is sent by a call goes behind what lies in the send buffer; a rest, only where its beginning has gone. */
 function send(seat: usize, call: i32, slot: Slot, s: Socket, fd: i32): i32 {
   const data = argument(seat, 1);
   const length = argument(seat, 2);
   const flags = argument(seat, 3);
   if (!isInExchange(seat, data, length)) return -EFAULT;
   if (slot.flags & SLOT_ENDING) return -EPIPE;
+  const epoch = call == CALL_SEND ? u32(argument(seat, 4)) : 0;
+  if (epoch != 0 && epochOf(atomic.load<u64>(channelOf(fd), CHANNEL_CONSUMED)) != epoch) return -EPIPE;
   if (length != 0 && s.kind != KIND_LISTENER && drainChannel(channelOf(fd), slot, s, false) != DRAIN_DONE)
     return -EAGAIN;
   const at = usize(u32(data));
@@ -217,15 +224,16 @@ function receive(seat: usize, slot: Slot, s: Socket, fd: i32): i32 {
   // Only while nobody else has taken it.
   const position = u32(argument(seat, 4));
   const first = recordFirst(udpOf(s));
-  if (first === null || slot.applied != position || atomic.load<u32>(c, CHANNEL_CONSUMED) != position) return -EAGAIN;
+  const word = atomic.load<u64>(c, CHANNEL_CONSUMED);
+  if (first === null || slot.applied != position || u32(word) != position) return -EAGAIN;
   const record = recordBytes(first.length);
-  const n = calls.recvfrom(fd, at, length, flags);
-  if (n < 0 || flags & MSG_PEEK) return n;
-  if (slot.published - slot.applied >= record) {
+  const isShown = slot.published != slot.applied;
+  // Before it is taken out: whoever is about to take it as well is too late then.
+  if (isShown && s.error == 0 && !(flags & MSG_PEEK)) {
+    if (atomic.cmpxchg<u64>(c, word, word + record, CHANNEL_CONSUMED) != word) return -EAGAIN;
     slot.applied += record;
-    atomic.store<u32>(c, slot.applied, CHANNEL_CONSUMED);
   }
-  return n;
+  return calls.recvfrom(fd, at, length, flags);
 }
 
 /** The pending error, negative; 0 when there is none (any more). */
@@ -237,8 +245,12 @@ function takeError(s: Socket): i32 {
   return s.kind == KIND_TCP && s.state == TCP_CLOSED && !(s.shut & SHUT_READ) ? -ENOTCONN : 0;
 }
 
-/** A FIN comes behind all that was sent: the send buffer is emptied first. */
+/** A FIN comes behind all that was sent: the send buffer is emptied first. A listener may end with it (Linux). */
 function shutDown(slot: Slot, s: Socket, fd: i32, how: i32): i32 {
+  if (s.kind == KIND_LISTENER && (how == SHUT_RD || how == SHUT_RDWR)) {
+    withdrawAll(slot, s);
+    return shown(slot, s, calls.shutdown(fd, how));
+  }
   if (slot.flags & SLOT_ENDING) return how == SHUT_WR ? 0 : calls.shutdown(fd, SHUT_RD);
   const sends = s.kind == KIND_TCP && how != SHUT_RD;
   if (!sends || drainChannel(channelOf(fd), slot, s, true) != DRAIN_BLOCKED) return calls.shutdown(fd, how);
@@ -247,6 +259,26 @@ function shutDown(slot: Slot, s: Socket, fd: i32, how: i32): i32 {
   activate(slot);
   retrySoon(false);
   return how == SHUT_WR ? 0 : calls.shutdown(fd, SHUT_RD);
+}
+
+/** Before a socket loses its queue or its role: nothing that was published counts any more. */
+function withdrawAll(slot: Slot, s: Socket): void {
+  if (s.kind == KIND_UDP) return;
+  const c = channelOf(slot.fd);
+  if (s.kind == KIND_TCP) {
+    withdraw(c, slot);
+    return;
+  }
+  withdrawState(c);
+  const taken = withdrawReceived(c, slot.published);
+  resetUnaccepted(c, slot.published, taken);
+  received(slot);
+  runsForget(c, slot.published);
+}
+
+/** Before a closed socket begins anew: what a thread is about to send was for the connection that it had. */
+function withdrawClosed(slot: Slot, s: Socket): void {
+  if (s.kind == KIND_TCP && s.state == TCP_CLOSED && s.rcvBytes == 0) withdraw(channelOf(slot.fd), slot);
 }
 
 /** Milliseconds for which the caller lingers first (SO_LINGER), unless it has; else closes: 0. */
@@ -258,24 +290,22 @@ function closeOrLinger(slot: Slot, s: Socket, hasLingered: bool): i32 {
 
 function closeChannel(slot: Slot, s: Socket): i32 {
   const c = channelOf(slot.fd);
-  if (s.kind == KIND_LISTENER) {
-    resetUnaccepted(c, slot);
-  } else {
+  if (s.kind != KIND_LISTENER) {
     consumedApply(c, slot, s);
     // What finds no room now is taken as room comes: finishClose().
     drainChannel(c, slot, s, true);
   }
-  shut(c, slot.fd);
+  const end = slot.published;
+  const taken = shut(c, slot);
+  if (s.kind == KIND_LISTENER) resetUnaccepted(c, end, taken);
   slot.flags |= SLOT_CLOSING;
   finishClose(slot);
   return 0;
 }
 
 /** Connections that were handed out and that nobody has accepted (as listenerClose() does with the others). */
-function resetUnaccepted(c: usize, slot: Slot): void {
-  const end = slot.published;
-  let at = atomic.xchg<u32>(c, end, CHANNEL_CONSUMED);
-  for (; at != end && end - at <= u32(CHANNEL_ACCEPT_COUNT); at++) {
+function resetUnaccepted(c: usize, end: u32, taken: u32): void {
+  for (let at = taken; at != end && end - at <= u32(CHANNEL_ACCEPT_COUNT); at++) {
     const fd = load<i32>(c + (usize(at & (CHANNEL_ACCEPT_COUNT - 1)) << 2), CHANNEL_RUNS);
     const child = fdGet(fd);
     if (child === null || child.kind != KIND_TCP) continue;

@@ -33,8 +33,8 @@ const PLAIN: u32 = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLRD
 
 /** Bytes (a listener: connections) that may be taken. */
 export function channelUnread(c: usize): u32 {
-  const consumed = atomic.load<u32>(c, CHANNEL_CONSUMED);
-  return atomic.load<u32>(c, CHANNEL_PRODUCED) - consumed;
+  const consumed = u32(atomic.load<u64>(c, CHANNEL_CONSUMED));
+  return u32(atomic.load<u64>(c, CHANNEL_PRODUCED)) - consumed;
 }
 
 /** Bytes that wait in the send buffer. */

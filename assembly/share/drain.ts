@@ -152,9 +152,10 @@ function sendRecord(s: Socket, at: usize, length: u32): i32 {
 
 /** Gives the send buffer back unless CHANNEL_TX, on which that was decided, has changed; false: it has. */
 export function bufferRelease(c: usize, tx: u64): bool {
-  const buffer = load<u32>(c, CHANNEL_TX_BUFFER);
   const mine = u64(u32(tx)) | (u64(u32(TURN_STACK)) << 32);
   if (atomic.cmpxchg<u64>(c, tx, mine, CHANNEL_TX) != tx) return false;
+  // Only now: a thread may have had the turn meanwhile, put a larger buffer in the place of this one, and sent nothing.
+  const buffer = load<u32>(c, CHANNEL_TX_BUFFER);
   const pool = poolOfBuffer(part, buffer);
   store<u32>(c, 0, CHANNEL_TX_BUFFER);
   store<u32>(c, 0, CHANNEL_TX_SIZE);

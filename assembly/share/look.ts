@@ -10,12 +10,9 @@ import {
   CHANNEL_KIND,
   CHANNEL_POLLERS,
   CHANNEL_PRODUCED,
-  CHANNEL_RUNS,
-  CHANNEL_RUN_COUNT,
   CHANNEL_RX_SEQUENCE,
   CHANNEL_RX_WAITERS,
   CHANNEL_SIGNALLED,
-  CHANNEL_SIGNAL_AT,
   CHANNEL_STATE,
   CHANNEL_TX,
   CHANNEL_TX_BUFFER,
@@ -45,14 +42,26 @@ import { listenerEvents } from "../tcp/api";
 import { DRAIN_BLOCKED, DRAIN_HELD, drainChannel, drainMadeRoom } from "./drain";
 import { heat } from "./note";
 import { SLOT_ENDING, Slot, channelOf, countPart, share, slotOf, stackIndex, stacks } from "./part";
-import { acceptAdd, acceptRoom, acceptSignal, consumedApply, publish, publishedWhole } from "./publish";
+import {
+  acceptAdd,
+  acceptRoom,
+  acceptSignal,
+  consumedApply,
+  publish,
+  publishedWhole,
+  publishNothing,
+  signalAtOf,
+} from "./publish";
 import { pollersDue, readyTell } from "./ready";
 import { activate, retrySoon } from "./keep";
 import { optionsShow, stateShow } from "./state";
+import { received, runsForget, withdrawReceived } from "./withdraw";
 
 const OF_READERS: u32 = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 const OF_WRITERS: u32 = EPOLLOUT | EPOLLHUP | EPOLLERR;
 const EVERYTHING: u32 = OF_READERS | OF_WRITERS;
+/** A new life's position to send lies at a multiple of this, as datagrams want, behind all that were before. */
+const SENT_APART: u32 = 16;
 
 /** Looks at a slot's channel; `events` have been noted of its socket. */
 export function look(slot: Slot, events: u32): void {
@@ -77,7 +86,7 @@ export function look(slot: Slot, events: u32): void {
   const writable = EPOLLOUT | CHANNEL_HAS_ROOM;
   if ((before & writable) == 0 && load<u32>(c, CHANNEL_STATE) & writable) events |= EPOLLOUT;
   // A reader may have passed the mark before it was set.
-  if (i32(atomic.load<u32>(c, CHANNEL_CONSUMED) - load<u32>(c, CHANNEL_SIGNAL_AT)) >= 0) heat(slot);
+  if (i32(u32(atomic.load<u64>(c, CHANNEL_CONSUMED)) - signalAtOf(c)) >= 0) heat(slot);
   if (events != 0) tell(c, slot.fd, events);
 }
 
@@ -123,20 +132,18 @@ export function open(fd: i32, flags: u32): void {
   const c = channelOf(fd);
   const slot = slotOf(fd);
   const s = fdGet(fd) as Socket;
-  // Each life of a descriptor counts from elsewhere, so that nobody takes one for another.
-  const base = (load<u32>(c, CHANNEL_GENERATION) + 1) * 0x9e3779b0;
+  // Positions go on from one life of a descriptor to the next, and so do epochs: nobody takes one for another.
+  const sent = (u32(atomic.load<u64>(c, CHANNEL_TX)) + SENT_APART) & ~(SENT_APART - 1);
   slot.fd = fd;
-  slot.published = base;
-  slot.applied = base;
-  slot.drained = base;
-  slot.runsLive = 0;
+  slot.published = u32(load<u64>(c, CHANNEL_PRODUCED));
+  slot.drained = sent;
   slot.runHead = 0;
-  slot.idleAt = base - 1;
+  slot.idleAt = sent - 1;
   slot.heldTurn = 0;
   slot.flags &= ~SLOT_ENDING;
-  for (let i: u32 = 0; i < u32(CHANNEL_RUN_COUNT); i++) {
-    atomic.store<u64>(c + (usize(i) << 3), u64(base) << 32, CHANNEL_RUNS);
-  }
+  withdrawReceived(c, slot.published);
+  received(slot);
+  runsForget(c, slot.published);
   store<u32>(c, 0, CHANNEL_TX_MORE);
   store<u32>(c, 0, CHANNEL_TX_BUFFER);
   store<u32>(c, 0, CHANNEL_TX_SIZE);
@@ -145,21 +152,26 @@ export function open(fd: i32, flags: u32): void {
   atomic.store<u32>(c, 0, CHANNEL_SIGNALLED);
   atomic.store<u64>(c, 0, CHANNEL_WATCHERS);
   atomic.store<u32>(c, flags, CHANNEL_FLAGS);
-  atomic.store<u32>(c, base, CHANNEL_CONSUMED);
-  atomic.store<u32>(c, base, CHANNEL_PRODUCED);
-  atomic.store<u32>(c, base, CHANNEL_DRAINED);
-  atomic.store<u32>(c, base + 0x3fffffff, CHANNEL_SIGNAL_AT);
-  atomic.store<u64>(c, u64(base), CHANNEL_TX);
+  publishNothing(c, slot);
+  atomic.store<u32>(c, sent, CHANNEL_DRAINED);
+  atomic.store<u64>(c, u64(sent), CHANNEL_TX);
   stateShow(c, s, true);
   optionsShow(c, s);
   look(slot, 0);
 }
 
-/** The descriptor of a channel is closed: calls that wait for it end with -EBADF, watches of it are no more. */
-export function shut(c: usize, fd: i32): void {
+/**
+ * The descriptor of a channel is closed: calls that wait for it end with -EBADF, watches of it are no more. Returns the
+ * position up to which something was taken.
+ */
+export function shut(c: usize, slot: Slot): u32 {
   atomic.store<u32>(c, load<u32>(c, CHANNEL_GENERATION) + 1, CHANNEL_GENERATION);
   atomic.store<u32>(c, 0, CHANNEL_KIND);
   atomic.store<u32>(c, 0, CHANNEL_STATE);
   atomic.store<u64>(c, 0, CHANNEL_WATCHERS);
-  tell(c, fd, EVERYTHING);
+  // What readers are copying just now is given back when the socket is.
+  const taken = withdrawReceived(c, slot.published);
+  received(slot);
+  tell(c, slot.fd, EVERYTHING);
+  return taken;
 }

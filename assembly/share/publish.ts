@@ -12,7 +12,6 @@ import {
   CHANNEL_PRODUCED,
   CHANNEL_RUN_COUNT,
   CHANNEL_RUNS,
-  CHANNEL_SIGNAL_AT,
   CHUNK_HEADER,
   KIND_LISTENER,
   KIND_TCP,
@@ -26,6 +25,7 @@ import { udpOf, tcbOf } from "../socket/kinds";
 import { Socket } from "../socket/socket";
 import { tcpConsume, tcpUnread } from "../tcp/api";
 import { Slot, channelOf, countPart, part, slotOf } from "./part";
+import { consumedAt } from "./withdraw";
 
 /** Read bytes that the stack is told of at the latest, so that the window opens in time. */
 const SIGNAL_BYTES: u32 = 4096;
@@ -34,13 +34,14 @@ const SIGNAL_FAR: u32 = 0x3fffffff;
 
 /** Gives back what has been read. Returns true when something was. */
 export function consumedApply(c: usize, slot: Slot, s: Socket): bool {
-  const consumed = atomic.load<u32>(c, CHANNEL_CONSUMED);
+  const word = atomic.load<u64>(c, CHANNEL_CONSUMED);
+  const consumed = u32(word);
   let bytes = consumed - slot.applied;
   if (bytes == 0) return false;
   if (bytes > slot.published - slot.applied) {
     // Nobody can have read what was not published: the word is put right.
     countPart(PART_COUNT_VIOLATIONS);
-    atomic.store<u32>(c, slot.applied, CHANNEL_CONSUMED);
+    atomic.store<u64>(c, consumedAt(word, slot.applied), CHANNEL_CONSUMED);
     return false;
   }
   if (s.kind == KIND_TCP) {
@@ -52,7 +53,7 @@ export function consumedApply(c: usize, slot: Slot, s: Socket): bool {
     const record = recordBytes((recordFirst(udpOf(s)) as Datagram).length);
     if (record > bytes) {
       countPart(PART_COUNT_VIOLATIONS);
-      atomic.store<u32>(c, slot.applied, CHANNEL_CONSUMED);
+      atomic.store<u64>(c, consumedAt(word, slot.applied), CHANNEL_CONSUMED);
       return true;
     }
     recordDrop(udpOf(s));
@@ -73,12 +74,31 @@ export function publish(c: usize, slot: Slot, s: Socket): bool {
   runsRetire(c, slot);
   publishedWhole = s.kind == KIND_TCP ? publishBytes(c, slot, s) : publishRecords(c, slot, udpOf(s));
   const unread = slot.published - slot.applied;
+  // Nobody reads what is not there: the mark moves along with the next bytes, unless readers have come to it already.
+  if (unread == 0 && i32(signalAtOf(c) - slot.applied) > 0) return false;
   // With something left to publish, the first bytes that are read make place for it.
   const distance = !publishedWhole ? unread >>> 1 : s.kind == KIND_UDP ? SIGNAL_FAR : SIGNAL_BYTES;
-  store<u32>(c, slot.applied + max<u32>(distance, 1), CHANNEL_SIGNAL_AT);
-  if (slot.published == before) return false;
-  atomic.store<u32>(c, slot.published, CHANNEL_PRODUCED);
-  return true;
+  produce(c, slot, slot.applied + max<u32>(distance, 1));
+  return slot.published != before;
+}
+
+/**
+ * Shows what may be taken, and up to where taking it is told. One word, as readers take first and ask then whether to
+ * tell, while the stack says first what it wants to be told of, and looks then how much was taken.
+ */
+function produce(c: usize, slot: Slot, signalAt: u32): void {
+  const word = u64(slot.published) | (u64(signalAt) << 32);
+  if (load<u64>(c, CHANNEL_PRODUCED) != word) atomic.store<u64>(c, word, CHANNEL_PRODUCED);
+}
+
+/** The position that the stack is told of, as it has said itself. */
+export function signalAtOf(c: usize): u32 {
+  return u32(load<u64>(c, CHANNEL_PRODUCED) >> 32);
+}
+
+/** A channel's new life: nothing is published. */
+export function publishNothing(c: usize, slot: Slot): void {
+  produce(c, slot, slot.applied + SIGNAL_FAR);
 }
 
 /** Runs that are read to their end make place for others. */
@@ -115,6 +135,8 @@ function runExtend(c: usize, slot: Slot, bytes: u32): void {
 /** A stream: bytes, run by run; false when some could not be published. */
 function publishBytes(c: usize, slot: Slot, s: Socket): bool {
   const unread = slot.published - slot.applied;
+  // Whoever takes bytes out of the queue but through consumedApply() must take back first what was published.
+  assert(unread <= s.rcvBytes);
   const readable = tcpUnread(tcbOf(s), unread == 0);
   if (readable <= unread) return readable == s.rcvBytes;
   let left = readable - unread;
@@ -189,20 +211,21 @@ function lastOfRecord(chunk: Chunk, record: u32): u32 {
 /** Connections that were handed out and not accepted: they count against the backlog. */
 export function publishedAccepts(fd: i32): u32 {
   if (part == 0 || fd < 0) return 0;
-  const waiting = slotOf(fd).published - atomic.load<u32>(channelOf(fd), CHANNEL_CONSUMED);
+  const waiting = slotOf(fd).published - u32(atomic.load<u64>(channelOf(fd), CHANNEL_CONSUMED));
   return min<u32>(waiting, CHANNEL_ACCEPT_COUNT);
 }
 
 /** Room for descriptors of connections; 0 also when the words cannot be. */
 export function acceptRoom(c: usize, slot: Slot): u32 {
-  const consumed = atomic.load<u32>(c, CHANNEL_CONSUMED);
+  const word = atomic.load<u64>(c, CHANNEL_CONSUMED);
+  const consumed = u32(word);
   const waiting = slot.published - consumed;
   if (waiting <= u32(CHANNEL_ACCEPT_COUNT)) {
     slot.applied = consumed;
     return CHANNEL_ACCEPT_COUNT - waiting;
   }
   countPart(PART_COUNT_VIOLATIONS);
-  atomic.store<u32>(c, slot.applied, CHANNEL_CONSUMED);
+  atomic.store<u64>(c, consumedAt(word, slot.applied), CHANNEL_CONSUMED);
   return 0;
 }
 
@@ -211,10 +234,10 @@ export function acceptAdd(c: usize, slot: Slot, fd: i32): void {
   const index = slot.published & (CHANNEL_ACCEPT_COUNT - 1);
   atomic.store<u32>(c + (usize(index) << 2), u32(fd), CHANNEL_RUNS);
   slot.published++;
-  atomic.store<u32>(c, slot.published, CHANNEL_PRODUCED);
+  produce(c, slot, signalAtOf(c));
 }
 
 /** Whether accept() is to be told of: there are more connections than descriptors that were handed out. */
 export function acceptSignal(c: usize, slot: Slot, hasMore: bool): void {
-  atomic.store<u32>(c, slot.applied + (hasMore ? 1 : SIGNAL_FAR), CHANNEL_SIGNAL_AT);
+  produce(c, slot, slot.applied + (hasMore ? 1 : SIGNAL_FAR));
 }

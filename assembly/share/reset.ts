@@ -38,6 +38,7 @@ import {
 import { poolFree } from "../memory/pool";
 import { mpscPop, mpscRecover } from "../memory/ring";
 import { SLOT_BYTES, askedOf, poolOfBuffer } from "./part";
+import { withdrawDead } from "./withdraw";
 
 function channelAt(p: usize, fd: u32): usize {
   return usize(load<u32>(p, PART_CHANNELS)) + usize(fd) * CHANNEL_BYTES;
@@ -57,6 +58,7 @@ export function partClose(p: usize): u32 {
       atomic.store<u32>(c, 0, CHANNEL_KIND);
       atomic.store<u32>(c, 0, CHANNEL_STATE);
       atomic.store<u64>(c, 0, CHANNEL_WATCHERS);
+      withdrawDead(c);
       wakeAll(c + CHANNEL_RX_SEQUENCE);
       wakeAll(c + CHANNEL_TX_SEQUENCE);
     }

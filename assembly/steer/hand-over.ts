@@ -10,6 +10,7 @@
 import {
   IPPROTO_TCP,
   IPPROTO_UDP,
+  MEMBER_DOORBELL,
   MIB_STEER_COPIES,
   MIB_STEER_DROPS,
   MIB_STEER_IN,
@@ -21,7 +22,7 @@ import {
   RX_LOOPED,
 } from "../layout";
 import { flowHash } from "../hash";
-import { doorbellRing } from "../memory/doorbell";
+import { doorbellRingAt } from "../memory/doorbell";
 import { Mbuf, mbufFree, mbufPrepend } from "../memory/mbuf";
 import { Pool } from "../memory/pool";
 import { mpscIsEmpty, mpscPop, mpscPush } from "../memory/ring";
@@ -180,7 +181,7 @@ function give(to: u32, netif: u32, m: Mbuf): void {
 /** Wakes the threads of the stacks that were given something: once for a burst. */
 export function handOverEnd(): void {
   while (touched != 0) {
-    doorbellRing(memberAt(u32(ctz<u64>(touched))).doorbell);
+    doorbellRingAt(changetype<usize>(memberAt(u32(ctz<u64>(touched)))) + MEMBER_DOORBELL);
     touched &= touched - 1;
   }
 }

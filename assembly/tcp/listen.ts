@@ -339,17 +339,17 @@ export function listenerStop(t: Tcb): void {
   t.kind = u8(KIND_TCP);
   t.state = u8(TCP_CLOSED);
   portClose(IPPROTO_TCP, t.localPort);
-  t.tflags = 0;
-  t.sndNxt = 0;
+  const options = t.tflags & (TF_NODELAY | TF_CORK);
   t.flight = 0;
   queueClear(sndQueue(t));
   clearOverlay(t);
+  t.tflags = options;
 }
 
-/** The words that the listener used for its queues hold no TCB state. */
+/** The words that the listener used for its queues hold no TCB state; options that come behind them are kept. */
 function clearOverlay(t: Tcb): void {
   const from = changetype<usize>(t) + offsetof<Tcb>("parent");
-  memory.fill(from, 0, offsetof<Tcb>("rcvNxt") - offsetof<Tcb>("parent"));
+  memory.fill(from, 0, offsetof<Tcb>("sndBuf") - offsetof<Tcb>("parent"));
 }
 
 /** Listeners arm no timer of their own. */

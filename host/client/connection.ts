@@ -24,10 +24,12 @@ import {
   EAGAIN,
   EALREADY,
   EBADF,
+  ECONNABORTED,
   EINPROGRESS,
   ENETDOWN,
   EINVAL,
   ENOTTY,
+  EPIPE,
   EPOLLERR,
   EPOLLHUP,
   EPOLLOUT,
@@ -98,7 +100,8 @@ export function createClientConnection(link: Link, context: PosixContext<Context
       const deadline = link.deadline(at, false);
       while (accepted === -EAGAIN) {
         const waited = link.wait(at, stack, false, deadline);
-        if (waited < 0) return waited;
+        // One that listens no more is told so by accept() itself, one that listens again goes on.
+        if (waited < 0 && waited !== -EPIPE) return waited;
         accepted = core.clientAccept(part, at);
       }
     }
@@ -125,6 +128,7 @@ export function createClientConnection(link: Link, context: PosixContext<Context
     const deadline = link.deadline(at, true);
     while (!link.has(at, EPOLLOUT | EPOLLERR | EPOLLHUP | CHANNEL_HAS_ROOM)) {
       const waited = link.wait(at, stack, true, deadline);
+      if (waited === -EPIPE) return link.call(fd, CALL_TAKE_ERROR) || -ECONNABORTED;
       if (waited < 0) return waited === -EAGAIN ? started : waited;
     }
     return link.call(fd, CALL_TAKE_ERROR, 1);

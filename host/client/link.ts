@@ -19,6 +19,7 @@ import {
   EDEADLK,
   ENETDOWN,
   ENOTSOCK,
+  EPIPE,
   KIND_FREE,
   O_NONBLOCK,
   PART_CAPACITY,
@@ -145,16 +146,18 @@ export class Link {
 
   /**
    * Waits until a call on the channel found before need not wait any more: 0; -EAGAIN when the deadline has passed,
-   * -EBADF when the descriptor was closed, -ENETDOWN when its stack runs no more, -EDEADLK when nothing can happen.
+   * -EBADF when the descriptor was closed, -EPIPE when it was disconnected (as Linux), -ENETDOWN when its stack runs no
+   * more, -EDEADLK when nothing can happen.
    */
   wait(at: number, stack: number, sending: boolean, deadline: number): number {
     if (deadline === -Infinity) return -EAGAIN;
     const generation = this.word(at, CHANNEL_GENERATION);
+    const epoch = this.core.clientEpochOf(at);
     const test = sending ? this.core.clientWritable : this.core.clientReadable;
-    const isReady = (): boolean => test(at) !== 0 || this.word(at, CHANNEL_GENERATION) !== generation;
+    const isReady = (): boolean => test(at) !== 0 || this.core.clientEpochOf(at) !== epoch;
     const isBusy = this.place.poll === "busy";
     while (true) {
-      if (this.core.clientSpin(at, generation, sending ? 1 : 0, this.#rounds) !== 0 || isReady()) break;
+      if (this.core.clientSpin(at, epoch, sending ? 1 : 0, this.#rounds) !== 0 || isReady()) break;
       if (this.now() >= deadline) return -EAGAIN;
       if (!this.seat.isServed(stack)) return -ENETDOWN;
       if (this.#background !== undefined) {
@@ -162,7 +165,8 @@ export class Link {
       } else if (!isBusy)
         futexSleep(this.words, futexOf(at, sending), this.seat.waits, isReady, this.#millis(deadline));
     }
-    return this.word(at, CHANNEL_GENERATION) === generation ? 0 : -EBADF;
+    if (this.word(at, CHANNEL_GENERATION) !== generation) return -EBADF;
+    return this.core.clientEpochOf(at) === epoch ? 0 : -EPIPE;
   }
 
   /** Waits on a futex of an epoll, or of all who poll, until `isReady` or the deadline: 0, or -EDEADLK. */

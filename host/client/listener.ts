@@ -4,8 +4,6 @@
 
 import {
   AF_INET,
-  CHANNEL_CONSUMED,
-  CHANNEL_PRODUCED,
   EAGAIN,
   ENETDOWN,
   PART_ESTABLISHED,
@@ -119,9 +117,7 @@ export class ClientListener implements Disposable {
   /** Connections that wait in a clone and have their descriptors already. */
   #waiting(fd: number): number {
     const link = this.#link;
-    if (!link.find(fd)) return 0;
-    const consumed = link.word(link.channel.at, CHANNEL_CONSUMED);
-    return (link.word(link.channel.at, CHANNEL_PRODUCED) - consumed) >>> 0;
+    return link.find(fd) ? link.core.clientWaiting(link.channel.at) >>> 0 : 0;
   }
 
   /** A clone in a stack; -1 when that does not run. */

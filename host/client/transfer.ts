@@ -5,7 +5,6 @@ import {
   CALL_RECVFROM,
   CALL_SEND,
   CALL_TAKE_ERROR,
-  CHANNEL_GENERATION,
   CHANNEL_KIND,
   CLIENT_ASK,
   CLIENT_BUSY,
@@ -13,9 +12,6 @@ import {
   CLIENT_SCATTERED,
   EAFNOSUPPORT,
   EAGAIN,
-  EBADF,
-  EINVAL,
-  ENOTCONN,
   EOPNOTSUPP,
   EPIPE,
   EXCHANGE_DATA_BYTES,
@@ -58,13 +54,16 @@ export function createClientTransfer(link: Link, context: PosixContext<ContextCo
     const { length } = buffer;
     if (length <= SMALL) {
       data.set(buffer);
-      const n = core.clientSend(part, at, seat.turn, dataAt, length, flags & MSG_MORE);
+      const n = core.clientSend(part, at, seat.turn, dataAt, length, flags & MSG_MORE, 0);
       return n === length ? n : sendAll(fd, at, part, stack, buffer, flags, n > 0 ? n : 0);
     }
     return sendAll(fd, at, part, stack, buffer, flags, 0);
   }
 
-  /** Sends what is behind the first `done` bytes, waiting for room as long as the descriptor may block. */
+  /**
+   * Sends what is behind the first `done` bytes, waiting for room as long as the descriptor may block, and as long as
+   * the connection is that of the first bytes.
+   */
   function sendAll(
     fd: number,
     at: number,
@@ -76,11 +75,13 @@ export function createClientTransfer(link: Link, context: PosixContext<ContextCo
   ): number {
     const { length } = buffer;
     let deadline: number | undefined;
+    let epoch = done === 0 ? 0 : core.clientSentEpoch();
     while (true) {
-      const n = sendSome(fd, at, part, stack, done === 0 ? buffer : buffer.subarray(done), flags);
+      const n = sendSome(fd, at, part, stack, done === 0 ? buffer : buffer.subarray(done), flags, epoch);
       if (n > 0) {
         done += n;
         if (done === length) return done;
+        if (epoch === 0) epoch = core.clientSentEpoch();
         // The rest may find room at the buffer's beginning.
         continue;
       }
@@ -88,39 +89,49 @@ export function createClientTransfer(link: Link, context: PosixContext<ContextCo
       if (n !== -EAGAIN || flags & MSG_DONTWAIT) return done > 0 ? done : n;
       deadline ??= link.deadline(at, true);
       const waited = link.wait(at, stack, true, deadline);
-      if (waited < 0) return done > 0 ? done : waited;
+      if (waited < 0 && done > 0) return done;
+      // What has ended the wait may have an error of its own to tell.
+      if (waited < 0) return waited === -EPIPE ? link.call(fd, CALL_SEND, dataAt, 0, flags) || waited : waited;
     }
   }
 
   /** What can be sent at once, or why nothing can. */
-  function sendSome(fd: number, at: number, part: number, stack: number, buffer: Bytes, flags: number): number {
+  function sendSome(
+    fd: number,
+    at: number,
+    part: number,
+    stack: number,
+    buffer: Bytes,
+    flags: number,
+    epoch: number,
+  ): number {
     while (true) {
-      const n = sendPart(at, part, buffer, flags);
+      const n = sendPart(at, part, buffer, flags, epoch);
       if (n === CLIENT_BUSY) {
         const waited = awaitTurn(at, part, stack);
         if (waited < 0) return waited;
-      } else if (n === CLIENT_NO_BUFFER) return sendByCall(fd, buffer, flags);
+      } else if (n === CLIENT_NO_BUFFER) return sendByCall(fd, buffer, flags, epoch);
       else if (n !== CLIENT_ASK) return n;
       else {
         // Without a byte: why nothing can be sent.
-        const asked = link.call(fd, CALL_SEND, dataAt, 0, flags);
+        const asked = link.call(fd, CALL_SEND, dataAt, 0, flags, epoch);
         if (asked !== 0) return asked;
       }
     }
   }
 
-  function sendPart(at: number, part: number, buffer: Bytes, flags: number): number {
+  function sendPart(at: number, part: number, buffer: Bytes, flags: number, epoch: number): number {
     const { length } = buffer;
     const source = length > SMALL ? context.addressIn(buffer) : -1;
     if (length <= SMALL || source >= 0) {
       if (source < 0) data.set(buffer);
-      return core.clientSend(part, at, seat.turn, source >= 0 ? source : dataAt, length, flags & MSG_MORE);
+      return core.clientSend(part, at, seat.turn, source >= 0 ? source : dataAt, length, flags & MSG_MORE, epoch);
     }
     while (true) {
-      const n = core.clientReserve(part, at, seat.turn, length);
+      const n = core.clientReserve(part, at, seat.turn, length, epoch);
       if (n <= 0) return n;
-      const first = Math.min(n, core.clientPieceBytes());
-      const to = core.clientPieceAt() >>> 0;
+      const first = Math.min(n, core.clientRoomBytes());
+      const to = core.clientRoomAt() >>> 0;
       bytes.set(buffer.subarray(0, first), to);
       if (n > first) bytes.set(buffer.subarray(first, n), core.clientBufferAt(at) >>> 0);
       if (core.clientCommit(at, seat.turn, n, n < length ? flags | MSG_MORE : flags & MSG_MORE) !== 0) return n;
@@ -137,10 +148,10 @@ export function createClientTransfer(link: Link, context: PosixContext<ContextCo
   }
 
   /** Every send buffer is taken: the bytes go with the call. */
-  function sendByCall(fd: number, buffer: Bytes, flags: number): number {
+  function sendByCall(fd: number, buffer: Bytes, flags: number, epoch = 0): number {
     const n = Math.min(buffer.length, EXCHANGE_DATA_BYTES);
     data.set(n < buffer.length ? buffer.subarray(0, n) : buffer);
-    return link.call(fd, CALL_SEND, dataAt, n, flags);
+    return link.call(fd, CALL_SEND, dataAt, n, flags, epoch);
   }
 
   function sendUrgent(fd: number, buffer: Bytes, flags: number): number {
@@ -180,52 +191,46 @@ export function createClientTransfer(link: Link, context: PosixContext<ContextCo
         const error = link.call(fd, CALL_TAKE_ERROR);
         if (error !== 0) return error;
       } else if (n === CLIENT_SCATTERED) {
-        const position = core.clientPosition(at);
-        const got = recvByCall(fd, buffer, length, flags, position);
+        const got = recvByCall(fd, buffer, length, flags, core.clientPosition());
         // Another thread may have taken it.
-        if (got !== -EAGAIN || core.clientPosition(at) === position) return got;
+        if (got !== -EAGAIN || core.clientStill(at) !== 0) return got;
       } else {
         return n;
       }
     }
   }
 
-  function recvPart(at: number, part: number, buffer: Bytes, length: number, flags: number): number {
+  /** @param epoch goes on with the stream of this epoch only; 0: with whichever there is */
+  function recvPart(at: number, part: number, buffer: Bytes, length: number, flags: number, epoch = 0): number {
     if (length <= SMALL || flags & MSG_TRUNC || core.clientIsStream(at) === 0) {
       const most = length < EXCHANGE_DATA_BYTES || flags & MSG_TRUNC ? length : EXCHANGE_DATA_BYTES;
-      const n = core.clientRecv(part, at, seat.address, dataAt, most, flags);
+      const n = core.clientRecv(part, at, seat.address, dataAt, most, flags, epoch);
       if (n > 0 && !(flags & MSG_TRUNC && core.clientIsStream(at) !== 0)) {
         buffer.set(context.head(n < length ? n : length));
       }
       return n;
     }
     const target = context.addressIn(buffer);
-    if (target >= 0) return core.clientRecv(part, at, seat.address, target, length, flags);
-    return recvPieces(at, part, buffer, length, flags);
+    if (target >= 0) return core.clientRecv(part, at, seat.address, target, length, flags, epoch);
+    return recvPieces(at, part, buffer, length, flags, epoch);
   }
 
   /** A stream's bytes from where they lie, without another copy. */
-  function recvPieces(at: number, part: number, buffer: Bytes, length: number, flags: number): number {
-    const life = link.word(at, CHANNEL_GENERATION);
+  function recvPieces(at: number, part: number, buffer: Bytes, length: number, flags: number, epoch: number): number {
     while (true) {
-      const from = core.clientPosition(at);
-      const unread = core.clientUnread(at, from);
+      const unread = core.clientLook(at);
       if (unread <= 0) return unread;
+      if (epoch !== 0 && core.clientEpoch() !== epoch) return -EPIPE;
       const n = Math.min(unread, length);
       let done = 0;
       while (done < n) {
-        const piece = Math.min(core.clientPiece(at, from, done) >>> 0, n - done);
+        const piece = Math.min(core.clientPiece(at, done) >>> 0, n - done);
         if (piece === 0) break;
         const start = core.clientPieceAt() >>> 0;
         buffer.set(bytes.subarray(start, start + piece), done);
         done += piece;
       }
-      if (flags & MSG_PEEK ? core.clientPosition(at) === from && done === n : done === n) {
-        const isTaken = flags & MSG_PEEK || core.clientTake(part, at, from, n) !== 0;
-        // Closed meanwhile, its memory may have been used for something else already.
-        if (link.word(at, CHANNEL_GENERATION) !== life) return -EBADF;
-        if (isTaken) return n;
-      }
+      if (done === n && (flags & MSG_PEEK ? core.clientStill(at) : core.clientTake(part, at, n)) !== 0) return n;
     }
   }
 
@@ -240,9 +245,10 @@ export function createClientTransfer(link: Link, context: PosixContext<ContextCo
     const { at, part, stack } = channel;
     if (flags & (MSG_DONTWAIT | MSG_OOB | MSG_PEEK) || core.clientIsStream(at) === 0) return done;
     const deadline = link.deadline(at, false);
+    const epoch = core.clientEpoch();
     while (done < length) {
       // An error is left for the next call to report.
-      const n = recvPart(at, part, buffer.subarray(done, length), length - done, flags);
+      const n = recvPart(at, part, buffer.subarray(done, length), length - done, flags, epoch);
       if (n > 0) done += n;
       else if (n !== -EAGAIN || link.wait(at, stack, false, deadline) < 0) return done;
     }
@@ -267,26 +273,21 @@ export function createClientTransfer(link: Link, context: PosixContext<ContextCo
   function recv_view(fd: number): Uint8Array | number {
     if (!link.find(fd)) return link.refusal(fd);
     const { at } = channel;
-    const from = core.clientPosition(at);
-    const unread = core.clientUnread(at, from);
-    if (unread === CLIENT_ASK) return link.call(fd, CALL_TAKE_ERROR) || -EAGAIN;
-    if (unread < 0) return unread;
-    if (unread === 0) return bytes.subarray(0, 0);
-    const piece = core.clientPiece(at, from, 0) >>> 0;
-    const start = core.clientPieceAt() >>> 0;
-    return bytes.subarray(start, start + piece);
+    while (true) {
+      const unread = core.clientLook(at);
+      if (unread === CLIENT_ASK) return link.call(fd, CALL_TAKE_ERROR) || -EAGAIN;
+      if (unread < 0) return unread;
+      if (unread === 0) return bytes.subarray(0, 0);
+      const piece = core.clientView(at, seat.address) >>> 0;
+      const start = core.clientPieceAt() >>> 0;
+      if (piece > 0) return bytes.subarray(start, start + piece);
+    }
   }
 
   function recv_done(fd: number, length: number): number {
     if (!link.find(fd)) return link.refusal(fd);
     const { at, part } = channel;
-    const from = core.clientPosition(at);
-    const unread = core.clientUnread(at, from);
-    if (unread === -EOPNOTSUPP || unread === -EBADF) return unread;
-    if (core.clientIsStream(at) === 0) return -ENOTCONN;
-    if (length < 0 || length > Math.max(unread, 0)) return -EINVAL;
-    if (length > 0) core.clientTake(part, at, from, length);
-    return Math.max(core.clientUnread(at, core.clientPosition(at)), 0);
+    return core.clientViewed(part, at, seat.address, length);
   }
 
   return {

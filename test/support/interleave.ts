@@ -20,6 +20,29 @@ export interface Explored<S> {
 }
 
 /**
+ * What the machine and the compiler may make of a program in which `name` is a plain load: it may be carried out before
+ * any of the actions before it (all programs, the given one first).
+ */
+export function loadedEarly<S>(program: Program<S>, name: string): Program<S>[] {
+  const names = Object.keys(program);
+  const from = names.indexOf(name);
+  return Array.from({ length: from + 1 }, (_, i) => moved(program, from, from - i));
+}
+
+/** The same for a plain store: others may see it after any of the actions behind it. */
+export function storedLate<S>(program: Program<S>, name: string): Program<S>[] {
+  const names = Object.keys(program);
+  const from = names.indexOf(name);
+  return Array.from({ length: names.length - from }, (_, i) => moved(program, from, from + i));
+}
+
+function moved<S>(program: Program<S>, from: number, to: number): Program<S> {
+  const entries = Object.entries(program);
+  entries.splice(to, 0, ...entries.splice(from, 1));
+  return Object.fromEntries(entries);
+}
+
+/**
  * Runs programs in every order from `start`, which must be plain data.
  * @param mayDie a thread that may stop for good before any of its actions; the state's `dead` is true from then on
  * @param isBad asked of states in which no thread can go on

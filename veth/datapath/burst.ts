@@ -1,8 +1,8 @@
 // What one burst remembers while its frames are on the way: open lanes to RX queues, MAC look-ups, frame views.
 // A lane gathers frames for one RX queue, so that ring, pool and doorbell are touched once for several frames.
 
-import { BURST_MAX, PAUSE_MICROS_MAX } from "../../assembly/layout";
-import { doorbellRing } from "../../assembly/memory/doorbell";
+import { BURST_MAX, PAUSE_MICROS_MAX, RXQ_DOORBELL } from "../../assembly/layout";
+import { doorbellRingAt } from "../../assembly/memory/doorbell";
 import { poolAlloc, poolIsEmpty } from "../../assembly/memory/pool";
 import { burstRingPush, burstRingTaken, burstRingUsed } from "../../assembly/memory/ring";
 import { Frame, FRAME_BYTES } from "./frame";
@@ -193,7 +193,7 @@ export function laneOffset(index: u32): u32 {
 function laneFlush(lane: Lane, q: RxQueue): void {
   burstRingPush(q.ring, changetype<usize>(lane) + VALUES_OFFSET, lane.count);
   lane.count = 0;
-  doorbellRing(q.doorbell);
+  doorbellRingAt(changetype<usize>(q) + RXQ_DOORBELL);
 }
 
 function laneClose(lane: Lane): void {

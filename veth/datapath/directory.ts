@@ -2,7 +2,7 @@
 
 import { ENOENT, ENOSPC } from "../../assembly/layout";
 import { linkNextDue, linkPoll } from "./link";
-import { portAt } from "./port";
+import { Port, portAt } from "./port";
 
 @unmanaged
 class Directory {
@@ -62,10 +62,13 @@ export function vethNextDeadline(base: u32): f64 {
 
 /** The same for the two links of one port, for the thread that owns it. */
 export function portNextDue(handle: u32): f64 {
-  const p = portAt(handle);
+  assert(portAt(handle).magic != 0);
   let next = Infinity;
-  if (p.linkOut != 0) next = linkNextDue(p.linkOut);
-  if (p.linkIn != 0) next = min<f64>(next, linkNextDue(p.linkIn));
+  // Asked by a thread that has said that it is about to sleep: a plain load may be carried out before that.
+  const linkOut = atomic.load<u32>(handle, offsetof<Port>("linkOut"));
+  const linkIn = atomic.load<u32>(handle, offsetof<Port>("linkIn"));
+  if (linkOut != 0) next = linkNextDue(linkOut);
+  if (linkIn != 0) next = min<f64>(next, linkNextDue(linkIn));
   return next;
 }
 

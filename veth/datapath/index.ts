@@ -13,6 +13,7 @@ import {
   MBUF_TSO_MSS,
   MBUF_VLAN_TCI,
   PORT_RSS_KEY,
+  RXQ_DOORBELL,
 } from "../../assembly/layout";
 import { Mbuf, mbufAttach, mbufFree } from "../../assembly/memory/mbuf";
 import { burstRingUsed } from "../../assembly/memory/ring";
@@ -111,7 +112,7 @@ export function rxPending(port: u32, queue: u32): u32 {
 
 /** Has a doorbell (DOORBELL_*) rung when packets come to an RX queue; 0 = none. The RX interrupt of a NIC. */
 export function rxInterrupt(port: u32, queue: u32, doorbell: u32): void {
-  rxQueueAt(portAt(port), queue).doorbell = doorbell;
+  atomic.store<u32>(changetype<usize>(rxQueueAt(portAt(port), queue)), doorbell, RXQ_DOORBELL);
 }
 
 /** Connects two ports back to back. 0, or -EBUSY when one is plugged in already. */

@@ -19,9 +19,10 @@ import {
   MBUF_HEADER,
   MBUF_HEADROOM,
   RULES_BYTES,
+  RXQ_DOORBELL,
 } from "../../assembly/layout";
 import { copyBytes } from "../../assembly/memory/copy";
-import { doorbellRing } from "../../assembly/memory/doorbell";
+import { doorbellRingAt } from "../../assembly/memory/doorbell";
 import { extentPool, extentPut } from "../../assembly/memory/extent";
 import { Mbuf, mbufAlloc, mbufFree } from "../../assembly/memory/mbuf";
 import { Pool, POOL_BYTES, poolInit } from "../../assembly/memory/pool";
@@ -249,7 +250,9 @@ function execute(l: Link, f: Frame, b: Burst, verdict: u32): i32 {
   const before = l.nextDue;
   if (l.heapCount > 0) drain(l, b, at);
   // The receiver's thread may sleep until a time that is too late now.
-  if (l.direction == LINK_TO_HOST && l.nextDue < before) doorbellRing(rxQueueAt(changetype<Port>(l.port), 0).doorbell);
+  if (l.direction == LINK_TO_HOST && l.nextDue < before) {
+    doorbellRingAt(changetype<usize>(rxQueueAt(changetype<Port>(l.port), 0)) + RXQ_DOORBELL);
+  }
   return TAKEN;
 }
 
