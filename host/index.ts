@@ -41,6 +41,8 @@ export type {
 export { EpollEvent } from "./posix/posix.ts";
 export { readPcapng } from "../veth/pcapng.ts";
 export { connections, plotCapture, timeSequence } from "../veth/plot.ts";
+export type { TcpInfoSample } from "../veth/plot.ts";
+export { TcpInfoLog, type TcpInfoLogOptions } from "./tcp-info-log.ts";
 export { ethStats, SriovNic, VF_DEFAULTS } from "../veth/index.ts";
 export type { EthStats, PfOptions, VfInfo, VfOptions } from "../veth/index.ts";
 export type { LinkOptions, UserVbridge, UserVeth } from "../veth/index.ts";

@@ -3,7 +3,7 @@
 
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -19,6 +19,8 @@ import { Progress } from "../host/cli/progress.ts";
 import { editDistance, nearest } from "../host/cli/suggest.ts";
 import { clip, formatTable, textWidth } from "../host/cli/table.ts";
 import * as units from "../host/cli/units.ts";
+import { PcapngWriter } from "../veth/pcapng.ts";
+import { fakeTransfer } from "./support/fake-transfer.ts";
 
 const OPTIONS = {
   loss: { form: "SHARE", description: "frames lost", default: "1%", parse: units.share },
@@ -443,6 +445,42 @@ describe("command line: the program", () => {
     });
   }
 
+  it("draws a connection of a capture, lists them, and says what is wrong with others", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "oribi-plot-"));
+    try {
+      const { frames } = fakeTransfer({ bytes: 50_000, seed: 6, loss: 0.02 });
+      const file = join(folder, "run.pcapng");
+      const writer = PcapngWriter.toFile(file);
+      const ids = new Map(["client", "server"].map((name) => [name, writer.addInterface({ name })]));
+      for (const { timeMicros, data, interface: port } of frames) writer.packet(ids.get(port!.name)!, timeMicros, data);
+      await writer.close();
+      expect(oribi("plot", file, "--list").stdout).to.match(/^ +0 +10\.0\.0\.2:49152 +10\.0\.0\.1:50080 +50\.0 KB/m);
+      const drawn = oribi("plot", file);
+      expect([drawn.status, drawn.stderr]).to.deep.equal([0, ""]);
+      expect(readFileSync(join(folder, "run.html"), "utf8")).to.match(/^<!doctype html>/);
+      expect(JSON.parse(oribi("plot", file, "--side", "server", "--json").stdout)).to.have.nested.property(
+        "totals.bytes",
+        0,
+      );
+      writeFileSync(join(folder, "bad.pcapng"), "no capture");
+      for (const [args, words] of [
+        [["plot"], "no capture is named"],
+        [["plot", file, "--connection", "3"], "the capture has no such connection; it has 1"],
+        [["plot", file, "--at", "eth0"], 'no port "eth0" saw the connection'],
+        [["plot", join(folder, "bad.pcapng")], "expected a whole pcapng file"],
+        [["plot", file, "--out", join(folder, "no/where.html")], "there is no folder"],
+      ] as const) {
+        const { status, stderr } = oribi(...args);
+        expect(status, args.join(" ")).to.equal(2);
+        expect(stderr)
+          .to.contain(words)
+          .and.to.not.match(/^ +at /m);
+      }
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   it("tells what the system refuses while it works in words, without a stack", () => {
     const { status, stderr } = oribi("simulate", "--seed", "1", "--out", "/dev/null");
     expect(status).to.equal(2);
@@ -461,7 +499,10 @@ describe("command line: the program", () => {
       [["--verison"], ["oribi: --verison is no option of oribi itself", "did you mean: oribi --version?"]],
       [
         ["frobnicate"],
-        ["expected a command: demo, simulate, packetdrill, explore, soak, torture, bench, doctor", "see: oribi --help"],
+        [
+          "expected a command: demo, simulate, plot, packetdrill, explore, soak, torture, bench, doctor",
+          "see: oribi --help",
+        ],
       ],
       [["help", "dokter"], ["did you mean: oribi doctor?"]],
       [

@@ -11,7 +11,7 @@ import { amount, bytesUnit, GRID, rateUnit, threeDigits, ticks, tickText, timeUn
 import { closedWindows, inFlight, ratesOf } from "../veth/plot-series.ts";
 import { drawSequence } from "../veth/plot-svg.ts";
 import { connections, plotCapture, plotPage, timeSequence } from "../veth/plot.ts";
-import type { Frame } from "../veth/plot.ts";
+import type { Frame, TimeSequence } from "../veth/plot.ts";
 import { arpFrame, CLIENT, SERVER, tcpFrame, udpFrame } from "./support/capture-frames.ts";
 import type { TcpFields } from "./support/capture-frames.ts";
 import { fakeTransfer } from "./support/fake-transfer.ts";
@@ -254,7 +254,16 @@ describe("plot: the model of a connection", () => {
     });
     const others = [arpFrame(CLIENT, SERVER), udpFrame(CLIENT, SERVER, new Uint8Array(9)), new Uint8Array(5)];
     const noise = others.map((data) => ({ timeMicros: 0, data }));
-    expect(timeSequence([...noise, ...tagged])).to.deep.equal(timeSequence(plain));
+    const numbered = timeSequence([...noise, ...tagged]);
+    const unnumbered = (sequence: TimeSequence): unknown => ({
+      ...sequence,
+      segments: sequence.segments.map((each) => ({ ...each, number: 0 })),
+      acks: sequence.acks.map((each) => ({ ...each, number: 0 })),
+    });
+    expect(unnumbered(numbered)).to.deep.equal(unnumbered(timeSequence(plain)));
+    // Packets count in the file, as in Wireshark, whatever they are.
+    const numbers = timeSequence(plain).segments.map((each) => each.number + noise.length);
+    expect(numbered.segments.map((each) => each.number)).to.deep.equal(numbers);
   });
 
   it("does not fail on frames cut short or scrambled", () => {

@@ -5,6 +5,13 @@
 import { bytesUnit, rateUnit, ticks, tickText, timeUnit } from "./plot-scale.ts";
 import type { Unit } from "./plot-scale.ts";
 
+/** What the axis of a panel shows. */
+export interface PanelScale {
+  id: string;
+  quantity: "bytes" | "rate" | "time";
+  high: number;
+}
+
 /** Geometry in SVG units. */
 export interface Layout {
   width: number;
@@ -12,12 +19,11 @@ export interface Layout {
   left: number;
   plotWidth: number;
   eventsTop: number;
+  /** Of the panel of sequence numbers. */
   top: number;
   plotHeight: number;
-  flightTop: number;
-  rateTop: number;
-  /** Of each of the two lower panels. */
-  lowerHeight: number;
+  /** The panels below it. */
+  panels: (PanelScale & { top: number; height: number })[];
 }
 
 /** The part of the connection that is shown. */
@@ -27,10 +33,30 @@ export interface View {
   /** Sequence numbers. */
   low: number;
   high: number;
-  /** Bytes at the top of the panel of bytes in flight. */
-  flightHigh: number;
-  /** Bits per second at the top of the panel of rates. */
-  rateHigh: number;
+}
+
+/** Shares out a picture's room: the sequence numbers get what the panels below them, all of one height, leave. */
+export function arrange(width: number, height: number, scales: readonly PanelScale[]): Layout {
+  const top = 48;
+  const gap = 34;
+  const axis = 42;
+  const left = width < 640 ? 50 : 74;
+  const free = Math.max(150 + scales.length * 44, height - top - axis - scales.length * gap);
+  const lower = Math.floor(Math.max(44, Math.min(90, (free * 0.5) / Math.max(1, scales.length))));
+  const plotHeight = Math.floor(free - lower * scales.length);
+  const panels = scales.map((scale, i) => ({
+    ...scale,
+    top: top + plotHeight + gap + i * (lower + gap),
+    height: lower,
+  }));
+  const whole = top + plotHeight + scales.length * (lower + gap) + axis;
+  return { width, height: whole, left, plotWidth: width - left - 16, eventsTop: 2, top, plotHeight, panels };
+}
+
+/** Where the lowest panel ends. */
+export function bottomOf(layout: Layout): number {
+  const last = layout.panels[layout.panels.length - 1];
+  return last === undefined ? layout.top + layout.plotHeight : last.top + last.height;
 }
 
 /** A SYN, FIN or RST. */
@@ -42,23 +68,27 @@ export interface Event {
 
 /** Grid lines and labels of all panels. */
 export function axesSvg(layout: Layout, view: View): string {
-  const { left, top, plotWidth, plotHeight, flightTop, rateTop, lowerHeight, width } = layout;
+  const { left, top, plotWidth, plotHeight, panels, width } = layout;
   const span = view.toMicros - view.fromMicros;
   const time = timeUnit(span);
-  const times = ticks(view.fromMicros, view.toMicros, 10);
+  const times = ticks(view.fromMicros, view.toMicros, Math.max(2, Math.round(plotWidth / 105)));
   const step = times.length > 1 ? times[1]! - times[0]! : span;
-  const bottom = rateTop + lowerHeight;
+  const bottom = bottomOf(layout);
   let svg = "";
   for (const micros of times) {
     const x = (left + ((micros - view.fromMicros) / span) * plotWidth).toFixed(1);
-    const lower = `M${x} ${flightTop}v${lowerHeight}M${x} ${rateTop}v${lowerHeight}`;
+    const lower = panels.map((panel) => `M${x} ${panel.top}v${panel.height}`).join("");
     svg += `<path class="grid" d="M${x} ${top}v${plotHeight}${lower}"/>`;
-    svg += `<text x="${x}" y="${bottom + 18}" text-anchor="middle">${tickText(micros, step, time)}</text>`;
+    svg += `<text x="${x}" y="${bottom + 17}" text-anchor="middle">${tickText(micros, step, time)}</text>`;
   }
-  svg += `<text class="unit" x="${width - 18}" y="${bottom + 36}" text-anchor="end">time, ${time.name}</text>`;
-  svg += axisSvg(layout, top, plotHeight, view.low, view.high, 8, bytesUnit(Math.max(view.high, -view.low)));
-  svg += axisSvg(layout, flightTop, lowerHeight, 0, view.flightHigh, 3, bytesUnit(view.flightHigh));
-  return svg + axisSvg(layout, rateTop, lowerHeight, 0, view.rateHigh, 3, rateUnit(view.rateHigh));
+  svg += `<text class="unit" x="${width - 18}" y="${bottom + 34}" text-anchor="end">time, ${time.name}</text>`;
+  const lines = Math.max(3, Math.round(plotHeight / 50));
+  svg += axisSvg(layout, top, plotHeight, view.low, view.high, lines, bytesUnit(Math.max(view.high, -view.low)));
+  const units = { bytes: bytesUnit, rate: rateUnit, time: timeUnit };
+  for (const panel of panels) {
+    svg += axisSvg(layout, panel.top, panel.height, 0, panel.high, 3, units[panel.quantity](panel.high));
+  }
+  return svg;
 }
 
 /** The vertical axis of one panel. */
@@ -107,4 +137,10 @@ export function eventsSvg(layout: Layout, view: View, events: readonly Event[]):
 }
 
 /** The functions above, as the page's script gets them. */
-export const AXES_FUNCTIONS: readonly ((...args: never[]) => unknown)[] = [axesSvg, axisSvg, eventsSvg];
+export const AXES_FUNCTIONS: readonly ((...args: never[]) => unknown)[] = [
+  arrange,
+  bottomOf,
+  axesSvg,
+  axisSvg,
+  eventsSvg,
+];

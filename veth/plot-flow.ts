@@ -37,8 +37,9 @@ export function flows(frames: Iterable<Frame>): Flow[] {
   // The same pair of sockets may be used again; a slow port may still see the end of the earlier connection.
   const latest = new Map<string, Flow>();
   const currentAtPort = new Map<string, Flow>();
+  let number = 0;
   for (const frame of frames) {
-    const segment = parseSegment(frame);
+    const segment = parseSegment(frame, ++number);
     if (segment === undefined) continue;
     const tuple = tupleKey(segment);
     const tupleAtPort = `${tuple} ${segment.port}`;

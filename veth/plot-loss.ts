@@ -5,15 +5,22 @@ import { senderOf } from "./plot-flow.ts";
 import type { Flow, Side } from "./plot-flow.ts";
 import type { Segment } from "./plot-segment.ts";
 
+/** A queue that fills makes each segment slower than the one before: so many times the slowest so far may it take. */
+const PATIENCE = 4;
+
 /**
  * The segments of `side` seen leaving `from` that `to` did not see arriving undamaged.
- * None at all if most arrivals match nothing that left: large segments that the NIC cut up say nothing about loss.
+ * Not those that may have been under way when the capture ended: nothing sent later has arrived, and less time was left
+ * than segments took to arrive. None at all if most arrivals match nothing that left: large segments that the NIC cut
+ * up say nothing about loss.
  */
 export function findLost(flow: Flow, side: Side, from: string, to: string): Set<Segment> {
   const waiting = new Map<string, Segment[]>();
   const lost = new Set<Segment>();
   let matched = 0;
   let strange = 0;
+  let slowestMicros = 0;
+  let newestArrived = -Infinity;
   const sent = flow.segments.filter((segment) => senderOf(flow, segment) === side);
   for (const segment of sent) {
     if (segment.port === from) {
@@ -26,13 +33,21 @@ export function findLost(flow: Flow, side: Side, from: string, to: string): Set<
       const arrived = waiting.get(copyKey(segment))?.pop();
       if (arrived === undefined) {
         strange += 1;
-      } else {
-        matched += 1;
-        lost.delete(arrived);
+        continue;
       }
+      matched += 1;
+      slowestMicros = Math.max(slowestMicros, segment.timeMicros - arrived.timeMicros);
+      newestArrived = Math.max(newestArrived, arrived.timeMicros);
+      lost.delete(arrived);
     }
   }
-  return strange > matched ? new Set() : lost;
+  if (strange > matched) return new Set();
+  const endMicros = flow.segments.at(-1)?.timeMicros ?? 0;
+  for (const segment of lost) {
+    const { timeMicros } = segment;
+    if (timeMicros >= newestArrived && timeMicros + PATIENCE * slowestMicros >= endMicros) lost.delete(segment);
+  }
+  return lost;
 }
 
 /** Equal for a segment that leaves and the same one that arrives. */

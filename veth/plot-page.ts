@@ -3,11 +3,14 @@
 
 import { amount, bytesUnit, GRID, rateUnit, threeDigits, timeUnit } from "./plot-scale.ts";
 import { plotScript } from "./plot-script.ts";
+import { escapeText } from "./plot-html.ts";
 import { addressText } from "./plot-segment.ts";
 import type { SentSegment, TimeSequence } from "./plot-sequence.ts";
+import type { TcpInfoSample } from "./plot-panels.ts";
+import { listOfRetransmissions, resentOf } from "./plot-resent.ts";
 import { readingsOf } from "./plot-series.ts";
 import { PLOT_STYLE } from "./plot-style.ts";
-import { drawSequence, LAYOUT } from "./plot-svg.ts";
+import { drawSequence } from "./plot-svg.ts";
 import type { Drawing, Layer } from "./plot-svg.ts";
 
 /** Moments whose values the page can show under the pointer. */
@@ -20,11 +23,15 @@ export interface PageOptions {
   title?: string;
   /** A line below the heading, for example the impairments of the link and the seed. */
   note?: string;
+  /** Said in large if given: why the capture does not hold the whole connection, and how to get more of it. */
+  truncated?: string;
+  /** What TCP_INFO told of the sender while it was captured; then the page has panels for it. */
+  info?: readonly TcpInfoSample[];
 }
 
 /** The page of a plot: HTML text that needs nothing else. The same model gives the same text. */
 export function plotPage(sequence: TimeSequence, options: PageOptions = {}): string {
-  const drawing = drawSequence(sequence);
+  const drawing = drawSequence(sequence, options.info);
   const from = endpointText(sequence.sender);
   const to = endpointText(sequence.receiver);
   const title = options.title ?? `${from} → ${to}`;
@@ -35,20 +42,22 @@ export function plotPage(sequence: TimeSequence, options: PageOptions = {}): str
     "<head>",
     `<meta charset="utf-8">`,
     `<meta name="viewport" content="width=device-width, initial-scale=1">`,
-    `<title>${escape(title)} · time-sequence plot</title>`,
+    `<title>${escapeText(title)} · time-sequence plot</title>`,
     `<style>${PLOT_STYLE}</style>`,
     "</head>",
     "<body>",
     "<main>",
-    `<h1>${escape(title).replace(" → ", "<span>→</span>")}</h1>`,
-    `<p class="note">${escape([...note, portNote(sequence)].join(" · "))}</p>`,
+    `<h1>${escapeText(title).replace(" → ", "<span>→</span>")}</h1>`,
+    `<p class="note">${escapeText([...note, portNote(sequence)].join(" · "))}</p>`,
+    options.truncated === undefined ? "" : `<p class="truncated">${escapeText(options.truncated)}</p>`,
     figures(sequence),
-    "<figure>",
-    legend(drawing.layers),
+    `<figure tabindex="0" aria-label="${LABEL}">`,
+    `<div class="tools">${legend(drawing.layers)}${NAVIGATION}</div>`,
     drawing.svg,
     `<div id="tip"></div>`,
-    `<p class="hint">drag to zoom · wheel to zoom in and out · shift-drag to move · double-click for the whole</p>`,
+    HINT,
     "</figure>",
+    listOfRetransmissions(sequence),
     "</main>",
     `<script>${plotScript(pageData(sequence, drawing))}</script>`,
     "</body>",
@@ -56,6 +65,24 @@ export function plotPage(sequence: TimeSequence, options: PageOptions = {}): str
     "",
   ].join("\n");
 }
+
+const NAVIGATION = [
+  `<div class="go"><span id="place"></span>`,
+  `<button type="button" id="previous" title="previous retransmission (p)">◀</button>`,
+  `<button type="button" id="next" title="next retransmission (n)">▶</button>`,
+  `<button type="button" id="in" title="zoom in (+)">+</button>`,
+  `<button type="button" id="out" title="zoom out (-)">−</button>`,
+  `<button type="button" id="all" title="the whole connection (Escape)">whole</button></div>`,
+].join("");
+
+const LABEL =
+  "the plot: arrow keys move it, plus and minus zoom, n and p go from one retransmission to the next, Escape shows all";
+
+const HINT = [
+  `<p class="hint">drag or wheel: zoom in time, sequence numbers follow · alt-drag: zoom both · shift-wheel: zoom`,
+  ` sequence numbers · shift-drag: move · arrows, + and −: the same by keys · n, p: next, previous retransmission ·`,
+  ` double-click or Escape: the whole</p>`,
+].join("");
 
 function endpointText(end: { address: number; port: number }): string {
   return `${addressText(end.address)}:${end.port}`;
@@ -88,8 +115,8 @@ function figures(sequence: TimeSequence): string {
   ];
   for (const [name, count] of counts) if (count > 0) list.push([name, count.toLocaleString("en")]);
   const items = list.map(([name, value, remark]) => {
-    const small = remark === undefined ? "" : ` <small>${escape(remark)}</small>`;
-    return `<div><dt>${escape(name)}</dt><dd>${escape(value)}${small}</dd></div>`;
+    const small = remark === undefined ? "" : ` <small>${escapeText(remark)}</small>`;
+    return `<div><dt>${escapeText(name)}</dt><dd>${escapeText(value)}${small}</dd></div>`;
   });
   return `<dl>${items.join("")}</dl>`;
 }
@@ -104,7 +131,7 @@ function legend(layers: readonly Layer[]): string {
       const look = swatch === "ring" ? "" : ` style="background: var(--${id})"`;
       const amountText = count === undefined ? "" : ` <small>${count.toLocaleString("en")}</small>`;
       const button = `<button type="button" data-layer="${id}" aria-pressed="true">`;
-      return `${button}<i class="${swatch}"${look}></i>${escape(label)}${amountText}</button>`;
+      return `${button}<i class="${swatch}"${look}></i>${escapeText(label)}${amountText}</button>`;
     });
   return `<div class="legend">${buttons.join("")}</div>`;
 }
@@ -117,15 +144,24 @@ function pageData(sequence: TimeSequence, drawing: Drawing): object {
     each.sent,
     each.ack,
     each.edge,
+    each.number,
   ]);
   return {
     grid: GRID,
-    layout: LAYOUT,
+    layout: drawing.layout,
     whole: view,
     events: sequence.controls.map(({ timeMicros, label, from }) => ({ timeMicros, label, from })),
     rates: { intervalMicros: rates.intervalMicros, delivered: rates.delivered.map(Math.round) },
     readings,
     marks: detailedMarks(sequence, extent.spanMicros),
+    resent: resentOf(sequence).map(({ number, timeMicros, start, end, lost }) => [
+      round(timeMicros, extent.spanMicros),
+      start,
+      end,
+      lost ? "lost" : "again",
+      lost ? "retransmission · lost on the way" : "retransmission",
+      number,
+    ]),
   };
 }
 
@@ -135,7 +171,7 @@ function detailedMarks(sequence: TimeSequence, spanMicros: number): unknown[] {
   for (const segment of sequence.segments) {
     if (segment.kind === "new" && !segment.lost && segment.comments.length === 0) continue;
     const { timeMicros, start, end } = segment;
-    list.push([round(timeMicros, spanMicros), start, end, layerOf(segment), segmentWords(segment)]);
+    list.push([round(timeMicros, spanMicros), start, end, layerOf(segment), segmentWords(segment), segment.number]);
   }
   for (const { timeMicros, start, end, duplicate } of sequence.sacks) {
     if (duplicate) list.push([round(timeMicros, spanMicros), start, end, "dsack", "D-SACK: arrived twice"]);
@@ -159,15 +195,10 @@ function segmentWords(segment: SentSegment): string {
     windowProbe: "window probe",
   };
   const words = [names[segment.kind], segment.lost ? "lost on the way" : "", ...segment.comments];
-  return escape(words.filter((word) => word !== "").join(" · "));
+  return escapeText(words.filter((word) => word !== "").join(" · "));
 }
 
 function round(micros: number, spanMicros: number): number {
   const step = 10 ** Math.floor(Math.log10(spanMicros) - 6);
   return Number((Math.round(micros / step) * step).toPrecision(9));
-}
-
-function escape(text: string): string {
-  const names: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
-  return text.replace(/[&<>"]/g, (character) => names[character]!);
 }

@@ -32,6 +32,8 @@ export interface Frame {
 
 /** One TCP segment as it was seen at one port. Addresses, ports and sequence numbers are u32/u16 in host order. */
 export interface Segment {
+  /** Of the frame in its capture, from 1: as Wireshark counts. */
+  number: number;
   timeMicros: number;
   port: string;
   direction: "unknown" | "inbound" | "outbound";
@@ -63,7 +65,7 @@ const NO_SACK: readonly number[] = Object.freeze([]);
 const NO_COMMENTS: readonly string[] = Object.freeze([]);
 
 /** The TCP segment in a frame; undefined for anything else and for frames cut off before the end of the TCP header. */
-export function parseSegment(frame: Frame): Segment | undefined {
+export function parseSegment(frame: Frame, number = 0): Segment | undefined {
   const { data } = frame;
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   const ip = ipv4At(view);
@@ -77,6 +79,7 @@ export function parseSegment(frame: Frame): Segment | undefined {
   // The total length of a large segment that a NIC was to cut up may be 0; and the captured bytes may be cut short.
   const totalLength = view.getUint16(ip + 2) || (frame.originalLength ?? view.byteLength) - ip;
   const segment: Segment = {
+    number,
     timeMicros: frame.timeMicros,
     port: frame.interface?.name ?? "",
     direction: frame.direction ?? "unknown",

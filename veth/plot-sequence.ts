@@ -19,18 +19,25 @@ export type SegmentKind = "new" | "retransmission" | "outOfOrder" | "keepAlive" 
 
 /** A segment of the sender that takes sequence space. Times count from the first packet of the connection. */
 export interface SentSegment {
+  /** Of the packet in the capture, from 1: as Wireshark counts. */
+  number: number;
   timeMicros: number;
   /** Sequence numbers relative to the ISN (the SYN is 0, the first byte 1); they go on past 2^32. */
   start: number;
   end: number;
   kind: SegmentKind;
-  /** It left the sender's port and did not reach the receiver's; known when the capture has both. */
+  /**
+   * It left the sender's port and did not reach the receiver's; known when the capture has both. What was still under
+   * way when the capture ended is not lost.
+   */
   lost: boolean;
   comments: readonly string[];
 }
 
 /** What the receiver acknowledged and allowed. */
 export interface Acknowledgement {
+  /** Of the packet in the capture, from 1. */
+  number: number;
   timeMicros: number;
   ack: number;
   /** Advertised window, bytes, scaled. */
@@ -194,7 +201,8 @@ class Builder {
     const kind = this.kindOf(segment, start, end, timeMicros);
     if (kind === undefined) return;
     const lost = this.lost.has(segment);
-    this.sequence.segments.push({ timeMicros, start, end, kind, lost, comments: segment.comments });
+    const { number, comments } = segment;
+    this.sequence.segments.push({ number, timeMicros, start, end, kind, lost, comments });
     this.countSent(kind, lost, start, end, length);
     if (length > 0) this.firstDataMicros = Math.min(this.firstDataMicros, timeMicros);
     if (kind === "new") this.inFlight.push({ end, timeMicros, once: true });
@@ -266,7 +274,7 @@ class Builder {
     const window = segment.window * (syn ? 1 : 2 ** Math.max(0, this.sequence.windowShift));
     const repeats = ack === this.sndUna && window === this.window && segment.length === 0 && !syn;
     const duplicate = repeats && (segment.flags & FIN) === 0 && this.sndMax > ack && acks.length > 0;
-    acks.push({ timeMicros, ack, window, duplicate });
+    acks.push({ number: segment.number, timeMicros, ack, window, duplicate });
     if (duplicate) totals.duplicateAcks += 1;
     if (window === 0 && !syn) totals.zeroWindows += 1;
     this.window = window;

@@ -68,6 +68,8 @@ export interface Reading {
   sent: number;
   ack: number;
   edge: number;
+  /** The packet that made it so. */
+  number: number;
 }
 
 /** The state at the end of each of at most `count` equal parts of the connection in which something happened. */
@@ -87,15 +89,17 @@ export function readingsOf(sequence: TimeSequence, count: number): Reading[] {
 /** The state after each event, in the order of time. */
 function* readings(sequence: TimeSequence): Generator<Reading> {
   const { segments, acks } = sequence;
-  let reading: Reading = { timeMicros: 0, sent: 0, ack: 0, edge: 0 };
+  let reading: Reading = { timeMicros: 0, sent: 0, ack: 0, edge: 0, number: 0 };
   for (let s = 0, a = 0; s < segments.length || a < acks.length;) {
     const segment = segments[s];
     const ack = acks[a];
     if (ack === undefined || (segment !== undefined && segment.timeMicros <= ack.timeMicros)) {
-      reading = { ...reading, timeMicros: segment!.timeMicros, sent: Math.max(reading.sent, segment!.end) };
+      const { timeMicros, end, number } = segment!;
+      reading = { ...reading, timeMicros, sent: Math.max(reading.sent, end), number };
       s += 1;
     } else {
-      reading = { ...reading, timeMicros: ack.timeMicros, ack: ack.ack, edge: ack.ack + ack.window };
+      const { timeMicros, window, number } = ack;
+      reading = { ...reading, timeMicros, ack: ack.ack, edge: ack.ack + window, number };
       a += 1;
     }
     yield reading;

@@ -20,19 +20,35 @@ export const PLOT_STYLE = `
   }
 }
 * { box-sizing: border-box; }
-body { margin: 0; padding: 28px 20px 36px; background: var(--page); color: var(--text);
+body { margin: 0; padding: 16px 20px 24px; background: var(--page); color: var(--text);
   font: 14px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
-main { max-width: 1280px; margin: 0 auto; }
+main { max-width: 1720px; margin: 0 auto; }
 h1 { margin: 0 0 2px; font-size: 21px; font-weight: 650; letter-spacing: -.01em; overflow-wrap: anywhere; }
 h1 span { color: var(--soft); font-weight: 400; padding: 0 .3em; }
-.note { margin: 0 0 16px; color: var(--soft); }
-dl { display: flex; flex-wrap: wrap; gap: 10px; margin: 0 0 16px; }
-dl div { background: var(--card); border: 1px solid var(--edge); border-radius: 9px; padding: 8px 14px 9px; }
+.note { margin: 0 0 10px; color: var(--soft); overflow-wrap: anywhere; }
+.truncated { margin: 0 0 10px; padding: 7px 12px; border-radius: 8px; background: var(--closed); font-weight: 600; }
+dl { display: flex; flex-wrap: wrap; gap: 8px; margin: 0 0 10px; }
+dl div { background: var(--card); border: 1px solid var(--edge); border-radius: 9px; padding: 4px 12px 5px; }
 dt { color: var(--soft); font-size: 12px; }
-dd { margin: 0; font-size: 17px; font-weight: 600; font-variant-numeric: tabular-nums; white-space: nowrap; }
+dd { margin: 0; font-size: 15px; font-weight: 600; font-variant-numeric: tabular-nums; white-space: nowrap; }
 dd small { color: var(--soft); font-size: 12px; font-weight: 400; }
 figure { position: relative; margin: 0; background: var(--card); border: 1px solid var(--edge); border-radius: 12px;
-  padding: 14px 14px 6px; }
+  padding: 10px 14px 4px; }
+figure:focus-visible { outline: 2px solid var(--new); }
+.tools { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 2px 12px; }
+.go { display: flex; align-items: center; gap: 4px; }
+.go span { color: var(--soft); font-size: 13px; font-variant-numeric: tabular-nums; padding-right: 4px; }
+.go button { border: 1px solid var(--edge); border-radius: 6px; padding: 2px 9px; background: var(--panel);
+  color: inherit; font: inherit; font-size: 13px; cursor: pointer; }
+.go button:hover, #list button:hover { background: var(--grid); }
+details { margin: 12px 0 0; background: var(--card); border: 1px solid var(--edge); border-radius: 12px;
+  padding: 8px 14px; }
+summary { cursor: pointer; font-weight: 600; } .list { max-height: 380px; overflow: auto; }
+#list { border-collapse: collapse; margin-top: 8px; font-size: 13px; font-variant-numeric: tabular-nums; }
+#list th { text-align: left; color: var(--soft); font-weight: 500; } #list td, #list th { padding: 1px 18px 1px 0; }
+#list td { white-space: nowrap; } #list td:last-child { white-space: normal; }
+#list button { border: 0; border-radius: 5px; padding: 1px 7px; background: none; color: var(--new); font: inherit;
+  cursor: pointer; }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 6px; margin: 0 0 6px; padding: 0 4px; }
 .legend button { display: inline-flex; align-items: center; gap: 7px; border: 0; border-radius: 6px; padding: 3px 8px;
   background: none; color: inherit; font: inherit; font-size: 13px; cursor: pointer; }
@@ -52,7 +68,7 @@ figure { position: relative; margin: 0; background: var(--card); border: 1px sol
 .grid { stroke: var(--grid); fill: none; }
 path.event { stroke: var(--soft); stroke-dasharray: 2 4; fill: none; opacity: .6; }
 path.event.rst { stroke: var(--again); }
-#seq path, #flight path, #rate path { vector-effect: non-scaling-stroke; }
+#plot svg path { vector-effect: non-scaling-stroke; }
 .bar { fill: none; stroke-width: 2; stroke-linecap: round; }
 .line { fill: none; stroke-width: 1.5; stroke-linejoin: round; }
 .dot { fill: none; stroke-width: 6; stroke-linecap: round; }
@@ -66,6 +82,8 @@ path.event.rst { stroke: var(--again); }
 .area.flight { fill: var(--flight); } .line.flight { stroke: var(--new); stroke-width: 1.2; }
 .area.delivered { fill: var(--delivered); } .line.delivered { stroke: var(--ack); stroke-width: 1.2; }
 .line.sentrate { stroke: var(--new); stroke-width: 1; opacity: .8; }
+.line.cwnd { stroke: var(--new); stroke-width: 1.6; } .line.ssthresh { stroke: var(--again); stroke-dasharray: 5 4; }
+.line.infoflight { stroke: var(--soft); stroke-width: .8; } .line.rtt { stroke: var(--sack); }
 #catch { pointer-events: all; cursor: crosshair; }
 .box { fill: var(--new); fill-opacity: .12; stroke: var(--new); }
 #pointer path { stroke: var(--soft); fill: none; } #pointer circle { fill: none; stroke: var(--text); stroke-width: 2; }
@@ -76,6 +94,11 @@ path.event.rst { stroke: var(--again); }
   font-variant-numeric: tabular-nums; white-space: nowrap; }
 #tip td:first-child { padding: 0; text-align: left; color: var(--soft); }
 #tip p { margin: 0 0 4px; max-width: 300px; font-weight: 600; }
-.hint { margin: 4px 4px 2px; color: var(--soft); font-size: 12px; text-align: right; }
+.hint { margin: 2px 4px 2px; color: var(--soft); font-size: 12px; text-align: right; }
+@media (max-width: 640px) {
+  body { padding: 10px 8px 16px; } h1 { font-size: 17px; } figure { padding: 8px 6px 4px; border-radius: 8px; }
+  dl { gap: 5px; } dl div { padding: 2px 8px 3px; } dt { font-size: 11px; } dd { font-size: 13px; }
+  .legend button { padding: 2px 5px; font-size: 12px; gap: 5px; } .hint { text-align: left; }
+}
 @media print { .hint, #tip { display: none; } body { padding: 0; } }
 `;

@@ -1,7 +1,7 @@
 // Draws the model of a time-sequence plot as SVG: layers of marks, lines of the receiver, events, rates below.
 // Read first: Jacobson's and Shepard's time-sequence plots (tcptrace manual, "Time Sequence Graphs").
 
-import { axesSvg, eventsSvg } from "./plot-axes.ts";
+import { arrange, axesSvg, bottomOf, eventsSvg } from "./plot-axes.ts";
 import type { Layout, View } from "./plot-axes.ts";
 import {
   bandPath,
@@ -16,24 +16,18 @@ import {
   thinSteps,
 } from "./plot-marks.ts";
 import type { Bar, Extent, Step } from "./plot-marks.ts";
+import { panelsOf } from "./plot-panels.ts";
+import type { Panel, TcpInfoSample } from "./plot-panels.ts";
 import { GRID } from "./plot-scale.ts";
 import type { SegmentKind, SentSegment, TimeSequence } from "./plot-sequence.ts";
-import { closedWindows, inFlight, ratesOf } from "./plot-series.ts";
-import type { InFlight, Rates } from "./plot-series.ts";
+import { closedWindows, ratesOf } from "./plot-series.ts";
+import type { Rates } from "./plot-series.ts";
 
-/** Geometry of the picture. */
-export const LAYOUT: Layout = Object.freeze({
-  width: 1200,
-  height: 748,
-  left: 74,
-  plotWidth: 1110,
-  eventsTop: 2,
-  top: 48,
-  plotHeight: 410,
-  flightTop: 494,
-  rateTop: 612,
-  lowerHeight: 90,
-});
+/** Size of the picture where no script fits it to its window. */
+const WIDTH = 1200;
+const HEIGHT = 748;
+/** A panel more takes so much more. */
+const PANEL_HEIGHT = 126;
 /** Intervals of the lower panel. */
 const RATE_INTERVALS = 180;
 
@@ -54,59 +48,56 @@ export interface Drawing {
   rates: Rates;
   /** The whole connection. */
   view: View;
+  layout: Layout;
+  panels: Panel[];
   layers: Layer[];
   svg: string;
 }
 
 /** Draws a model. The SVG stands alone but for the style classes that the page defines. */
-export function drawSequence(sequence: TimeSequence): Drawing {
+export function drawSequence(sequence: TimeSequence, samples: readonly TcpInfoSample[] = []): Drawing {
   const extent = extentOf(sequence);
   const rates = ratesOf(sequence, extent.spanMicros, RATE_INTERVALS);
-  const rateHigh = Math.max(1, ...rates.sent, ...rates.delivered) * 1.08;
-  const flight = inFlight(sequence);
-  const flightHigh = flight.reduce((most, { bytes }) => Math.max(most, bytes), 1) * 1.08;
+  const panels = panelsOf(sequence, extent, rates, samples);
   const { spanMicros: toMicros, low, high } = extent;
-  const view: View = { fromMicros: 0, toMicros, low, high, flightHigh, rateHigh };
+  const view: View = { fromMicros: 0, toMicros, low, high };
   const layers = layersOf(sequence, extent);
-  const { width, height, left, top, plotWidth, plotHeight, flightTop, rateTop, lowerHeight } = LAYOUT;
-  const allHeight = rateTop + lowerHeight - top;
+  const scales = panels.map(({ id, quantity, high: most }) => ({ id, quantity, high: most }));
+  const layout = arrange(WIDTH, HEIGHT + (panels.length - 2) * PANEL_HEIGHT, scales);
+  const { width, height, left, top, plotWidth, plotHeight } = layout;
   const svg = [
     `<svg id="plot" viewBox="0 0 ${width} ${height}" role="img" aria-label="sequence numbers against time">`,
-    panel(top, plotHeight),
-    panel(flightTop, lowerHeight),
-    panel(rateTop, lowerHeight),
-    caption(flightTop, "in flight: sent, not yet acknowledged"),
-    caption(rateTop, "rate: delivered (area) and sent (line)"),
-    `<g id="axes">${axesSvg(LAYOUT, view)}</g>`,
-    open("seq", top, plotHeight),
-    ...layers.map((layer) => `<g id="layer-${layer.id}">${layer.svg}</g>`),
+    frame(layout, "seq", top, plotHeight),
+    ...layout.panels.map((panel) => frame(layout, panel.id, panel.top, panel.height)),
+    ...layout.panels.map((panel, i) => caption(layout, panel.id, panel.top, panels[i]?.caption ?? "")),
+    `<g id="axes">${axesSvg(layout, view)}</g>`,
+    open(layout, "seq", top, plotHeight),
+    ...layers.map((each) => `<g id="layer-${each.id}">${each.svg}</g>`),
     "</svg>",
-    open("flight", flightTop, lowerHeight),
-    flightPaths(flight, flightHigh, extent),
-    "</svg>",
-    open("rate", rateTop, lowerHeight),
-    ratePaths(rates, rateHigh, extent),
-    "</svg>",
-    `<g id="events">${eventsSvg(LAYOUT, view, sequence.controls)}</g>`,
+    ...layout.panels.map(
+      (panel, i) => open(layout, panel.id, panel.top, panel.height) + (panels[i]?.svg ?? "") + "</svg>",
+    ),
+    `<g id="events">${eventsSvg(layout, view, sequence.controls)}</g>`,
     `<g id="pointer"></g><rect id="box" class="box" visibility="hidden"/>`,
-    `<rect id="catch" x="${left}" y="${top}" width="${plotWidth}" height="${allHeight}" fill="none"/>`,
+    `<rect id="catch" x="${left}" y="${top}" width="${plotWidth}" height="${bottomOf(layout) - top}" fill="none"/>`,
     "</svg>",
   ];
-  return { extent, rates, view, layers, svg: svg.join("\n") };
+  return { extent, rates, view, layout, panels, layers, svg: svg.join("\n") };
 }
 
-function panel(y: number, height: number): string {
-  return `<rect class="panel" x="${LAYOUT.left}" y="${y}" width="${LAYOUT.plotWidth}" height="${height}" rx="3"/>`;
+function frame({ left, plotWidth }: Layout, id: string, y: number, height: number): string {
+  const size = `x="${left}" y="${y}" width="${plotWidth}" height="${height}"`;
+  return `<rect id="frame-${id}" class="panel" ${size} rx="3"/>`;
 }
 
-function caption(y: number, words: string): string {
-  return `<text x="${LAYOUT.left}" y="${y - 9}">${words}</text>`;
+function caption({ left }: Layout, id: string, y: number, words: string): string {
+  return `<text id="caption-${id}" x="${left}" y="${y - 9}">${words}</text>`;
 }
 
 /** Opens the drawing of a panel: within it everything lies on the grid, whatever part of it is shown. */
-function open(id: string, y: number, height: number): string {
+function open({ left, plotWidth }: Layout, id: string, y: number, height: number): string {
   const box = `viewBox="0 0 ${GRID} ${GRID}" preserveAspectRatio="none"`;
-  return `<svg id="${id}" x="${LAYOUT.left}" y="${y}" width="${LAYOUT.plotWidth}" height="${height}" ${box}>`;
+  return `<svg id="${id}" x="${left}" y="${y}" width="${plotWidth}" height="${height}" ${box}>`;
 }
 
 function layersOf(sequence: TimeSequence, extent: Extent): Layer[] {
@@ -190,30 +181,4 @@ function closedBands(sequence: TimeSequence, extent: Extent): string {
 
 function path(className: string, data: string): string {
   return data === "" ? "" : `<path class="${className}" d="${data}"/>`;
-}
-
-const FLOOR: readonly Step[] = [{ x: 0, y: 0 }];
-
-function flightPaths(flight: readonly InFlight[], flightHigh: number, extent: Extent): string {
-  const steps = flight.map(({ timeMicros, bytes }) => ({
-    x: gridX(extent, timeMicros),
-    y: Math.round((bytes / flightHigh) * GRID),
-  }));
-  const kept = [...FLOOR, ...thinSteps(steps)];
-  const endX = kept.at(-1)!.x;
-  return path("area flight", bandPath(FLOOR, kept, endX)) + path("line flight", stepPath(kept, endX));
-}
-
-function ratePaths(rates: Rates, rateHigh: number, extent: Extent): string {
-  const steps = (values: readonly number[]): Step[] =>
-    values.map((bits, index) => ({
-      x: gridX(extent, index * rates.intervalMicros),
-      y: Math.round((bits / rateHigh) * GRID),
-    }));
-  const delivered = steps(rates.delivered);
-  return (
-    path("area delivered", bandPath(FLOOR, delivered, GRID)) +
-    path("line delivered", stepPath(delivered, GRID)) +
-    path("line sentrate", stepPath(steps(rates.sent), GRID))
-  );
 }

@@ -14,6 +14,7 @@ import type { TimeSequence } from "./plot-sequence.ts";
 export type { Endpoint, Side } from "./plot-flow.ts";
 export type { PageOptions } from "./plot-page.ts";
 export { plotPage } from "./plot-page.ts";
+export type { TcpInfoSample } from "./plot-panels.ts";
 export type { Frame } from "./plot-segment.ts";
 export type * from "./plot-sequence.ts";
 

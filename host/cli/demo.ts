@@ -4,7 +4,13 @@
 import { statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, relative, resolve } from "node:path";
-import { badLink, type BadOptions, type BadResult, type Impairments } from "../demo/bad-link.ts";
+import {
+  badLink,
+  CAPTURE_PACKETS_DEFAULT,
+  type BadOptions,
+  type BadResult,
+  type Impairments,
+} from "../demo/bad-link.ts";
 import { cleanLink, type CleanOptions, type CleanResult } from "../demo/clean-link.ts";
 import { badTable, cleanTable, ending, heading, impairmentText, isIntact, jsonReport, LABELS } from "../demo/report.ts";
 import { THREAD_MODELS, ThreadFailure } from "../demo/crew.ts";
@@ -57,6 +63,12 @@ const options = {
     description: "where PREFIX.pcapng and PREFIX.html go; or a folder",
     default: OUT_DEFAULT,
     parse: outPaths,
+  },
+  packets: {
+    form: "N",
+    description: "bad link: most packets that are captured and plotted",
+    default: String(CAPTURE_PACKETS_DEFAULT),
+    parse: units.count(1),
   },
   measure: {
     form: "TIME",
@@ -113,7 +125,8 @@ async function demo(source: Source, args: Arguments<typeof options>, { stdout, s
   const threadedOptions = model && { model, queues, seed: seed.value, measureMicros: given.measure };
   const threads = threadedOptions && (await threadedPart(source, threadedOptions, stderr));
   if (threads !== undefined) say(`\n${threadedTables(threads, source.bytes, table)}`);
-  const bad = await badHalf(source, { seed: seed.value, queues, impairments, ...given.out }, stderr);
+  const captured = { packets: given.packets, ...given.out };
+  const bad = await badHalf(source, { seed: seed.value, queues, impairments, ...captured }, stderr);
   const outcome = { file, seed: seed.value, queues, impairments, clean, ...(threads && { threads }), bad };
   say(`\n${badTable(outcome, table)}\n${ending(outcome, shortPath)}`);
   if (given.json) stdout.write(jsonReport(outcome));

@@ -15,6 +15,7 @@ import { nearest } from "./suggest.ts";
 const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   demo: () => import("./demo.ts"),
   simulate: () => import("./simulate.ts"),
+  plot: () => import("./plot.ts"),
   packetdrill: () => import("./packetdrill.ts"),
   explore: () => import("./explore.ts"),
   soak: () => import("./soak.ts"),

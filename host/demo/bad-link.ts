@@ -5,9 +5,10 @@
 import { writeFile } from "node:fs/promises";
 import type { Link } from "../../veth/index.ts";
 import { readPcapng } from "../../veth/pcapng.ts";
-import { plotCapture } from "../../veth/plot.ts";
+import { plotCapture, type TcpInfoSample } from "../../veth/plot.ts";
 import type { NetworkCapture } from "../capture.ts";
 import type { Network } from "../network.ts";
+import { TcpInfoLog } from "../tcp-info-log.ts";
 import { CallError } from "./calls.ts";
 import { createHosts, type Hosts } from "./hosts.ts";
 import type { Source } from "./source.ts";
@@ -32,6 +33,8 @@ export interface BadOptions {
   impairments: Impairments;
   capturePath: string;
   plotPath: string;
+  /** Most packets that are captured. */
+  packets: number;
   /** Heading of the plot, and the line below it. */
   title: string;
   note: string;
@@ -66,8 +69,8 @@ export interface WireFigures {
   lost: number;
 }
 
-/** Of a longer transfer only the beginning is captured: 25 MB of the file, 50 MB of capture. */
-const CAPTURE_PACKETS_MAX = 60_000;
+/** Of a longer transfer only the beginning is captured by default: 25 MB of the file, 50 MB of capture. */
+export const CAPTURE_PACKETS_DEFAULT = 60_000;
 /** Longer than TCP's own patience (RFC 9293 3.8.3, R2: at least 100 s; here some 15 minutes). */
 const STALL_MICROS_MAX = 3600e6;
 /** Simulated time for the last segments, after the file has arrived. */
@@ -88,16 +91,19 @@ export async function badLink(
   let transfer: Transfer | undefined;
   let error: string | undefined;
   let isWhole = true;
+  let log: TcpInfoLog | undefined;
   try {
     const running = (transfer = new Transfer(hosts, source));
     const stall = new StallClock(network);
     const run = (isPaused: () => boolean): boolean =>
       network.runUntil(() => {
         onProgress(running.receivedBytes, network.now() - start);
+        if (running.sender !== undefined) log ??= new TcpInfoLog(hosts.server.posix, running.sender);
+        log?.sample(network.now());
         return running.step() || stall.isOver(running.receivedBytes) || isPaused();
       });
-    run(() => capture.packets >= CAPTURE_PACKETS_MAX);
-    if (capture.packets >= CAPTURE_PACKETS_MAX) {
+    run(() => capture.packets >= options.packets);
+    if (capture.packets >= options.packets) {
       isWhole = false;
       await capture.close();
       run(() => false);
@@ -121,7 +127,7 @@ export async function badLink(
     goodputBits: (receivedBytes * 8e6) / micros,
     ...figuresOf(hosts),
     capture: { path: capturePath, packets: capture.packets, isWhole },
-    plot: await plot(capture, options),
+    plot: await plot(capture, options, isWhole, log?.samples ?? []),
   };
 }
 
@@ -170,11 +176,19 @@ function wireFigures(link: Link | undefined): WireFigures {
 }
 
 /** Draws what the server sent, as far as it was captured. */
-async function plot(capture: NetworkCapture, options: BadOptions): Promise<BadResult["plot"]> {
+async function plot(
+  capture: NetworkCapture,
+  options: BadOptions,
+  isWhole: boolean,
+  info: readonly TcpInfoSample[],
+): Promise<BadResult["plot"]> {
   if (capture.packets === 0) return undefined;
   const { capturePath, plotPath, title, note } = options;
+  const most = options.packets.toLocaleString("en");
+  const truncated = `Only the first ${most} packets were captured, nothing later is shown; --packets raises the limit.`;
+  const page = { side: "server", title, note, info, ...(isWhole ? {} : { truncated }) } as const;
   try {
-    await writeFile(plotPath, plotCapture(readPcapng(capturePath), { side: "server", title, note }));
+    await writeFile(plotPath, plotCapture(readPcapng(capturePath), page));
     return { path: plotPath };
   } catch (error) {
     // Where nothing but ARP got through there is no connection.

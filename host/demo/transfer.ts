@@ -36,6 +36,11 @@ export class Transfer {
     this.#receiver = startConnect(hosts);
   }
 
+  /** The server's descriptor, once it has accepted the connection. */
+  get sender(): number | undefined {
+    return this.#sender;
+  }
+
   /** Has everything arrived, the end of the stream too? */
   get isDone(): boolean {
     return this.sha256 !== undefined;
