@@ -2,7 +2,7 @@
 // Read first: RFC 792; RFC 1122 section 3.2.2; RFC 1812 section 4.3.2.
 
 import { expect } from "chai";
-import { IP_RECVERR, IPPROTO_IP } from "../assembly/layout.ts";
+import { IP_MTU_DISCOVER, IP_PMTUDISC_DO, IP_RECVERR, IPPROTO_IP } from "../assembly/layout.ts";
 import {
   BROADCAST_MAC,
   echo,
@@ -278,6 +278,23 @@ describe("ICMP: path MTU (RFC 1191)", () => {
     expect(sizes(h, fd)[0]).to.deep.equal([548, false]);
     h.receive(tooBig(1300));
     expect(sizes(h, fd)[0]).to.deep.equal([548, false]);
+  });
+
+  it("below 552 bytes has routers cut what goes there, small datagrams too (Linux: min_pmtu)", () => {
+    const h = stackHarness();
+    const fd = h.udp({ bind: ":5000" });
+    const small = (): boolean => {
+      h.send(fd, pattern(400), "10.0.0.2:9");
+      return h.sent()[0]!.ip!.df;
+    };
+    expect(small()).to.equal(true);
+    h.receive(tooBig(300));
+    expect(small()).to.equal(false);
+    h.advance(601_000);
+    expect(small()).to.equal(true);
+    h.ok(h.setOption(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO));
+    h.receive(tooBig(300));
+    expect(small(), "the socket insists").to.equal(true);
   });
 
   it("concerns one destination", () => {

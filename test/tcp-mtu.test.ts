@@ -2,8 +2,11 @@
 // Read first: assembly/tcp/mtu-probe.ts, assembly/tcp/icmp-error.ts.
 
 import { expect } from "chai";
+import { IP_MTU_DISCOVER, IP_PMTUDISC_DO, IPPROTO_IP } from "../assembly/layout.ts";
+import { AF_INET, createNetwork, SOCK_NONBLOCK, SOCK_STREAM } from "../host/index.ts";
 import { pattern } from "./support/frames.ts";
 import { stackHarness, type StackHarness } from "./support/harness.ts";
+import { listener, ok } from "./support/sockets.ts";
 import { infoOf, opened, type Passive, type TcpPeer } from "./support/tcp-peer.ts";
 
 const SND_MSS = 16;
@@ -76,6 +79,70 @@ describe("path MTU: what routers tell (RFC 1191)", () => {
     peer.icmpError(3, 4, 1, 20);
     peer.icmpError(3, 4, 1, 0xffff);
     expect(infoOf(h, fd)(SND_MSS)).to.equal(512);
+  });
+
+  it("lets routers cut what goes where less than 552 bytes pass, as Linux does (min_pmtu)", () => {
+    const h = stackHarness({ sysctls: NO_TIMESTAMPS });
+    const { peer, fd } = opened(h, { mss: 1460 });
+    h.send(fd, pattern(1460));
+    expect(h.sent().map(({ ip }) => ip!.df)).to.deep.equal([true]);
+    peer.icmpError(3, 4, 1, 300);
+    // All that follows: what is sent again, new data, the end.
+    peer.say(".", { seq: 1, ack: 513 });
+    h.send(fd, pattern(100));
+    h.advance(3000);
+    const after = h.sent();
+    expect(after.length).to.be.above(2);
+    expect(after.filter(({ ip }) => ip!.df || ip!.total > 552)).to.deep.equal([]);
+    // Ten minutes later it is tried again, in case the path has changed.
+    peer.say(".", { seq: 1, ack: 1561 });
+    h.advance(600_000);
+    h.send(fd, pattern(100));
+    expect(h.sent()[0]!.ip!.df).to.equal(true);
+  });
+
+  it("lets them cut also where segments were as small already, or where a router tells no size", () => {
+    for (const mtu of [300, 0]) {
+      const h = stackHarness({ sysctls: NO_TIMESTAMPS });
+      const { peer, fd } = opened(h, { mss: 512 });
+      h.send(fd, pattern(512));
+      h.sent();
+      peer.icmpError(3, 4, 1, mtu, 8, 552);
+      h.advance(3000);
+      const again = h.sent();
+      expect(again.map(({ ip }) => [ip!.total, ip!.df])[0], `an MTU of ${mtu}`).to.deep.equal([552, false]);
+    }
+  });
+
+  it("goes on saying that nothing may be cut where the socket insists (IP_PMTUDISC_DO)", () => {
+    const h = stackHarness({ sysctls: NO_TIMESTAMPS });
+    const { peer, fd } = opened(h, { mss: 1460 });
+    h.ok(h.setOption(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO));
+    h.send(fd, pattern(1460));
+    h.sent();
+    peer.icmpError(3, 4, 1, 300);
+    expect(h.sent().map(({ ip }) => ip!.df)).to.include(true);
+  });
+
+  it("cuts by itself what its own interface does not take in one piece: no MSS is below tcp_min_snd_mss", async () => {
+    for (const txChecksum of [false, true]) {
+      const network = createNetwork({ seed: 1, time: "virtual" });
+      const bridge = network.bridge("lan");
+      const common = { bridge, mtu: 68, offloads: { txChecksum, tso: false, lro: false } } as const;
+      const a = network.host("a", { ...common, address: "10.0.0.1/24" });
+      const b = network.host("b", { ...common, address: "10.0.0.2/24" });
+      network.settle();
+      const l = listener(b.posix, 80);
+      const c = ok(a.posix.socket(AF_INET, SOCK_STREAM, 0));
+      ok(a.posix.connect(c, { address: "10.0.0.2", port: 80 }));
+      const s = ok(b.posix.accept4(l, null, SOCK_NONBLOCK));
+      expect(a.posix.send(c, pattern(2000))).to.equal(2000);
+      network.advance("5s");
+      const buffer = Buffer.alloc(3000);
+      expect(b.posix.recv(s, buffer)).to.equal(2000);
+      expect(Buffer.compare(buffer.subarray(0, 2000), pattern(2000))).to.equal(0);
+      await network.close();
+    }
   });
 
   it("believes nobody who quotes what is not in flight", () => {

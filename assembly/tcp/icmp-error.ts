@@ -4,6 +4,8 @@
 import {
   EPOLLERR,
   IPPROTO_TCP,
+  IP_PMTUDISC_DONT,
+  IP_PMTUDISC_PROBE,
   KIND_TCP,
   MIB_TCP_OUT_OF_WINDOW_ICMPS,
   MIB_TCP_PMTU_REDUCTIONS,
@@ -67,7 +69,7 @@ export function tcpIcmpError(
     return;
   }
   if (type == ICMP_UNREACHABLE && code == CODE_FRAGMENTATION_NEEDED) {
-    if (t.pmtuDiscover != 0) pathMtu(t, mtu);
+    if (heedsMtu(t)) pathMtu(t, mtu);
     return;
   }
   const error = icmpErrno(type, code);
@@ -82,6 +84,12 @@ export function tcpIcmpError(
     const f = t.flight != 0 || t.tflags & TF_SOLO ? flightOf(t) : null;
     if (f !== null) f.softError = error;
   }
+}
+
+/** IP_PMTUDISC_DONT sends without DF, IP_PMTUDISC_INTERFACE and _OMIT believe nobody (Linux: ip_sk_accept_pmtu). */
+function heedsMtu(t: Tcb): bool {
+  const discover = i32(t.pmtuDiscover);
+  return discover != IP_PMTUDISC_DONT && discover <= IP_PMTUDISC_PROBE;
 }
 
 /**
@@ -100,8 +108,9 @@ export function pathMtu(t: Tcb, mtu: u32): void {
   // A router that tells less than Linux's min_pmtu lies, or the path is not worth it (RFC 8899 section 4.6.2)
   const mss = max(max(mtu, PMTU_MIN) - 40, sysctl(SYSCTL_TCP_MIN_SND_MSS));
   if (mtu >= 68 && t.flight != 0) mtuTold(t, changetype<Flight>(t.flight), mss + 40);
-  if (mtu < 68 || mss >= u32(t.mss)) return;
+  if (mtu < 68) return;
   pmtuUpdate(t.remoteAddress, mtu);
+  if (mss >= u32(t.mss)) return;
   t.mss = u16(mss);
   count(MIB_TCP_PMTU_REDUCTIONS);
   if (t.flight == 0 && !(t.tflags & TF_SOLO)) return;

@@ -7,6 +7,7 @@ import {
   CWR,
   ECE,
   IPPROTO_TCP,
+  IP_PMTUDISC_DO,
   MBUF_DATA_ROOM,
   MIB_TCP_MEM_ERRORS,
   MIB_TCP_OUT_RSTS,
@@ -24,11 +25,13 @@ import { copyBytes } from "../memory/copy";
 import { Mbuf, mbufAttach, mbufFree } from "../memory/mbuf";
 import { IP_DF, ipv4Output } from "../net/ipv4-output";
 import { Netif } from "../net/netif";
-import { packetAlloc } from "../net/packet";
+import { packetAlloc, packetSum } from "../net/packet";
+import { pmtuMayCut } from "../net/pmtu";
 import { routeLookup, routeNetif, routeNextHop } from "../net/route";
 import { count, nowMillis, stack, sysctl } from "../stack";
 import { checksum, fold, pseudoSum, sumBytes, swapSum } from "../wire/checksum";
 import { put32 } from "../wire/bytes";
+import { IPV4_BYTES } from "../wire/ipv4";
 import { OPT_MSS, TCP_CHECKSUM, TCP_HEADER_BYTES, TIMESTAMPS_BYTES, TIMESTAMPS_WORD } from "../wire/tcp";
 import { fastopenOffer, fastopenOption } from "./fastopen";
 import { sackBlocksWrite, sackBlocksBytes } from "./assembler";
@@ -109,8 +112,25 @@ function emit(t: Tcb, nif: Netif, m: Mbuf, ecn: u32): void {
     IPPROTO_TCP,
     (u32(t.tos) & 0xfc) | ecn,
     t.ttl,
-    t.pmtuDiscover ? IP_DF : 0,
+    dontFragment(t, nif, m),
   );
+}
+
+/**
+ * DF, which discovery asks for (Linux: ip_queue_xmit). A segment that is larger than the interface's own MTU, since
+ * none is smaller than tcp_min_snd_mss and its options, is cut here.
+ */
+function dontFragment(t: Tcb, nif: Netif, m: Mbuf): u32 {
+  const discover = i32(t.pmtuDiscover);
+  const isCut = m.pktLen + IPV4_BYTES > nif.mtu && !(m.olFlags & TX_TSO) && discover != IP_PMTUDISC_DO;
+  if (!isCut) return pmtuMayCut(discover, t.remoteAddress) ? 0 : IP_DF;
+  if (m.olFlags & TX_L4_CSUM) {
+    // No NIC sees the whole of it: the pseudo-header's sum, in the place of the checksum, becomes that.
+    const h = usize(m.data);
+    store<u16>(h, u16(checksum(packetSum(m, h, m.pktLen))), TCP_CHECKSUM);
+    m.olFlags &= ~TX_L4_CSUM;
+  }
+  return 0;
 }
 
 /** What every segment that carries an ACK settles. */

@@ -68,9 +68,9 @@ export class TcpPeer {
   }
 
   /** An ICMP error about a segment of the stack with this relative number. */
-  icmpError(type: number, code: number, seq: number, mtu = 0, payload = 8): void {
+  icmpError(type: number, code: number, seq: number, mtu = 0, payload = 8, total = 1500): void {
     const quoted = tcp({ from: this.local, to: this.port, seq: ((this.irs ?? 0) + seq) >>> 0, flags: "A" });
-    const bytes = bytesOf(ipv4({ from: this.host, to: this.address, total: 1500 }, quoted)).subarray(0, 20 + payload);
+    const bytes = bytesOf(ipv4({ from: this.host, to: this.address, total }, quoted)).subarray(0, 20 + payload);
     this.h.receive(ipv4({ from: this.address, to: this.host }, icmp({ type, code, rest: mtu }, bytes)));
   }
 
