@@ -53,7 +53,7 @@ import { igmpInput, multicastJoined } from "./igmp";
 import { Netif } from "./netif";
 import { contiguous, packetTrim } from "./packet";
 import { reassemblyInput } from "./reassembly";
-import { isLocal } from "./route";
+import { isBroadcast, isLocal } from "./route";
 import { udpInput } from "./udp-input";
 
 /** What a datagram's destination is to this host. */
@@ -62,6 +62,9 @@ export const TO_BROADCAST: u32 = 1;
 export const TO_MULTICAST: u32 = 2;
 const TO_OTHERS: u32 = 3;
 const TO_NOBODY: u32 = 4;
+
+/** 224.0.0/24: groups that no router forwards. */
+const LOCAL_GROUPS: u32 = 0xe00000;
 
 /** IP header of the datagram that is being delivered, for errors that quote it. */
 export let inputHeader: usize = 0;
@@ -90,15 +93,21 @@ export function ipv4Input(nif: Netif, m: Mbuf): bool {
   if (total != m.pktLen) packetTrim(m, total);
   const source = bswap<u32>(load<u32>(p, IPV4_SOURCE));
   const destination = bswap<u32>(load<u32>(p, IPV4_DESTINATION));
-  if (!isUnicast(source) || source == nif.address || source == nif.broadcast) {
-    if (!sourceAllowed(flags, source, destination)) return drop(MIB_IP_IN_ADDR_ERRORS);
+  if (
+    !isUnicast(source) ||
+    source == nif.address ||
+    source == nif.broadcast ||
+    (stack.netifCount > 2 && isOurs(source))
+  ) {
+    if (!sourceAllowed(p, flags, source, destination)) return drop(MIB_IP_IN_ADDR_ERRORS);
   }
   if (headerBytes != IPV4_BYTES && !optionsAllowed(m, p, headerBytes, total)) return drop(MIB_IP_IN_HDR_ERRORS);
   let kind = TO_UNICAST;
-  if (destination != nif.address || flags & RX_LINK_MULTICAST) {
+  if (destination != nif.address || flags & RX_LINK_MULTICAST || destination == 0) {
     kind = kindOf(nif, destination, flags);
     if (kind >= TO_OTHERS) {
-      if (kind == TO_NOBODY) return drop(destination != nif.address ? MIB_IP_IN_ADDR_ERRORS : MIB_IP_IN_DISCARDS);
+      const isAddressed = destination == nif.address && destination != 0;
+      if (kind == TO_NOBODY) return drop(isAddressed ? MIB_IP_IN_DISCARDS : MIB_IP_IN_ADDR_ERRORS);
       return ipv4Forward(m, p, headerBytes, total, destination);
     }
   }
@@ -165,10 +174,21 @@ export function deliver(
   }
 }
 
-/** Sources that no host on the wire may have (RFC 1122 3.2.1.3, 3.3.6) are fine on the loopback; 0 asks for one. */
-function sourceAllowed(flags: u32, source: u32, destination: u32): bool {
+/** An address of another interface than the one a datagram came by, or the broadcast address of one. */
+function isOurs(source: u32): bool {
+  return isLocal(source) || isBroadcast(source);
+}
+
+/**
+ * Martians: sources that nobody else on the wire may have (RFC 1122 3.2.1.3, 3.3.6) are fine on the loopback. 0 is that
+ * of a host which asks for an address, and of switches and routers without one that speak of groups (RFC 4541 2.1.1,
+ * RFC 3376 4.2.13; Linux: ip_mc_validate_source).
+ */
+function sourceAllowed(p: usize, flags: u32, source: u32, destination: u32): bool {
   if (flags & RX_LOOPED) return !isMulticast(source) && source != 0xffffffff;
-  return source == 0 && destination == 0xffffffff;
+  if (source != 0) return false;
+  if (destination == 0xffffffff || destination >>> 8 == LOCAL_GROUPS) return true;
+  return isMulticast(destination) && load<u8>(p, IPV4_PROTOCOL) == u8(IPPROTO_IGMP);
 }
 
 /** What a destination is to this host that is not the unicast address of the interface it came by. */

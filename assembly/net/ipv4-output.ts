@@ -1,12 +1,13 @@
 // IPv4 datagrams out: header, identification, then the neighbour or the loopback. A TCP segment passes here.
 // Read first: RFC 791 section 3.1; RFC 6864 (identification); RFC 7739 for why its counters are per destination.
 
-import { EMSGSIZE, MIB_IP_FRAG_FAILS, MIB_IP_OUT_REQUESTS, TX_TSO } from "../layout";
+import { EINVAL, EMSGSIZE, MIB_IP_FRAG_FAILS, MIB_IP_OUT_DISCARDS, MIB_IP_OUT_REQUESTS, TX_TSO } from "../layout";
 import { keyedHash } from "../hash";
 import { Mbuf, mbufFree, mbufPrepend } from "../memory/mbuf";
 import { count, stack } from "../stack";
 import { ETHER_BYTES } from "../wire/ethernet";
-import { FRAGMENT_DF_WIRE, IPV4_BYTES, IPV4_TOTAL_MAX, fragmentWord, lengthWord, putIpv4 } from "../wire/ipv4";
+import { FRAGMENT_DF_WIRE, IPV4_BYTES, IPV4_TOTAL_MAX } from "../wire/ipv4";
+import { fragmentWord, isLoopback, lengthWord, putIpv4 } from "../wire/ipv4";
 import { arpOutput } from "./arp";
 import { ipv4Fragment } from "./fragment";
 import { loopbackTransmit } from "./loopback";
@@ -49,11 +50,23 @@ function putHeader(m: Mbuf, source: u32, destination: u32, tos: u32, ttlProtocol
   m.l3Len = u8(IPV4_BYTES);
 }
 
+/** RFC 1122 3.2.1.3(g): "Addresses of this form MUST NOT appear outside a host." Whoever has chosen them. */
+function isAstray(nif: Netif, source: u32, destination: u32): bool {
+  return (isLoopback(source) || isLoopback(destination)) && !nif.loopback;
+}
+
+function refuse(m: Mbuf): i32 {
+  count(MIB_IP_OUT_DISCARDS);
+  mbufFree(m);
+  return -EINVAL;
+}
+
 /**
  * Sends a datagram over `nif` to the neighbour `nextHop` (as routeLookup told). The packet's data begins with the
  * transport's header; it takes the mbuf in any case. Datagrams above the interface's MTU are fragmented, unless TSO
  * takes them or IP_DF forbids it. Addresses in host order.
- * @returns 0, -EMSGSIZE (too large with IP_DF), or -ENOBUFS (dropped on the way to the NIC, counted)
+ * @returns 0, -EMSGSIZE (too large with IP_DF), -EINVAL (127/8 on its way out), or -ENOBUFS (dropped on the way to the
+ * NIC); drops are counted
  */
 export function ipv4Output(
   m: Mbuf,
@@ -66,6 +79,7 @@ export function ipv4Output(
   ttl: u32,
   flags: u32,
 ): i32 {
+  if (isAstray(nif, source, destination)) return refuse(m);
   const bytes = m.pktLen + IPV4_BYTES;
   let segments: u32 = 1;
   if (bytes > nif.mtu) {
@@ -93,6 +107,7 @@ export function ipv4OutputSplit(
   flags: u32,
   mtu: u32,
 ): i32 {
+  if (isAstray(nif, source, destination)) return refuse(m);
   count(MIB_IP_OUT_REQUESTS);
   if (flags & IP_DF) {
     count(MIB_IP_FRAG_FAILS);

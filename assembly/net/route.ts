@@ -4,7 +4,7 @@
 
 import { EEXIST, EINVAL, ENETUNREACH, ENOBUFS, ENOENT } from "../layout";
 import { stack } from "../stack";
-import { isLoopback, isMulticast } from "../wire/ipv4";
+import { isLoopback, isMulticast, isUnicast } from "../wire/ipv4";
 import { Netif, netifAt } from "./netif";
 
 /** Most routes of one stack. */
@@ -84,6 +84,8 @@ function find(destination: u32): bool {
     return true;
   }
   const group = destination == 0xffffffff || isMulticast(destination);
+  // Net 0 and class E: no host has such an address (RFC 1122 3.2.1.3, RFC 1112 section 4), no route leads to one.
+  if (!group && !isUnicast(destination)) return false;
   const n = stack.routeCount;
   for (let i: u32 = 0; i < n; i++) {
     const r = routeAt(i);
@@ -118,6 +120,16 @@ export function isLocal(address: u32): bool {
     if (netifAt(i).address == address) return true;
   }
   return false;
+}
+
+/**
+ * May a datagram with the source `bound`, which a socket has been bound to, leave by `nif`? 0, -ENETUNREACH when it is
+ * no address of this host (any more), -EINVAL when it is in 127/8, which never leaves the host (RFC 1122 3.2.1.3(g);
+ * Linux: ip_route_output_key, __mkroute_output).
+ */
+export function sourceError(nif: Netif, bound: u32): i32 {
+  if (!isLocal(bound)) return -ENETUNREACH;
+  return isLoopback(bound) && !nif.loopback ? -EINVAL : 0;
 }
 
 /** Is `address` a broadcast address: the limited one, or that of an interface's subnet? */

@@ -20,7 +20,6 @@ import {
   IP_PMTUDISC_DO,
   IP_PMTUDISC_OMIT,
   IP_PMTUDISC_PROBE,
-  IP_PMTUDISC_WANT,
   MBUF_DATA_ROOM,
   MIB_UDP_OUT_DATAGRAMS,
   MIB_UDP_SNDBUF_ERRORS,
@@ -46,8 +45,8 @@ import { IP_DF, ipv4LoopCopy, ipv4Output, ipv4OutputSplit } from "./ipv4-output"
 import { multicastJoined } from "./igmp";
 import { Netif, netifAt } from "./netif";
 import { packetAlloc, packetOwn, packetSum } from "./packet";
-import { ipv4Mtu } from "./pmtu";
-import { isLocal, routeLookup, routeNetif, routeNextHop, routeSource } from "./route";
+import { ipv4Mtu, pmtuMayCut } from "./pmtu";
+import { isBroadcast, routeLookup, routeNetif, routeNextHop, routeSource, sourceError } from "./route";
 import { UdpSocket } from "./udp-socket";
 
 /**
@@ -97,7 +96,7 @@ export function udpSend(s: UdpSocket, data: usize, length: u32, flags: i32, addr
   m.l4Len = u8(UDP_BYTES);
   m.dataLen = UDP_BYTES + length;
   m.pktLen = UDP_BYTES + length;
-  return leave(s, m, nif, address, ttlOf(s), flagsOf(s, true), length);
+  return leave(s, m, nif, address, ttlOf(s), flagsOf(s, address, true), length);
 }
 
 /** "If the computed checksum is zero, it is transmitted as all ones" (RFC 768) */
@@ -121,12 +120,11 @@ function ttlOf(s: UdpSocket): u32 {
   return s.ttl != 0 ? u32(s.ttl) : sysctl(SYSCTL_IP_DEFAULT_TTL);
 }
 
-/** Linux: ip_dont_fragment() and __ip_make_skb(). */
-function flagsOf(s: UdpSocket, fits: bool): u32 {
+/** Linux: __ip_make_skb(). */
+function flagsOf(s: UdpSocket, address: u32, fits: bool): u32 {
   const discover = i32(s.pmtuDiscover);
-  return discover == IP_PMTUDISC_DO || discover == IP_PMTUDISC_PROBE || (discover == IP_PMTUDISC_WANT && fits)
-    ? IP_DF
-    : 0;
+  if (discover == IP_PMTUDISC_DO || discover == IP_PMTUDISC_PROBE) return IP_DF;
+  return fits && !pmtuMayCut(discover, address) ? IP_DF : 0;
 }
 
 /** The path's MTU, or the interface's for groups and for who probes it himself. */
@@ -157,8 +155,11 @@ export function udpRoute(s: UdpSocket, address: u32): i32 {
   else if (address == 0xffffffff || address == nif.broadcast) kind = TO_BROADCAST;
   if (kind == TO_BROADCAST && !(s.flags & SF_BROADCAST)) return -EACCES;
   const local = s.localAddress;
-  if (local != 0 && isLocal(local)) s.source = local;
-  if (isLoopback(s.source) && !nif.loopback) return -EINVAL;
+  if (local != 0 && !isMulticast(local) && !isBroadcast(local)) {
+    const wrong = sourceError(nif, local);
+    if (wrong < 0) return wrong;
+    s.source = local;
+  }
   s.routeKind = kind;
   s.routeDestination = address;
   s.routeGeneration = stack.routeGeneration;
@@ -190,6 +191,7 @@ function findWay(s: UdpSocket, address: u32): i32 {
 
 /** Number (from 1) of the interface with this address, or 0. */
 function interfaceWith(address: u32): u32 {
+  if (isLoopback(address)) return 1;
   for (let i: u32 = 0; i < stack.netifCount; i++) {
     if (netifAt(i).address == address) return i + 1;
   }
@@ -241,13 +243,13 @@ function sendPacket(s: UdpSocket, m: Mbuf, length: u32, address: u32, port: u32,
     ipv4LoopCopy(m, nif, s.source, address, IPPROTO_UDP, s.tos, ttl);
   }
   // "If the TTL is 0 the datagram is not sent outside of the host" (RFC 1112 6.1)
-  if (s.routeKind == TO_MULTICAST && (ttl == 0 || nif.loopback)) {
+  if (s.routeKind != TO_UNICAST && (nif.loopback || (s.routeKind == TO_MULTICAST && ttl == 0))) {
     mbufFree(m);
     count(MIB_UDP_OUT_DATAGRAMS);
     return length;
   }
-  if (fits) return leave(s, m, nif, address, ttl, flagsOf(s, true), length);
-  const flags = flagsOf(s, false);
+  if (fits) return leave(s, m, nif, address, ttl, flagsOf(s, address, true), length);
+  const flags = flagsOf(s, address, false);
   const sent = ipv4OutputSplit(m, nif, s.nextHop, s.source, address, IPPROTO_UDP, s.tos, ttl, flags, mtu);
   return sentOr(s, sent, length);
 }

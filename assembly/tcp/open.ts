@@ -33,12 +33,13 @@ import { flowAdd, flowFind } from "../flow";
 import { keyedHash } from "../hash";
 import { Netif, netifQueueOf, netifServes } from "../net/netif";
 import { defaultPmtuDiscover, ipv4Mtu } from "../net/pmtu";
-import { isBroadcast, routeLookup, routeNetif, routeSource } from "../net/route";
+import { isBroadcast, routeLookup, routeNetif, routeSource, sourceError } from "../net/route";
 import { bindPortTaken, portRangeHigh, portRangeLow } from "../socket/bind";
 import { SF_BOUND_ADDRESS, SF_BOUND_PORT, SF_CONNECTING, SF_RCVBUF_LOCKED } from "../socket/socket";
 import { count, nowCoarse, nowMicros, nowMillis, stack, sysctl } from "../stack";
 import { flowAttract, flowClaim, flowForget } from "../steer/flows";
 import { portTakenElsewhere } from "../steer/ports";
+import { isMulticast } from "../wire/ipv4";
 import { SSTHRESH_INFINITE } from "./congestion";
 import { FO_CONNECT, FO_DEFERRED, FO_OPTIONS, fastopenMark, fastopenOf, fastopenPending } from "./fastopen";
 import { forgetPeer } from "./disconnect";
@@ -194,8 +195,15 @@ export function tcpPrepare(t: Tcb, address: u32, port: u32): i32 {
   t.error = 0;
   if (address >>> 28 >= 14 || isBroadcast(address)) return -ENETUNREACH;
   if (!routeLookup(address)) return -ENETUNREACH;
-  if (!(t.flags & SF_BOUND_ADDRESS)) t.localAddress = routeSource;
   const nif = routeNetif;
+  const bound = t.flags & SF_BOUND_ADDRESS ? t.localAddress : 0;
+  if (bound == 0 || isMulticast(bound) || isBroadcast(bound)) {
+    // A group's address, which bind() takes too, is nobody's to send from.
+    t.localAddress = routeSource;
+  } else {
+    const error = sourceError(nif, bound);
+    if (error < 0) return error;
+  }
   const chosen = choosePort(t, nif, address, port);
   if (chosen < 0) return chosen;
   if (open(t)) return 0;
