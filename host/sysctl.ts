@@ -22,6 +22,11 @@ const ZERO_MEANS: Readonly<Record<string, number>> = {
   tcp_orphan_retries: 8,
 };
 
+/** Largest values of what has a few only, and what the others would be. */
+const LARGEST: Readonly<Record<string, readonly [number, string]>> = {
+  tcp_ecn: [2, "above that, Linux asks for Accurate ECN (RFC 9768), which this stack does not have"],
+};
+
 /** A time is kept in ms and compared modulo 2^32 of them: 24 days. */
 const SECONDS_MAX = 2_147_483;
 
@@ -105,6 +110,8 @@ export function writeSysctl(core: SysctlExports, name: string, value: number | s
   }
   const number = typeof value === "number" ? value : Number(value);
   const least = UNSIGNED.has(short) ? -1 : 0;
+  const [largest, why] = LARGEST[short] ?? [];
+  if (largest !== undefined && number > largest) throw optionError(name, value, `0 to ${largest}: ${why}`);
   const most = UNSIGNED.has(short) ? 0xffffffff : UNITS[short] === 1000 ? SECONDS_MAX : 0x7fffffff;
   if (value === "" || !Number.isInteger(number) || number < least || number > most) {
     throw optionError(name, value, `an integer from ${least} to ${most}`);

@@ -46,6 +46,17 @@ describe("oribi packetdrill", () => {
     expect(status).to.equal(0);
   });
 
+  it("says once what scripts asked for and does nothing here", async () => {
+    for (const name of ["a.txt", "b.txt"]) {
+      writeFileSync(path(name), "`sysctl -q net.ipv4.tcp_ecn_option=2`\n0 socket(..., SOCK_STREAM, 0) = 3\n");
+    }
+    const { status, stdout } = await oribi(path("a.txt"), path("b.txt"));
+    expect(stdout.match(/^ignored, .*$/gm)).to.deep.equal([
+      "ignored, as it does nothing here: sysctl net.ipv4.tcp_ecn_option=2",
+    ]);
+    expect(status).to.equal(0);
+  });
+
   it("ends with status 1 when a script fails or cannot be read, and goes on with the others", async () => {
     writeFileSync(path("bad.txt"), "0 socket(..., SOCK_STREAM, 0) = 3\n+1 close(4) = 0\n");
     writeFileSync(path("broken.txt"), "0 socket(..., SOCK_STREAM = 3\n");

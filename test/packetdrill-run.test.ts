@@ -3,6 +3,8 @@
 
 import { expect } from "chai";
 import { runScript, type ScriptOptions, type ScriptResult } from "../host/index.ts";
+import { isLinuxSysctl } from "../host/packetdrill/surroundings-sysctl.ts";
+import { sysctlNames } from "../host/sysctl.ts";
 
 /** A listener and a connection, without timestamps, at 0.010 s. */
 const CONNECTED = `
@@ -261,7 +263,46 @@ describe("packetdrill: code and shell", () => {
     passes(run(`${timed}${connect}+1 < R. 0:0(0) ack 1 win 0`));
   });
 
-  it("refuses settings that the stack has not, and starts every script anew", () => {
+  it("says of each setting of Linux that does nothing here that it is ignored, once, and goes on", () => {
+    const set = [
+      "sysctl -q net.ipv4.tcp_ecn_option=2 net.ipv4.tcp_ecn_option=2 net.ipv4.tcp_reflect_tos=1",
+      "sysctl -q net.core.netdev_budget=600 net.ipv4.conf.all.rp_filter=0 net.netfilter.nf_conntrack_max=1000",
+      "sysctl -q net.ipv4.tcp_comp_sack_nr=0 fs.file-max=100000",
+      "ip route add 192.0.2.1 via 192.168.0.2 dev tun0 initcwnd 20 quickack 1",
+      "iptables -t raw -A OUTPUT -j NOTRACK",
+    ].join("\n");
+    const result = run(`\`${set}\`\n0 socket(..., SOCK_STREAM, 0) = 3`);
+    passes(result);
+    expect(result.ignored).to.deep.equal([
+      "sysctl net.ipv4.tcp_ecn_option=2",
+      "sysctl net.ipv4.tcp_reflect_tos=1",
+      "sysctl net.core.netdev_budget=600",
+      "ip route ... quickack",
+      "iptables -t raw -A OUTPUT -j NOTRACK",
+    ]);
+  });
+
+  it("has settings of its own for none of those that it ignores", () => {
+    expect(sysctlNames().filter((name) => isLinuxSysctl(name))).to.deep.equal([]);
+  });
+
+  it("refuses Accurate ECN by name: it is not answered with the classic one", () => {
+    for (const value of [3, 4, 5]) {
+      refuses(run(`\`sysctl -q net.ipv4.tcp_ecn=${value}\`\n0 socket(..., SOCK_STREAM, 0) = 3`), "Accurate ECN");
+    }
+    passes(run("`sysctl -q net.ipv4.tcp_ecn=2`\n0 socket(..., SOCK_STREAM, 0) = 3"));
+  });
+
+  it("knows the code of ICMP errors that the harness of the public collections gives", () => {
+    passes(
+      run(`0 socket(..., SOCK_STREAM, 0) = 3
+        +0...0.1 connect(3, ..., ...) = -1 EHOSTUNREACH (No route to host)
+        +0 > S 0:0(0) <...>
+        +.1 < icmp unreachable CODE [0:0(0)]`),
+    );
+  });
+
+  it("refuses settings that Linux has not, and starts every script anew", () => {
     refuses(run("`sysctl -q net.ipv4.tcp_no_such_thing=1`\n0 socket(..., SOCK_STREAM, 0) = 3"), "no such tunable");
     passes(run("`sysctl -q net.ipv4.tcp_timestamps=0`\n0 socket(..., SOCK_STREAM, 0) = 3"));
     passes(

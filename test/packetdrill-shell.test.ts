@@ -180,6 +180,21 @@ describe("shell commands of packetdrill scripts: the network", () => {
       { kind: "qdisc-limit", limit: 100 },
     ],
     ["ethtool -K tun0 tso off gso off", { kind: "ignored", what: "ethtool -K tun0 tso off gso off" }],
+    ...[
+      "iptables -t raw -A OUTPUT -j NOTRACK",
+      "iptables -F",
+      "iptables -D INPUT -j DROP",
+      "nft flush ruleset",
+      "ip neigh add 192.168.0.2 lladdr 2:0:0:0:0:2 dev tun0",
+      "ip rule add from all lookup main",
+      "ip link add dummy0 type dummy",
+      "tc filter add dev tun0 parent 1: protocol ip u32 match u32 0 0",
+      "tc qdisc add dev tun0 clsact",
+      "ip link set dev tun0 gso_max_size 65536",
+    ].map((command): [string, ...object[]] => {
+      const says = { kind: "no-effect", what: command };
+      return command.startsWith("ip link set") ? [command, says, { kind: "link", device: "tun0" }] : [command, says];
+    }),
   ];
   for (const [command, ...expected] of commands) {
     it(command, () => expect(effects(command)).to.deep.equal(expected));
@@ -191,7 +206,8 @@ describe("shell commands of packetdrill scripts: the network", () => {
     ["ip route change 1.1.1.1 initcwnd many", /initcwnd needs a number/],
     ["ip addr add 1.2.3.4/24 dev tun0", /not interpreted/],
     ["ip link set tun0 mtu big", /needs a number/],
-    ["iptables -A INPUT -j DROP", /no command that is interpreted/],
+    ["iptables -A INPUT -j DROP", /cannot be filtered/],
+    ["frobnicate tun0", /no command that is interpreted/],
   ];
   for (const [command, why] of refused) {
     it(`refuses ${command}`, () => {

@@ -69,7 +69,7 @@ export const command = defineCommand({
     const results = await runAll(files, given, io);
     const seconds = (performance.now() - startMillis) / 1000;
     if (given.json) io.stdout.write(`${JSON.stringify(report(results, seconds), null, 2)}\n`);
-    else io.stdout.write(`${totalLine(results, seconds)}\n`);
+    else io.stdout.write(`${totalLine(results, seconds)}\n${ignoredLines(results)}`);
     if (results.some((result) => result.status === "failed")) return EXIT_FAILURE;
     return results.length < files.length ? EXIT_INTERRUPTED : 0;
   },
@@ -181,6 +181,12 @@ function totalLine(results: readonly ScriptResult[], seconds: number): string {
     `${formatCount(scripts)} scripts: ${ok} ok, ${failed} failed, ${refused} refused`,
     `${formatMicros(micros)} of virtual time in ${speed}`,
   ].join("; ");
+}
+
+/** What scripts asked for and does nothing here, once. */
+function ignoredLines(results: readonly ScriptResult[]): string {
+  const ignored = new Set(results.flatMap((result) => result.ignored));
+  return [...ignored].map((what) => `ignored, as it does nothing here: ${what}\n`).join("");
 }
 
 function report(results: readonly ScriptResult[], seconds: number): object {

@@ -136,7 +136,7 @@ export async function runFile(file: string, options: ScriptTask["options"]): Pro
     text = readFileSync(file, "utf8");
   } catch (error) {
     const message = `cannot be read: ${(error as Error).message}`;
-    return { file, status: "failed", line: 0, message, printed: "", micros: 0, script: [], wire: [] };
+    return { file, status: "failed", line: 0, message, printed: "", micros: 0, ignored: [], script: [], wire: [] };
   }
   if (pcap === undefined) return runScript(text, file, rest);
   let packets: readonly Seen[] = [];

@@ -40,7 +40,7 @@ function sendmsg(context: CallContext, event: SyscallEvent): number {
   return sendTo(context, fd, to, () => context.posix.sendmsg(fd, message, flags));
 }
 
-/** The destination: of a datagram socket the default where nothing is written, of a stream only what is. */
+/** The destination: of a datagram socket the default where nothing is written, of a stream only where something is. */
 function nameOf(
   context: CallContext,
   event: SyscallEvent,
@@ -50,11 +50,13 @@ function nameOf(
 ): SocketAddress | undefined {
   const { defaults } = context;
   const remote = { address: defaults.remoteAddress, port: defaults.connectPort };
-  if (isStream(context, fd)) opening(context, fd, addressArgument(event, value, remote), flags);
-  if (value === undefined || isAny(value)) {
-    const isNamed = isStream(context, fd) || context.posix.getpeername(fd, {}) === 0;
-    return isNamed ? undefined : remote;
+  if (isStream(context, fd)) {
+    if (value === undefined) return undefined;
+    const to = addressArgument(event, value, remote);
+    opening(context, fd, to, flags);
+    return to;
   }
+  if (value === undefined || isAny(value)) return context.posix.getpeername(fd, {}) === 0 ? undefined : remote;
   return addressArgument(event, value, remote);
 }
 

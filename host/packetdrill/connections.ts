@@ -7,7 +7,10 @@ import type { LivePacket } from "./live-packet.ts";
 import type { PacketEvent, TcpOption } from "./script.ts";
 
 const SYN = 2;
+const RST = 4;
 const ACK = 16;
+/** Most bytes that a SYN brings with it (TCP Fast Open). */
+const SYN_DATA_MAX = 65535;
 
 /** What a connection is to the script. */
 export type Role = "listening" | "passive" | "active" | "udp";
@@ -68,15 +71,29 @@ export class Connection {
     this.remotePort = ends.remotePort;
   }
 
-  /** A line of the runner's side comes: its SYN begins its numbers, another SYN than before begins ours anew. */
+  /** The stack has acknowledged the runner's SYN: a later one begins nothing, unless a SYN,ACK says so. */
+  #isAnswered = false;
+  /** The number of such a later SYN. */
+  #laterSyn: number | undefined;
+
+  /** A line of the runner's side comes: its SYN begins its numbers, until the stack has answered one. */
   begin({ transport }: PacketEvent): void {
     if (transport.protocol !== "tcp" || !(transport.flags & SYN)) return;
     const { sequence, flags } = transport;
-    if (!(flags & ACK) && this.role === "passive" && this.remote.isKnown && this.remote.script !== sequence) {
-      this.local.isKnown = false;
-    }
     // What the runner sends is on the wire as it is in the script.
-    this.remote.learn(sequence, sequence);
+    if (!this.#isAnswered) this.remote.learn(sequence, sequence);
+    else if (!(flags & ACK)) this.#laterSyn = sequence;
+  }
+
+  /** A segment of the stack comes: a SYN,ACK that answers a later SYN begins the numbers of both sides anew. */
+  answered({ flags, ack }: { flags: number; ack: number }): void {
+    if (!(flags & ACK) || flags & RST) return;
+    this.#isAnswered = true;
+    const syn = this.#laterSyn;
+    if (syn === undefined || !(flags & SYN) || (ack - syn - 1) >>> 0 > SYN_DATA_MAX) return;
+    this.remote.learn(syn, syn);
+    this.local.isKnown = false;
+    this.#laterSyn = undefined;
   }
 
   /** Options that the runner sends: what they say about the stack's numbers is translated. */

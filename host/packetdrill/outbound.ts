@@ -102,6 +102,7 @@ function compareTcp(
   const first = packets[0] as LivePacket;
   const last = packets.at(-1) as LivePacket;
   const tcp = last.tcp as LiveTcp;
+  connection.answered(tcp);
   learn(connection, wanted, tcp);
   const done = packets.reduce((sum, packet) => sum + packet.payload, 0);
   compareSequence(wanted, connection, packets, done, fail);

@@ -47,17 +47,20 @@ export interface ScriptResult extends Listing {
   actual?: string;
   /** What the script's code printed. */
   printed: string;
+  /** Settings and commands of the script that do nothing here, each once. */
+  ignored: readonly string[];
   /** Virtual time that it took, microseconds. */
   micros: number;
 }
 
 /**
  * Words that the harness of the public collections defines for IPv4: the cookies that its Fast Open key gives the usual
- * addresses, and where errors come in ancillary data.
+ * addresses, the code of ICMP errors, and where errors come in ancillary data.
  */
 const USUAL_WORDS: Readonly<Record<string, string>> = {
   TFO_COOKIE: "3021b9d889017eeb",
   TFO_COOKIE_ZERO: "b7c12350a90dc8f5",
+  CODE: "host_unreachable",
   CMSG_LEVEL_IP: "SOL_IP",
   CMSG_TYPE_RECVERR: "IP_RECVERR",
 };
@@ -137,6 +140,7 @@ class ScriptRun {
   #script: Script | undefined;
   #runner: Runner | undefined;
   #world: World | undefined;
+  #surroundings: Surroundings | undefined;
   #printed = "";
 
   constructor(file: string, options: ScriptOptions) {
@@ -158,6 +162,7 @@ class ScriptRun {
     const world = worldOf(settings, debug);
     this.#world = world;
     const surroundings = new Surroundings(world, { directory: dirname(this.#file) });
+    this.#surroundings = surroundings;
     for (const command of settings.initScripts) surroundings.run(command, 0);
     for (const { command, line } of script.init) surroundings.run(command, line);
     surroundings.assumeReceiveBuffer(script);
@@ -187,7 +192,15 @@ class ScriptRun {
 
   result(status: ScriptStatus, line: number, message: string): ScriptResult {
     const micros = this.#runner === undefined ? 0 : this.#runner.elapsed;
-    const head = { file: this.#file, status, line, message, printed: this.#printed, micros };
+    const head = {
+      file: this.#file,
+      status,
+      line,
+      message,
+      printed: this.#printed,
+      micros,
+      ignored: [...(this.#surroundings?.ignored ?? [])],
+    };
     const isListed = status !== "ok" || this.#options.listAll === true;
     return { ...head, ...(isListed ? listing(this.#script, this.#runner) : { script: [], wire: [] }) };
   }

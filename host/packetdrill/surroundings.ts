@@ -3,7 +3,7 @@
 
 import { OribiError } from "../errors.ts";
 import { ScriptFailure, ScriptRefusal } from "./failure.ts";
-import { IDLE_SYSCTLS, isFixedSysctl } from "./surroundings-sysctl.ts";
+import { IDLE_SYSCTLS, isFixedSysctl, isLinuxSysctl } from "./surroundings-sysctl.ts";
 import { linuxCounter } from "./surroundings-counter.ts";
 import type { Script } from "./script.ts";
 import { interpretShell, type ShellContext, type ShellEffect } from "./shell.ts";
@@ -16,16 +16,16 @@ const RTO_MIN_MILLIS = 200;
 
 /** Metrics of routes that the stack does not have. */
 const MISSING_METRICS = [
-  "initrwnd",
-  "rttMicros",
-  "rttvarMicros",
-  "cwnd",
-  "ssthresh",
-  "window",
-  "quickack",
-  "fastopenNoCookie",
-  "ecn",
-] as const satisfies readonly (keyof RouteEffect)[];
+  ["initrwnd", "initrwnd"],
+  ["rttMicros", "rtt"],
+  ["rttvarMicros", "rttvar"],
+  ["cwnd", "cwnd"],
+  ["ssthresh", "ssthresh"],
+  ["window", "window"],
+  ["quickack", "quickack"],
+  ["fastopenNoCookie", "fastopen_no_cookie"],
+  ["ecn", "features ecn"],
+] as const satisfies readonly (readonly [keyof RouteEffect, string])[];
 
 /** Least scale that a receive buffer as large as it is without tcp_rmem leaves room for. */
 const SCALE_MIN = 2;
@@ -53,6 +53,8 @@ export class Surroundings {
   /** The counters when nstat showed them last, by Linux's name. */
   #seen: ((name: string) => number) | undefined;
   #hasReceiveBuffer = false;
+  /** What the script asked for and does nothing here. */
+  readonly ignored = new Set<string>();
 
   constructor(world: World, context: ShellContext) {
     this.#world = world;
@@ -90,6 +92,9 @@ export class Surroundings {
       case "counters-seen":
         this.#seen = linuxCounter(this.#world.stack.counters());
         return;
+      case "no-effect":
+        this.ignored.add(effect.what);
+        return;
       case "refused":
         throw new ScriptRefusal(line, `the command ${effect.what} is not carried out: ${effect.why}`);
       case "exit":
@@ -104,19 +109,22 @@ export class Surroundings {
     const short = name.replace(/^net\.(ipv4|core)\./, "");
     this.#hasReceiveBuffer ||= short === "tcp_rmem";
     if (IDLE_SYSCTLS.has(short) || isFixedSysctl(short, value)) return;
+    if (isLinuxSysctl(short)) {
+      this.ignored.add(`sysctl ${name}=${value}`);
+      return;
+    }
     try {
       this.#world.stack.sysctl(name, value);
     } catch (error) {
       if (!(error instanceof OribiError)) throw error;
-      const why = error.code === "ERR_ORIBI_SYSCTL" ? "the stack has no such tunable" : error.message;
+      const why = error.code === "ERR_ORIBI_SYSCTL" ? "Linux has no such tunable" : error.message;
       throw new ScriptRefusal(line, `sysctl ${name}=${value}: ${why}`);
     }
   }
 
   #route(route: RouteEffect, line: number): void {
-    const missing = MISSING_METRICS.find((metric) => route[metric] !== undefined);
-    if (missing !== undefined) {
-      throw new ScriptRefusal(line, `the metric ${missing} of a route is not supported`);
+    for (const [metric, name] of MISSING_METRICS) {
+      if (route[metric] !== undefined) this.ignored.add(`ip route ... ${name}`);
     }
     const { stack } = this.#world;
     stack.sysctl("tcp_init_cwnd", route.initcwnd ?? INIT_CWND);

@@ -25,6 +25,9 @@ const WITHOUT_MEANING = new Set(
     "touch tr trap ulimit umask uname uniq unset uptime wait wc which whoami",
   ].flatMap((line) => line.split(" ")),
 );
+/** Packet filters. Rules that let pass, show or tidy up do nothing here; one that drops would. */
+const FILTERS = /^(?:ip6?tables(?:-(?:legacy|nft|restore|save))?|arptables|ebtables|nft|ipset|conntrack)$/;
+const DROPS = /^(?:DROP|REJECT|drop|reject|TCPMSS|DNAT|SNAT|MASQUERADE|REDIRECT|NFQUEUE|dnat|snat|masquerade|queue)$/;
 const SCRIPTS = /\.sh$/;
 const RESTORE = /^sysctl_restore_.*\.sh$/;
 /** Times of the stack are compared modulo 2^32 ms: three weeks are safe. */
@@ -89,6 +92,12 @@ export function runCommand(words: readonly string[], context: CommandContext): S
   if (SCRIPTS.test(name)) return runFile(program, context);
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (command !== undefined) return command(words, context);
+  if (FILTERS.test(name)) {
+    const remedy = words.some((word) => /^(?:-D|-X|-F|--delete|--flush|delete|flush)$/.test(word));
+    if (!remedy && words.some((word) => DROPS.test(word))) return refuser(words, context)("packets cannot be filtered");
+    context.effects.push({ kind: "no-effect", what: words.join(" ") });
+    return 0;
+  }
   if (!WITHOUT_MEANING.has(name)) return refuser(words, context)(`"${name}" is no command that is interpreted`);
   if (context.output !== undefined && isSetting(context.output)) {
     return refuser(words, context)("the output of a program cannot become a setting");

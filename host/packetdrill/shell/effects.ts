@@ -17,6 +17,8 @@ export type ShellEffect =
   | { kind: "file"; path: string; bytes: number }
   /** Done for show, or of no meaning to a stack. */
   | { kind: "ignored"; what: string }
+  /** Has a meaning on Linux, but does nothing to this stack: people are told. */
+  | { kind: "no-effect"; what: string }
   /** Would have meant something, and is not carried out. */
   | { kind: "refused"; what: string; why: string }
   /** The command ends with this status other than 0: to packetdrill, the script has failed. */

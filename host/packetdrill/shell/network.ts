@@ -25,6 +25,11 @@ const ROUTE_SKIPPED = new Set(
   ),
 );
 
+/** Queueing disciplines that change what comes when, or whether. */
+const SHAPES = new Set(
+  "netem tbf htb hfsc cbq cake etf taprio red gred choke pie fq_pie codel policer plug".split(" "),
+);
+
 const METRICS: Readonly<Record<string, Metric>> = {
   initcwnd: (effect, word) => void (effect.initcwnd = Number(word)),
   initrwnd: (effect, word) => void (effect.initrwnd = Number(word)),
@@ -60,6 +65,10 @@ export function runIp(words: readonly string[], effects: ShellEffect[], refuse: 
     effects.push({ kind: "ignored", what: words.join(" ") });
     return 0;
   };
+  const noEffect = (): Status => {
+    effects.push({ kind: "no-effect", what: words.join(" ") });
+    return 0;
+  };
   if (flags.some((flag) => flag === "-6" || flag.includes("inet6"))) return ignored();
   if (/^(?:tcp_?metrics|tcpm\w*)$/.test(object)) {
     if (/^(?:flush|del|delete|fl|f)$/.test(action)) effects.push({ kind: "flush-metrics" });
@@ -74,9 +83,11 @@ export function runIp(words: readonly string[], effects: ShellEffect[], refuse: 
   }
   if (/^(?:l|li|lin|link)$/.test(object)) {
     if (SHOWS.has(action)) return ignored();
-    return action === "set" ? runLink(rest, effects, refuse) : refuse("the runner has one interface");
+    return action === "set" ? runLink(rest, effects, refuse) : noEffect();
   }
   if (SHOWS.has(action)) return ignored();
+  // A further address would be one to bind and to answer for; other tables and worlds have nothing to do with a stack.
+  if (!/^a(?:d|dd|ddr|ddress)?$/.test(object) || !/^(?:a|add|change|replace)$/.test(action)) return noEffect();
   return refuse(`"ip ${object}" is not interpreted: routes' metrics, links and tcp_metrics are`);
 }
 
@@ -109,7 +120,10 @@ function runLink(words: readonly string[], effects: ShellEffect[], refuse: Refus
     else if (word === "dev") effect.device = words[++i] ?? "";
     else if (word === "txqueuelen" || word === "qlen" || word === "address") i++;
     else if (i === 0) effect.device = word;
-    else return refuse(`"ip link set ... ${word}" is not interpreted: mtu, up and down are`);
+    else {
+      effects.push({ kind: "no-effect", what: `ip link set ${words.join(" ")}` });
+      break;
+    }
   }
   return link(effect, effects, refuse);
 }
@@ -139,7 +153,11 @@ export function runIfconfig(words: readonly string[], effects: ShellEffect[], re
 /** tc(8): a first-in-first-out queue with a limit means something; queues that only order frames do not. */
 export function runTc(words: readonly string[], effects: ShellEffect[], refuse: Refuse): Status {
   const [object = "", action = "show", ...rest] = words.slice(1).filter((word) => !/^-\w/.test(word));
-  if (!/^(?:qdisc|qd)$/.test(object)) return refuse(`"tc ${object}" is not interpreted: queues (qdisc) are`);
+  const noEffect = (): Status => {
+    effects.push({ kind: "no-effect", what: words.join(" ") });
+    return 0;
+  };
+  if (!/^(?:qdisc|qd)$/.test(object)) return noEffect();
   if (SHOWS.has(action)) {
     effects.push({ kind: "ignored", what: words.join(" ") });
     return 0;
@@ -149,7 +167,11 @@ export function runTc(words: readonly string[], effects: ShellEffect[], refuse: 
     return 0;
   }
   const discipline = rest.find((word) => /^(?:[pb]fifo|pfifo_fast|pfifo_head_drop|fq|fq_codel|noqueue|mq)$/.test(word));
-  if (discipline === undefined) return refuse("of queueing disciplines, only fifos are interpreted");
+  if (discipline === undefined) {
+    // What delays, drops or limits the rate would be seen; what orders, marks or counts is not.
+    if (rest.some((word) => SHAPES.has(word))) return refuse("of queueing disciplines, only fifos are interpreted");
+    return noEffect();
+  }
   const at = rest.indexOf("limit");
   const limit = at < 0 ? undefined : Number.parseInt(rest[at + 1] ?? "", 10);
   if (Number.isNaN(limit)) return refuse("limit needs a number");
