@@ -57,6 +57,7 @@ import { netifAttach, netifBytes, netifFlush, netifInit, netifPending, netifRx }
 import { REASSEMBLY_BYTES, reassemblyAttach, reassemblyBytes, reassemblyInit, reassemblyTimer } from "./net/reassembly";
 import { routeAttach, routeBytes, routeInit } from "./net/route";
 import { UDP_SOCKET_BYTES } from "./net/udp-socket";
+import { udpWaitRun } from "./net/udp-wait";
 import { bindAttach, bindBytes, bindInit } from "./socket/bind";
 import { descriptorAttach, descriptorBytes, descriptorInit } from "./socket/descriptor";
 import { EPITEM_BYTES, EPOLL_BYTES } from "./socket/epoll";
@@ -352,6 +353,7 @@ export function poll(now: f64): i32 {
   if (stack.loopHead != 0) work += loopbackRx();
   work += runTimers();
   if (memoryWaits()) work += memoryRun();
+  if (stack.udpWaits != 0) work += udpWaitRun();
   if (work == 0 && !txWaits()) return 0;
   ackListFlush();
   netifFlush();
@@ -418,7 +420,7 @@ export function nextDeadline(): f64 {
   if (loopbackPending() || softPending() || memoryDue()) return stack.now;
   const timers = wheelDeadlineMicros();
   // A NIC that takes nothing now is asked again; simulated time must go on meanwhile.
-  return netifPending() != 0 || txWaits() ? min(timers, stack.now + RETRY_MICROS) : timers;
+  return netifPending() != 0 || txWaits() || stack.udpWaits != 0 ? min(timers, stack.now + RETRY_MICROS) : timers;
 }
 
 /**

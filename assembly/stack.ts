@@ -76,6 +76,8 @@ export class Stack {
   txPool: u32;
   /** Connections that wait for memory (tcp/memory-wait.ts). */
   memoryWait: u32;
+  /** 1 while UDP sockets wait for memory (net/udp-wait.ts). */
+  udpWaits: u32;
 }
 
 /** Offsets in the arena, counted from its base. */

@@ -2,7 +2,7 @@
 // Read first: assembly/memory/tx-pool.ts.
 
 import { expect } from "chai";
-import { ENOBUFS } from "../assembly/layout.ts";
+import { EAGAIN } from "../assembly/layout.ts";
 import { chance, seedOf } from "./support/chance.ts";
 import { stackHarness, type StackHarness } from "./support/harness.ts";
 
@@ -24,7 +24,7 @@ function send(h: StackHarness, fd: number, count: number): number {
   for (let i = 0; i < count; i++) {
     const result = h.send(fd, "x", PEER);
     if (result === 1) taken++;
-    else expect(result).to.equal(-ENOBUFS);
+    else expect(result).to.equal(-EAGAIN);
   }
   return taken;
 }
@@ -112,7 +112,7 @@ describe("the L2 pool of mbufs", () => {
     expect(h.counter("MBUF_L2_ALLOCS")).to.equal(3);
   });
 
-  it("and what is left of L1 when both are gone: ENOBUFS, counted once for each packet", () => {
+  it("and what is left of L1 when both are gone: EAGAIN, counted once for each packet", () => {
     const h = harness();
     const fd = h.udp();
     h.nic.limit(1, 0);
@@ -188,7 +188,7 @@ describe("the L2 pool of mbufs", () => {
       const what = dice(10);
       if (what < 4) {
         for (let i = dice(step % 1000 < 500 ? 14 : 3); i >= 0; i--) {
-          expect(h.send(fd, "x", PEER), where).to.equal(oracle.send(h.now) ? 1 : -ENOBUFS);
+          expect(h.send(fd, "x", PEER), where).to.equal(oracle.send(h.now) ? 1 : -EAGAIN);
         }
       } else if (what < 8) {
         oracle.room = dice(dice(4) === 0 ? 60 : 8);

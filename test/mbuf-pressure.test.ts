@@ -8,7 +8,9 @@ import {
   EAGAIN,
   EINPROGRESS,
   type Host,
+  MSG_DONTWAIT,
   type Network,
+  POLLOUT,
   SOCK_NONBLOCK,
   SOCK_STREAM,
 } from "../host/index.ts";
@@ -18,7 +20,7 @@ import { stackConfig } from "../host/stack-options.ts";
 import * as layout from "../assembly/layout.ts";
 import type { Transfer } from "./fixtures/thread-apps.ts";
 import { chance, seedOf } from "./support/chance.ts";
-import { datagramSocket, listener, ok, pattern } from "./support/sockets.ts";
+import { datagramSocket, listener, ok, pattern, polled } from "./support/sockets.ts";
 
 const APPS = new URL("./fixtures/thread-apps.js", import.meta.url);
 const made: Network[] = [];
@@ -124,22 +126,27 @@ describe("streams between stacks with few mbufs", () => {
     }
   });
 
-  it("while datagrams are refused with ENOBUFS, not dropped unseen, and go again later", () => {
+  it("while datagrams are refused with EAGAIN, not dropped unseen; a call that blocks waits", () => {
     // The server's ring is full and nobody empties it: what the client sends stays with the client.
     const { net, client, server } = lab({ stack: { ...few, l2Mbufs: 4 }, ringSize: 16 });
     const from = datagramSocket(client.posix, 53);
     const to = { address: server.address, port: 9 };
-    const sent = (): number => client.posix.sendto(from, pattern(10), 0, to);
+    const sent = (): number => client.posix.sendto(from, pattern(10), MSG_DONTWAIT, to);
     expect(sent()).to.equal(10);
     net.settle();
     const queue = server.nic;
     for (let i = 0; i < 16 + 12; i++) expect(sent(), `datagram ${i}`).to.equal(10);
     expect(queue.pending(0)).to.equal(16);
-    expect(sent()).to.equal(-layout.ENOBUFS);
+    expect(sent()).to.equal(-layout.EAGAIN);
+    expect(polled(client.posix, from) & POLLOUT).to.equal(0);
     const { mbuf, udp } = client.counters();
     expect(mbuf).to.include({ lowWatermark: 1, l2Created: 1, allocFailures: 1 });
     expect(mbuf.l2Allocs).to.be.at.least(4);
     expect(udp.sndbufErrors).to.equal(1);
+    // Blocking, whatever its way in: the network goes on meanwhile, and the ring is emptied.
+    ok(client.posix.fcntl(from, 4, 0));
+    expect(client.posix.sendto(from, pattern(10), 0, to)).to.equal(10);
+    expect(polled(client.posix, from) & POLLOUT).to.equal(POLLOUT);
     net.settle();
     expect(sent()).to.equal(10);
     net.advance("1s");

@@ -2,7 +2,7 @@
 // Read first: assembly/net/netif.ts.
 
 import { expect } from "chai";
-import { EINVAL, ENODEV } from "../assembly/layout.ts";
+import { EAGAIN, EINVAL, ENODEV, EPOLL_CTL_ADD, EPOLLET, EPOLLOUT, EXCHANGE_EVENTS } from "../assembly/layout.ts";
 import { ip, ipv4, pattern, udp } from "./support/frames.ts";
 import { stackHarness } from "./support/harness.ts";
 
@@ -66,13 +66,23 @@ describe("interfaces: frames out", () => {
     expect(h.pools()).to.deep.equal({ SOCKET: 1 });
   });
 
-  it("sends ENOBUFS to the socket when no mbuf is left", () => {
+  it("has the socket wait when no mbuf is left, and tells it when there is one", () => {
     const h = stackHarness({ sizes: { CFG_MBUFS: 16 } });
     const fd = h.udp();
     h.nic.limit(1, 0);
     const results = Array.from({ length: 20 }, () => h.send(fd, "x", "10.0.0.2:9"));
     expect(results.filter((result) => result === 1)).to.have.length(16);
-    expect(results.filter((result) => result === -105)).to.have.length(4);
+    expect(results.filter((result) => result === -EAGAIN)).to.have.length(4);
+    expect(h.core.pollEvents(fd) & EPOLLOUT).to.equal(0);
+    const ep = h.ok(h.core.epollCreate(0));
+    h.ok(h.core.epollCtl(ep, EPOLL_CTL_ADD, fd, EPOLLOUT | EPOLLET, fd, 0));
+    const at = h.core.exchange() + EXCHANGE_EVENTS;
+    expect(h.core.epollWait(ep, at, 4)).to.equal(0);
+    h.nic.limit(1, 1);
+    h.advance(1);
+    expect(h.core.epollWait(ep, at, 4)).to.equal(1);
+    expect(h.core.pollEvents(fd) & EPOLLOUT).to.equal(EPOLLOUT);
+    expect(h.send(fd, "x", "10.0.0.2:9")).to.equal(1);
   });
 
   it("flushes before it gives up for want of mbufs", () => {

@@ -97,6 +97,11 @@ function availableShort(): u32 {
   return free > levels.low ? free - levels.low : 0;
 }
 
+/** True when neither level has an mbuf. */
+export function txIsEmpty(): bool {
+  return !txIsCalm() && poolAvailable(l1) + poolAvailable(l2) == 0;
+}
+
 /** Mbufs of the L1 pool. */
 export function txCapacity(): u32 {
   return l1.capacity;

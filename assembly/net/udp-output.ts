@@ -4,8 +4,8 @@
 import {
   CAP_TX_L4_CSUM,
   EACCES,
-  EADDRINUSE,
   EAGAIN,
+  EADDRINUSE,
   EDESTADDRREQ,
   EINVAL,
   EMSGSIZE,
@@ -29,7 +29,7 @@ import {
   SYSCTL_IP_DEFAULT_TTL,
   TX_L4_CSUM,
 } from "../layout";
-import { ByteQueue, Chunk, chunkData, queueAppend, queueClear } from "../memory/chunk";
+import { ByteQueue, Chunk, chunkData, queueAppend, queueClear, queueTrimTail } from "../memory/chunk";
 import { Mbuf, mbufAttach, mbufFree } from "../memory/mbuf";
 import { bindSocket } from "../socket/bind";
 import { socketNotify } from "../socket/notify";
@@ -48,13 +48,14 @@ import { packetAlloc, packetOwn, packetSum } from "./packet";
 import { ipv4Mtu, pmtuMayCut } from "./pmtu";
 import { isBroadcast, routeLookup, routeNetif, routeNextHop, routeSource, sourceError } from "./route";
 import { UdpSocket } from "./udp-socket";
+import { udpWait } from "./udp-wait";
 
 /**
  * Sends `length` bytes at `data` as one datagram, to `address` and `port` or (both 0) to the connected peer; with
  * MSG_MORE it is held back and what follows is added. Binds the socket when it is not bound yet.
  * @returns `length`, the pending error, or -EDESTADDRREQ, -EINVAL, -EMSGSIZE (above 65,507 bytes, or the MTU when the
- * socket forbids fragments), -EACCES (a broadcast without SO_BROADCAST), -ENETUNREACH, -EPIPE, -ENOBUFS, -EAGAIN (no
- * port is left)
+ * socket forbids fragments), -EACCES (a broadcast without SO_BROADCAST), -ENETUNREACH, -EPIPE, -EAGAIN (no memory now,
+ * or no port is left), -ENOBUFS (with IP_RECVERR: lost in a queue below)
  */
 export function udpSend(s: UdpSocket, data: usize, length: u32, flags: i32, address: u32, port: u32): i32 {
   if (s.error) return takeError(s);
@@ -79,7 +80,7 @@ export function udpSend(s: UdpSocket, data: usize, length: u32, flags: i32, addr
     return sendAny(s, data, length, address, port, mtu);
   }
   const m = packetAlloc();
-  if (m === null) return noMemory();
+  if (m === null) return udpWait(s);
   const p = usize(m.data);
   const pseudo = pseudoSum(s.source, address, IPPROTO_UDP, UDP_BYTES + length);
   const ports = swap16(s.localPort) | (swap16(port) << 16);
@@ -108,11 +109,6 @@ function takeError(s: UdpSocket): i32 {
   const error = -i32(s.error);
   s.error = 0;
   return error;
-}
-
-function noMemory(): i32 {
-  count(MIB_UDP_SNDBUF_ERRORS);
-  return -ENOBUFS;
 }
 
 function ttlOf(s: UdpSocket): u32 {
@@ -201,14 +197,14 @@ function interfaceWith(address: u32): u32 {
 /** The way of datagrams that need several mbufs or fragments, and of those to groups. The route is known. */
 function sendAny(s: UdpSocket, data: usize, length: u32, address: u32, port: u32, mtu: u32): i32 {
   const m = packetAlloc();
-  if (m === null) return noMemory();
+  if (m === null) return udpWait(s);
   m.dataLen = UDP_BYTES;
   m.pktLen = UDP_BYTES;
   if (length > 0) {
     const rest = packetAlloc();
     if (rest === null) {
       mbufFree(m);
-      return noMemory();
+      return udpWait(s);
     }
     mbufAttach(rest, u32(data), length);
     m.next = u32(changetype<usize>(rest));
@@ -236,7 +232,7 @@ function sendPacket(s: UdpSocket, m: Mbuf, length: u32, address: u32, port: u32,
   }
   if (fits && !packetOwn(m)) {
     mbufFree(m);
-    return noMemory();
+    return udpWait(s);
   }
   const ttl = ttlOf(s);
   if (s.routeKind != TO_UNICAST && loopsBack(s, nif, address)) {
@@ -307,15 +303,18 @@ function cork(s: UdpSocket, data: usize, length: u32, flags: i32, address: u32, 
   }
   let error = udpRoute(s, s.corkAddress);
   if (error == 0 && s.corkBytes + length > UDP_PAYLOAD_MAX) error = -EMSGSIZE;
-  if (error == 0 && queueAppend(corkQueue(s), data, length) < length) error = noMemory();
+  const before = s.corkBytes;
+  if (error == 0 && queueAppend(corkQueue(s), data, length) < length) error = udpWait(s);
   if (error == 0 && !(flags & MSG_MORE)) error = sendCork(s);
-  if (error < 0) udpUncork(s);
+  // For want of memory the call has done nothing: what came before waits for it to be repeated.
+  if (error == -EAGAIN && before != 0) queueTrimTail(corkQueue(s), s.corkBytes - before);
+  else if (error < 0) udpUncork(s);
   return error < 0 ? error : i32(length);
 }
 
 function sendCork(s: UdpSocket): i32 {
   const m = packetAlloc();
-  if (m === null) return noMemory();
+  if (m === null) return udpWait(s);
   m.dataLen = UDP_BYTES;
   m.pktLen = UDP_BYTES + s.corkBytes;
   let tail = m;
@@ -324,7 +323,7 @@ function sendCork(s: UdpSocket): i32 {
     const segment = packetAlloc();
     if (segment === null) {
       mbufFree(m);
-      return noMemory();
+      return udpWait(s);
     }
     mbufAttach(segment, u32(chunkData(c)), c.length);
     tail.next = u32(changetype<usize>(segment));

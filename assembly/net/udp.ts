@@ -33,6 +33,7 @@ import { Netif } from "./netif";
 import { defaultPmtuDiscover } from "./pmtu";
 import { udpRoute, udpUncork } from "./udp-output";
 import { UDP_SOCKET_BYTES, UdpSocket, recordDrop, recordFirst, recordRead } from "./udp-socket";
+import { udpWritable } from "./udp-wait";
 
 export { udpInput } from "./udp-input";
 export { udpSend } from "./udp-output";
@@ -127,7 +128,7 @@ export function udpPending(s: UdpSocket): u32 {
 
 /** Readiness, as Linux's datagram_poll(): EPOLL bits. */
 export function udpEvents(s: UdpSocket): u32 {
-  let events: u32 = EPOLLOUT;
+  let events: u32 = s.shut & SHUT_WRITE || udpWritable(s) ? EPOLLOUT : 0;
   if (s.rcvHead != 0) events |= EPOLLIN;
   if (s.error != 0 || errorQueueCount(s) != 0) events |= EPOLLERR;
   if (s.shut & SHUT_READ) events |= EPOLLRDHUP | EPOLLIN;

@@ -96,8 +96,7 @@ export function channelWritable(c: usize): bool {
 
 /** A stream takes any byte; a datagram goes as a whole. */
 function hasRoom(c: usize, kind: u32): bool {
-  if (kind == KIND_UDP) return channelIsRoomy(c);
   // Without a send buffer the stack's own queue counts.
   if (atomic.load<u32>(c, CHANNEL_TX_SIZE) == 0) return (atomic.load<u32>(c, CHANNEL_STATE) & CHANNEL_HAS_ROOM) != 0;
-  return channelRoom(c) != 0;
+  return kind == KIND_UDP ? channelIsRoomy(c) : channelRoom(c) != 0;
 }

@@ -43,7 +43,7 @@ import { tcpEvents } from "../tcp/api";
  * a stream, or its error, is for those who have read everything before it.
  */
 export function stateShow(c: usize, s: Socket, whole: bool): void {
-  let state = s.kind == KIND_TCP ? tcpState(c, s) : s.kind == KIND_LISTENER ? 0 : udpState(s);
+  let state = s.kind == KIND_TCP ? tcpState(c, s) : s.kind == KIND_LISTENER ? 0 : udpState(c, s);
   if (!whole) state &= ~u32(s.kind == KIND_TCP ? CHANNEL_ENDED | CHANNEL_ASK : CHANNEL_ENDED);
   if (load<u32>(c, CHANNEL_STATE) != state) atomic.store<u32>(c, state, CHANNEL_STATE);
 }
@@ -67,11 +67,13 @@ function tcpState(c: usize, s: Socket): u32 {
   return state;
 }
 
-function udpState(s: Socket): u32 {
-  let state = udpEvents(udpOf(s)) & (EPOLLERR | EPOLLRDHUP | EPOLLHUP);
+function udpState(c: usize, s: Socket): u32 {
+  const events = udpEvents(udpOf(s));
+  let state = events & (EPOLLERR | EPOLLRDHUP | EPOLLHUP);
   const shut = u32(s.shut);
   if (shut & SHUT_READ) state |= EPOLLIN | CHANNEL_ENDED;
-  state |= shut & SHUT_WRITE ? <u32>EPOLLOUT : CHANNEL_HAS_ROOM;
+  if (shut & SHUT_WRITE) state |= EPOLLOUT;
+  else if (events & EPOLLOUT || load<u32>(c, CHANNEL_TX_BUFFER) != 0) state |= CHANNEL_HAS_ROOM;
   if (s.error != 0) state |= CHANNEL_ASK;
   if (s.error == 0 && !(shut & SHUT_WRITE)) state |= CHANNEL_MAY_SEND;
   if (s.remotePort != 0) state |= CHANNEL_CONNECTED;

@@ -4,8 +4,10 @@
 import {
   AF_INET,
   AF_UNSPEC,
+  EAGAIN,
   EINVAL,
   EOPNOTSUPP,
+  EPOLLOUT,
   EPOLLRDHUP,
   ERROR_CODE,
   ERROR_DATA,
@@ -17,24 +19,25 @@ import {
   ERROR_TYPE,
   EXCHANGE_DATA_BYTES,
   FIONREAD,
+  IPPROTO_IP,
+  IPPROTO_TCP,
   IP_PKTINFO,
   IP_RECVERR,
   IP_RECVTOS,
   IP_RECVTTL,
   IP_TOS,
   IP_TTL,
-  IPPROTO_IP,
-  IPPROTO_TCP,
   MSG_CTRUNC,
+  MSG_DONTWAIT,
   MSG_EOR,
   MSG_ERRQUEUE,
   MSG_MORE,
   MSG_TRUNC,
   MSG_ZEROCOPY,
   SCM_TIMESTAMPING,
+  SOL_SOCKET,
   SO_EE_ORIGIN_TIMESTAMPING,
   SO_EE_ORIGIN_ZEROCOPY,
-  SOL_SOCKET,
   TCP_CM_INQ,
   TCP_INQ,
 } from "../../assembly/layout.ts";
@@ -136,11 +139,18 @@ export function createMessage(
       return to === undefined || to === null ? transfer.send(fd, bytes, flags) : transfer.sendto(fd, bytes, flags, to);
     }
     const part = bytes.subarray(0, EXCHANGE_DATA_BYTES);
-    context.data.set(part);
     const address = to === undefined || to === null ? 0 : parseAddress(to.address);
     const port = to === undefined || to === null ? 0 : portOf(to);
     context.touch();
-    return core.sendtoWith(fd, context.dataAt, part.length, flags, address, port, control.ttl, control.tos);
+    const deadline = flags & MSG_DONTWAIT ? -Infinity : context.deadline(fd, 1);
+    while (true) {
+      // Whoever was served meanwhile may have used the exchange area.
+      context.data.set(part);
+      const n = core.sendtoWith(fd, context.dataAt, part.length, flags, address, port, control.ttl, control.tos);
+      if (n !== -EAGAIN || core.pollEvents(fd) & EPOLLOUT) return n;
+      const waited = context.wait(deadline);
+      if (waited < 0) return waited;
+    }
   }
 
   /** A long message of a stream: buffer by buffer, held together with MSG_MORE. */

@@ -296,7 +296,8 @@ export function createTransfer(context: PosixContext): RawTransfer {
     if (n === -EINPROGRESS) return sendOpening(fd, buffer, flags);
     if (n === -EAGAIN && !(flags & MSG_DONTWAIT)) {
       const deadline = context.deadline(fd, 1);
-      while (n === -EAGAIN) {
+      // With room for it the datagram wants something that does not come by waiting: a port.
+      while (n === -EAGAIN && !(core.pollEvents(fd) & EPOLLOUT)) {
         const waited = context.wait(deadline);
         if (waited < 0) return waited;
         // Whoever was served meanwhile may have used the exchange area.
