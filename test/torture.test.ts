@@ -27,6 +27,7 @@ describe("a torture", function () {
       expect(figures.audits).to.be.above(kills / 2);
       expect(figures.completed).to.be.above(10);
       expect(figures.bytes).to.be.above(10_000);
+      expect(figures.disconnects).to.be.above(5);
       const plan = new Plan(options);
       expect(steps, "the same decisions for the same seed").to.deep.equal(steps.map(() => inWords(plan.next())));
     });
@@ -45,11 +46,14 @@ describe("what a torture decides", () => {
     expect(decisions({})).to.not.deep.equal(decisions({ model: "shared" }));
   });
 
-  it("ends everybody in every way, and moves both tables", () => {
-    const text = [decisions({ seed: 1 }), decisions({ seed: 2 }), decisions({ seed: 3 })].flat().join("\n");
+  it("ends everybody in every way, listeners as well, and moves both tables", () => {
+    const text = [1, 2, 3, 4, 5, 6].flatMap((seed) => decisions({ seed })).join("\n");
     for (const how of ["kill", "trap", "hang"]) expect(text).to.match(new RegExp(`${how} (server|client) stack [01]`));
     for (const how of ["kill", "throw", "exit"]) {
       expect(text).to.match(new RegExp(`${how} (server|client) thread [01]`));
+    }
+    for (const way of ["shutdown(SHUT_RDWR)", "shutdown(SHUT_RD)", "connect(AF_UNSPEC)"]) {
+      for (const thread of [0, 1]) expect(text).to.contain(`${way} by server thread ${thread}, and listen() again`);
     }
     expect(text).to.contain("RETA entries of the server").and.to.contain("RETA entries of the client");
   });

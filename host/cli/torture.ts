@@ -22,7 +22,8 @@ export const command = defineCommand({
   usage:
     "Two hosts with several stacks each, on real threads, in both thread models in turn. Their threads hold " +
     "connections and check every byte and answers of epoll_wait, while stacks and business threads are ended in the " +
-    "middle of whatever they do (terminate, trap, hang, error, exit) and come back, and redirection tables move. " +
+    "middle of whatever they do (terminate, trap, hang, error, exit) and come back, redirection tables move, " +
+    "connections are broken off and begun again with the same descriptor, and listeners end and listen again. " +
     "After each kill the manager's audit must find nothing lost; connections whose two ends live must deliver every " +
     "byte. The seed gives every decision, and --verbose shows them; when a thread gets to feel one is the machine's " +
     "choice. The status is 1 when a promise is broken: the seed and the step are named.",
@@ -106,6 +107,7 @@ function total(all: readonly TortureFigures[]): Total {
 function text(figures: TortureFigures): string {
   const { model, kills, stackKills, threadKills, hows, restarts, retaMoves, audits } = figures;
   const { connected, completed, broken, bytes, datagrams, epollChecks, orphans } = figures;
+  const { disconnects, relistens, peeks } = figures;
   const how = Object.entries(hows).map(([name, times]) => `${formatCount(times)} ${name}`);
   const of = threadKills === 0 ? "" : ` (${formatCount(stackKills)} stacks, ${formatCount(threadKills)} threads)`;
   return [
@@ -114,6 +116,8 @@ function text(figures: TortureFigures): string {
     `  ${how.join(", ")}`,
     `  ${formatCount(connected)} connections: ${formatCount(completed)} delivered every byte, ${formatCount(broken)} ` +
       `ends told of a kill; ${formatBytes(bytes)} and ${formatCount(datagrams)} datagrams verified`,
+    `  ${formatCount(disconnects)} disconnects and new connections of the same descriptor, ${formatCount(relistens)} ` +
+      `listeners ended and begun again, ${formatCount(peeks)} peeks beside other threads right`,
     `  ${formatCount(audits)} audits: 0 mbufs, chunks, TCBs, rules, queues, turns, send buffers lost; ` +
       `${formatCount(epollChecks)} epoll answers true; ${formatCount(orphans)} descriptors of killed threads closed\n`,
   ].join("\n");

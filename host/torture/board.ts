@@ -14,9 +14,12 @@ export const BROKEN = 5; // connections whose end was killed
 export const ABORTED = 6; // connections that a killed thread was in the middle of
 export const EPOLL_CHECKS = 7; // answers of epoll_wait that were held against the true state
 export const DATAGRAMS = 8; // whole and right
+export const DISCONNECTS = 9; // connections that their client broke off, to connect the same descriptor again
 export const BYTES_LOW = 10; // verified, two words
 export const FOUND = 12; // bytes of `found`
 export const READY = 13; // threads that have begun, in all
+export const RELISTENS = 14; // listeners that were ended and listened again
+export const PEEKS = 15; // looks at another thread's connection while that goes on, right to the byte
 const INCARNATIONS = 16; // of each side's stacks
 export const STACKS_MAX = 16;
 export const THREADS_MAX = 16;
@@ -25,7 +28,8 @@ const COMMONS = LISTENERS + STACKS_MAX; // each side's datagram socket that all 
 const EPOLLS = COMMONS + 2; // each thread's epoll, that its successor closes it
 const COMMANDS = EPOLLS + 2 * THREADS_MAX; // what a thread is to do at its next turn
 const TICKS = COMMANDS + 2 * THREADS_MAX; // go up with each turn of a thread
-const RECORDS = TICKS + 2 * THREADS_MAX;
+const RELISTENING = TICKS + 2 * THREADS_MAX; // not 0: a thread of the server has ended a listener that is to go on
+const RECORDS = RELISTENING + THREADS_MAX;
 
 export const PHASE_RUN = 0;
 export const PHASE_FINISH = 1; // what is open is brought to its end, nothing new begins
@@ -35,6 +39,8 @@ export const PHASE_END = 2;
 export const COMMAND_THROW = 1;
 export const COMMAND_EXIT = 2;
 export const COMMAND_HANG = 3;
+/** And to a listener: this plus which of the ways (relisten.ts). */
+export const COMMAND_RELISTEN = 8;
 
 /** Words of one end of a connection. */
 export const AT_STATE = 0; // FREE to CLOSING
@@ -54,6 +60,7 @@ export const AT_KILLS = 13; // when it was begun
 export const AT_SERVED = 14; // the server's stack plus 1, when it has said so
 export const AT_SERVER_INCARNATION = 15;
 export const AT_ABORTED = 16; // the life that was broken off, by another thread than its own
+export const AT_PEEKED = 17; // the life that another thread has looked at: it may have been told of an error first
 export const RECORD_WORDS = 20;
 
 export const FREE = 0;
@@ -146,6 +153,10 @@ export class Board {
 
   tick(side: number, thread: number): number {
     return TICKS + side * THREADS_MAX + thread;
+  }
+
+  relistening(thread: number): number {
+    return RELISTENING + thread;
   }
 
   /** First word of a client's connection. */

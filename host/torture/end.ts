@@ -7,6 +7,7 @@
 // Either an end delivers every byte, or it ends with an error for which somebody was killed. Nothing else.
 
 import {
+  AF_UNSPEC,
   EAGAIN,
   EINPROGRESS,
   EPOLLIN,
@@ -206,9 +207,13 @@ export class End {
   #ended(received: number): boolean {
     const isClient = this.#side === at.CLIENT;
     const total = isClient ? this.get(at.AT_DOWN) : HEADER + this.get(at.AT_UP);
+    // An error is told once: who peeks may have heard of it, and then comes the end.
+    const isKnown = this.get(at.AT_PEEKED) === this.get(at.AT_LIFE) && this.isExcused;
+    if (received !== total && isKnown) return this.#failed("recv", 0);
     if (received !== total) return this.#wrong(`the stream has ended after ${received} of ${total} bytes`);
     const isAllSent = isClient ? this.get(at.AT_STATE) === at.SHUT : this.get(at.AT_SENT) === this.get(at.AT_DOWN);
     if (!isAllSent) {
+      if (isClient && isKnown) return this.#failed("recv", 0);
       if (isClient) return this.#wrong("the server has ended before it had all");
       // The end will be heard again; until all is sent there is nothing to wait for but room.
       this.wants = EPOLLOUT;
@@ -237,7 +242,7 @@ export class End {
     const board = this.#board;
     if (this.#side === at.SERVER) {
       // Whose it was is not known, nor how long it has waited to be accepted.
-      if (this.get(at.AT_RECEIVED) < HEADER) return board.get(at.KILLS) > 0;
+      if (this.get(at.AT_RECEIVED) < HEADER) return board.get(at.KILLS) + board.get(at.DISCONNECTS) > 0;
       const client = board.client(this.get(at.AT_ID));
       const word = (index: number): number => Atomics.load(this.#words, client + index);
       // One that has delivered everything leaves no end of the server behind: this one has not, and was judged itself.
@@ -296,8 +301,26 @@ export class End {
     const { fd } = this;
     this.#tell();
     // One that was just being closed may be another's by now; if not, it is found as one that nobody has.
-    if (fd >= 0 && !this.isGone && this.get(at.AT_STATE) !== at.CLOSING) abort(this.#posix, fd);
+    const isOpen = fd >= 0 && !this.isGone && this.get(at.AT_STATE) !== at.CLOSING;
+    this.set(at.AT_STATE, at.CLOSING);
+    if (isOpen) abort(this.#posix, fd);
     this.#over(at.ABORTED);
+  }
+
+  /**
+   * The client breaks the connection off and keeps the descriptor, AT_BUSY from now on, for the next one: nothing of
+   * this one may come with that. False: it cannot be used again, as its stack was killed.
+   */
+  disconnect(): boolean {
+    this.set(at.AT_BUSY, 1);
+    this.#tell();
+    this.#board.add(at.DISCONNECTS);
+    const result = this.#posix.connect(this.fd, { family: AF_UNSPEC });
+    if (result === 0) return true;
+    this.set(at.AT_BUSY, 0);
+    if (this.isGone) this.#broken();
+    else this.#wrong(`connect(AF_UNSPEC) has failed with ${errnoName(result)}`);
+    return false;
   }
 
   /** Its true state, as EPOLL bits; POLLNVAL when the descriptor is not there. */

@@ -21,7 +21,7 @@ import type { Posix } from "../posix/posix.ts";
 import * as at from "./board.ts";
 import { Board } from "./board.ts";
 import { abort } from "./end.ts";
-import type { How, Plan, PlanOptions, Victim } from "./plan.ts";
+import type { How, Plan, PlanOptions, Step, Victim } from "./plan.ts";
 import { BACKLOG, COMMON_PORT, PORT, type Role } from "./role.ts";
 
 const SHARED_THREAD = new URL("./shared-thread.js", import.meta.url);
@@ -128,7 +128,7 @@ export class Lab {
     const peer = side === at.SERVER ? client.address : server.address;
     const role: Role = {
       ...{ board: place, side, thread, life, seed, stacks, address: server.address, port: PORT },
-      ...{ peer, commonPort: COMMON_PORT, bytesMax: this.#bytesMax },
+      ...{ peer, commonPort: COMMON_PORT, bytesMax: this.#bytesMax, isSeparate: this.isSeparate },
     };
     const host = this.hosts[side] as Host;
     if (!this.isSeparate) {
@@ -179,6 +179,13 @@ export class Lab {
   #must(call: string, result: number): number {
     if (result < 0) throw new TortureFailure(`${call}() of the torture itself has failed with ${result}`);
     return result;
+  }
+
+  /** Has a thread of the server end its listener, and have it listen again, in its next turn. */
+  relisten({ thread, way }: NonNullable<Step["relisten"]>): void {
+    const { board } = this;
+    const word = board.command(at.SERVER, thread);
+    Atomics.compareExchange(board.words, word, 0, at.COMMAND_RELISTEN + way);
   }
 
   /** Ends a victim; resolves when it is dead. */

@@ -9,6 +9,7 @@ import { Dice } from "../simulate/dice.ts";
 import type { LinkOptions } from "../../veth/index.ts";
 import { CLIENT, SERVER } from "./board.ts";
 import { BYTES_MAX } from "./pattern.ts";
+import { RELISTEN_WAYS } from "./relisten.ts";
 
 /** How a stack's thread or a business thread is ended. */
 export type How = "kill" | "trap" | "hang" | "throw" | "exit";
@@ -27,6 +28,8 @@ export interface Step {
   victims: Victim[];
   /** Entries of a redirection table and the queues that they are to lead to. */
   reta: { side: number; entries: Record<number, number> } | undefined;
+  /** A thread of the server that is to end its listener and have it listen again, and how (RELISTEN_WAYS). */
+  relisten: { thread: number; way: number } | undefined;
 }
 
 export interface Settings {
@@ -100,8 +103,10 @@ export class Plan {
       waitMillis: dice.log(1, WAIT_MILLIS_MAX),
       victims: [],
       reta: undefined,
+      relisten: undefined,
     };
     if (dice.chance(0.2)) return { ...step, reta: this.#reta() };
+    if (dice.chance(0.25)) return { ...step, relisten: this.#relisten() };
     step.victims.push(this.#victim());
     // Now and then two at once.
     const other = this.#victim();
@@ -117,6 +122,12 @@ export class Plan {
     for (let i = dice.whole(1, 32); i > 0; i--)
       entries[dice.whole(0, RETA - 1)] = dice.whole(0, this.#options.stacks - 1);
     return { side: dice.pick([SERVER, CLIENT]), entries };
+  }
+
+  #relisten(): Step["relisten"] {
+    const { model, stacks, threads } = this.#options;
+    const thread = this.#dice.whole(0, (model === "separate" ? threads : stacks) - 1);
+    return { thread, way: this.#dice.whole(0, RELISTEN_WAYS.length - 1) };
   }
 
   #victim(): Victim {
@@ -136,9 +147,12 @@ export class Plan {
 }
 
 /** A step in words. */
-export function describe({ number, waitMillis, victims, reta }: Step): string {
+export function describe({ number, waitMillis, victims, reta, relisten }: Step): string {
   const name = (side: number): string => (side === SERVER ? "server" : "client");
   const words = victims.map(({ what, side, index, how }) => `${how} ${name(side)} ${what} ${index}`);
   if (reta !== undefined) words.push(`move ${Object.keys(reta.entries).length} RETA entries of the ${name(reta.side)}`);
+  if (relisten !== undefined) {
+    words.push(`${RELISTEN_WAYS[relisten.way]} by server thread ${relisten.thread}, and listen() again`);
+  }
   return `step ${number}: after ${waitMillis} ms ${words.join(" and ")}`;
 }

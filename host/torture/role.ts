@@ -18,6 +18,8 @@ export interface Role {
   seed: number;
   /** Stacks of its host. */
   stacks: number;
+  /** Descriptors are common to all threads of the side. */
+  isSeparate: boolean;
   /** The server's address and port. */
   address: string;
   port: number;

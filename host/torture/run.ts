@@ -42,6 +42,11 @@ export interface TortureFigures {
   bytes: number;
   datagrams: number;
   epollChecks: number;
+  /** Connections that were broken off by connect(AF_UNSPEC) and begun again; listeners that ended and began again. */
+  disconnects: number;
+  relistens: number;
+  /** Right answers of recv(MSG_PEEK) while another thread goes on with the connection. */
+  peeks: number;
   /** Descriptors that killed threads had just been given, and that were closed in the end. */
   orphans: number;
   seconds: number;
@@ -120,6 +125,9 @@ class Run {
       bytes: board.bytes,
       datagrams: board.get(at.DATAGRAMS),
       epollChecks: board.get(at.EPOLL_CHECKS),
+      disconnects: board.get(at.DISCONNECTS),
+      relistens: board.get(at.RELISTENS),
+      peeks: board.get(at.PEEKS),
       orphans: this.#orphans,
       seconds: (performance.now() - this.#begun) / 1000,
     };
@@ -150,6 +158,7 @@ class Run {
       this.#lab.hosts[side as 0 | 1].nic.rss.setReta(entries);
       this.#retaMoves++;
     }
+    if (step.relisten !== undefined) this.#lab.relisten(step.relisten);
     if (step.victims.length > 0) await this.#kill(step.victims);
     this.#judge();
     this.#options.onStep?.(this.figures(), this.#at);

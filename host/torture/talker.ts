@@ -23,6 +23,7 @@ import * as at from "./board.ts";
 import type { Board } from "./board.ts";
 import { End } from "./end.ts";
 import { BYTES_MAX, KEYS, wrongByte } from "./pattern.ts";
+import { listenAgain, peekAt, relisten } from "./relisten.ts";
 import type { Role } from "./role.ts";
 
 /** Connections that are begun, granted something to send, buried, and looked at by the oracle, in one turn at most. */
@@ -31,6 +32,10 @@ const GRANT_MAX = 8;
 const BURY_MAX = 32;
 const CHECK_MAX = 32;
 const EVENTS_MAX = 64;
+/** Of the connections that are granted something to send so many are broken off instead, and begun again. */
+const DISCONNECT_CHANCE = 0.02;
+/** Connections that are peeked at in one turn. */
+const PEEKS_MAX = 16;
 /** One turn of so many is an oracle's; an event that is still not told after so long is lost, milliseconds. */
 const CHECK_EVERY = 64;
 const LOST_MILLIS = 5000;
@@ -70,10 +75,12 @@ export class Talker {
     for (let phase; (phase = board.get(at.PHASE)) !== at.PHASE_END;) {
       board.add(board.tick(side, thread));
       const command = Atomics.exchange(board.words, board.command(side, thread), 0);
-      if (command !== 0) obey(command);
+      if (command >= at.COMMAND_RELISTEN) this.#relisten(command - at.COMMAND_RELISTEN);
+      else if (command !== 0) obey(command);
       this.#bury();
       if (side === at.SERVER) this.#listen();
       else this.#grant(phase);
+      this.#peek();
       this.#scatter();
       this.#serve(phase);
       if (++this.#turns % CHECK_EVERY === 0) this.#check();
@@ -90,6 +97,7 @@ export class Talker {
     this.#epoll = this.#posix.epoll_create1(0);
     if (this.#epoll < 0) return board.report(`epoll_create1() has failed with ${this.#epoll}`);
     Atomics.store(board.words, board.epoll(side, thread), this.#epoll + 1);
+    if (side === at.SERVER) listenAgain(board, this.#posix, thread, thread % this.#role.stacks);
     for (const place of this.#places()) {
       const end = new End(board, this.#posix, place, side);
       if (!end.isFree || end.get(at.AT_BUSY) !== 0) {
@@ -170,6 +178,26 @@ export class Talker {
     }
   }
 
+  /** A listener ends, and listens again. */
+  #relisten(way: number): void {
+    const { stacks, thread } = this.#role;
+    const isAlone = this.#board.place.threads <= stacks;
+    relisten(this.#board, this.#posix, thread, thread % stacks, way, isAlone);
+  }
+
+  /** Looks at connections of this side that other threads use; where descriptors are not common, at its own. */
+  #peek(): void {
+    const { side, isSeparate } = this.#role;
+    const { connections, threads } = this.#board.place;
+    const dice = this.#dice;
+    for (let i = 0; i < PEEKS_MAX; i++) {
+      const index = dice.whole(0, connections - 1);
+      const other =
+        side === at.SERVER ? this.#board.served(dice.whole(0, threads - 1), index) : this.#board.client(index);
+      if (isSeparate || this.#ends.has(other)) peekAt(this.#board, this.#posix, other, side, this.#datagram);
+    }
+  }
+
   /** Lives of the stacks of this side. */
   #incarnations(): number[] {
     const { side, stacks } = this.#role;
@@ -185,15 +213,18 @@ export class Talker {
       const hurries = phase !== at.PHASE_RUN;
       const place = hurries ? places[this.#next++ % places.length] : dice.pick(places);
       const end = this.#ends.get(place as number);
-      if (end === undefined || end.get(at.AT_STATE) === at.OPENING) continue;
+      if (end === undefined) continue;
+      if (!hurries && dice.chance(DISCONNECT_CHANCE)) {
+        this.#reconnect(end);
+        continue;
+      }
+      if (end.get(at.AT_STATE) === at.OPENING) continue;
       end.turn(hurries ? BYTES_MAX : dice.log(1, 16384));
       this.#watch(end);
     }
   }
 
   #connect(): void {
-    const { address, port } = this.#role;
-    const dice = this.#dice;
     const end = new End(this.#board, this.#posix, this.#free.at(-1) as number, at.CLIENT);
     end.set(at.AT_BUSY, 1);
     const incarnations = this.#incarnations();
@@ -202,6 +233,26 @@ export class Talker {
     if (fd < 0) return end.set(at.AT_BUSY, 0);
     this.#free.pop();
     end.take(fd, this.#stackOf(fd), incarnations[this.#stackOf(fd)] as number);
+    this.#posix.setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    this.#ends.set(end.place, end);
+    this.#open(end);
+  }
+
+  /** Breaks a connection off, and begins the next one with the same descriptor. */
+  #reconnect(end: End): void {
+    const { stack, watched } = { stack: end.get(at.AT_STACK), watched: end.watched };
+    const incarnation = end.get(at.AT_INCARNATION);
+    if (end.disconnect()) {
+      end.take(end.fd, stack, incarnation);
+      end.watched = watched;
+      this.#open(end);
+    } else this.#watch(end);
+  }
+
+  /** Begins a connection with the descriptor of an end, which is marked as busy. */
+  #open(end: End): void {
+    const { address, port } = this.#role;
+    const dice = this.#dice;
     end.set(at.AT_ID, this.#board.idOf(end.place));
     end.set(at.AT_SERVED, 0);
     end.set(at.AT_LIFE, (end.get(at.AT_LIFE) + 1) & 0x3fffffff);
@@ -209,11 +260,9 @@ export class Talker {
     end.set(at.AT_UP, dice.log(1, this.#role.bytesMax) - 1);
     end.set(at.AT_DOWN, dice.log(1, this.#role.bytesMax) - 1);
     end.set(at.AT_STATE, at.OPENING);
-    this.#posix.setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    this.#posix.connect(fd, { address, port });
+    this.#posix.connect(end.fd, { address, port });
     end.set(at.AT_BUSY, 0);
     end.wants = EPOLLOUT;
-    this.#ends.set(end.place, end);
     this.#watch(end);
   }
 
