@@ -76,10 +76,11 @@ export class ShareKeeper {
   /** At a safepoint: frees send buffers that are nobody's, unless a thread is about to take one. */
   sweep(): void {
     this.#isDue = true;
-    const lost = this.#look();
-    if (lost === undefined) return;
-    for (const part of lost) {
-      if (this.#core.buffersLost(part, this.#bits) > 0) this.#core.buffersFree(part, this.#bits);
+    for (const part of this.#place.parts) {
+      const lost = this.#look(part);
+      if (lost === undefined) return;
+      // By what that very look has noted: the next one may meet a thread that takes a buffer.
+      if (lost > 0) this.#core.buffersFree(part, this.#bits);
     }
     this.#isDue = false;
   }
@@ -87,13 +88,16 @@ export class ShareKeeper {
   /** At a safepoint: adds what is lost. */
   count(audit: ShareAudit): void {
     const { share } = this.#place;
+    for (const part of this.#place.parts) {
+      let lost: number | undefined;
+      for (let looks = 0; lost === undefined && looks < LOOKS_MAX; looks++) lost = this.#look(part);
+      audit.buffers += lost ?? 0;
+    }
+    // Last: a thread that has died meanwhile, with a buffer in its hands, is seen here, and the audit looks again.
     for (const index of this.#dead()) {
       audit.seats++;
       audit.turns += this.#core.seatTurns(share, index);
     }
-    let lost: number[] | undefined;
-    for (let looks = 0; lost === undefined && looks < LOOKS_MAX; looks++) lost = this.#look();
-    for (const part of lost ?? []) audit.buffers += this.#core.buffersLost(part, this.#bits);
   }
 
   /** Descriptors of sockets that are open, in order. */
@@ -120,13 +124,13 @@ export class ShareKeeper {
     this.#core.partReset(part);
   }
 
-  /** Parts with lost send buffers; undefined when one may just be in somebody's hands. */
-  #look(): number[] | undefined {
-    const { share, parts } = this.#place;
+  /** Lost send buffers of a part, noted in `bits`; undefined when one may just be in somebody's hands. */
+  #look(part: number): number | undefined {
+    const { share } = this.#place;
     const windows = (): number[] => this.#alive().map((index) => this.#core.seatWindow(share, index));
     const before = windows();
     if (before.some((window) => window & 1)) return undefined;
-    const lost = parts.filter((part) => this.#core.buffersLost(part, this.#bits) > 0);
+    const lost = this.#core.buffersLost(part, this.#bits);
     const after = windows();
     return after.length === before.length && after.every((window, i) => window === before[i]) ? lost : undefined;
   }

@@ -327,6 +327,8 @@ export class Talker {
     const start = all.length === 0 ? 0 : this.#dice.whole(0, all.length - 1);
     const some = all.slice(start, start + CHECK_MAX);
     const due = new Map(some.map((end) => [end.place, end.events() & (end.watched | EPOLLERR | EPOLLHUP)] as const));
+    // What is told was true at some time between two looks: room that there was may be another connection's by then.
+    const last = new Map(some.map((end) => [end.place, end.events()] as const));
     const from = performance.now();
     while (true) {
       const told = this.#told();
@@ -338,7 +340,8 @@ export class Talker {
           due.delete(end.place);
           continue;
         }
-        const spurious = what & ~(now | POLLNVAL);
+        const spurious = what & ~(now | (last.get(end.place) ?? 0) | POLLNVAL);
+        last.set(end.place, now);
         if (spurious !== 0) this.#board.report(`${this.#name(end)}: epoll told ${what}, true is ${now}`);
         if (((due.get(end.place) ?? 0) & ~what) === 0) due.delete(end.place);
       }
