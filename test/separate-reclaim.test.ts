@@ -134,6 +134,16 @@ describe("what the dead leave in the share", () => {
 
   afterEach(() => net.close());
 
+  it("is a seat whose next thread has no send buffer in its hands, as the audit counts", async () => {
+    const dead = link();
+    word(dead, dead.seat.address + SEAT_WINDOW, 1);
+    dies(dead);
+    expect(await net.audit()).to.deep.equal(CLEAN_AUDIT);
+    const next = link();
+    expect(next.seat.address).to.equal(dead.seat.address);
+    expect(word(next, next.seat.address + SEAT_WINDOW) & 1).to.equal(0);
+  });
+
   it("is a turn to send, which the audit takes back; bytes that were not given are not sent", async () => {
     const { c, s } = connect();
     const dead = link();

@@ -23,6 +23,7 @@ import {
   SEAT_THREAD,
   SEAT_TURN,
   SEAT_WAITS,
+  SEAT_WINDOW,
   SHARE_SEAT_COUNT,
   SHARE_SEATS,
   THREAD_BEATS,
@@ -91,6 +92,9 @@ export class Seat {
     this.turn = (life << 16) | (index + 1);
     Atomics.store(this.#words, this.#at + SEAT_TURN / 4, this.turn);
     Atomics.store(this.#words, this.#at + SEAT_STATUS / 4, CALL_IDLE);
+    // The one before may have died with a send buffer in its hands: then an odd number would be this one's rest.
+    const window = Atomics.load(this.#words, this.#at + SEAT_WINDOW / 4);
+    Atomics.store(this.#words, this.#at + SEAT_WINDOW / 4, (window + 1) & ~1);
   }
 
   /** Index of the word that says in which count of sleepers this thread is, in case it dies in its sleep. */
